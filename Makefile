@@ -1,0 +1,89 @@
+# What a checkout can do; `make` alone lists it. Nothing is needed but make, a C compiler, a package index and
+# python3 with venv. Each target makes the virtual environment it uses, once.
+#
+# Variables: PYTHON=python3.13 takes another interpreter (give it a VENV of its own);
+#            VENV=/tmp/venv puts the environments elsewhere;
+#            FUZZ_SECONDS=600 fuzzes each reader for longer;
+#            DEMO, TESTS, BENCH, SOAK are further arguments: make demo DEMO='--seconds 30', make test TESTS='-k spool'
+
+PYTHON ?= python3
+VENV ?= .venv
+BASEPLATE = $(VENV)-baseplate
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak lint bench fuzz wheel-check clean
+
+ifneq ($(shell test -w . && echo writable),writable)
+
+# Somebody else's checkout: pip and pytest write beside what they read, so a copy of it is used.
+COPY ?= $(HOME)/.cache/eventpub/checkout
+demo test soak lint bench fuzz wheel-check:
+	@echo "$(CURDIR) cannot be written to; this is done in a copy, $(COPY)"
+	@mkdir -p $(COPY)
+	@tar -cf - --exclude=.git --exclude='.venv*' --exclude=demo-run . | tar -xf - -C $(COPY)
+	@$(MAKE) --no-print-directory -C $(COPY) $@
+
+else
+
+demo: $(VENV)/installed  ## watch real events go from request handlers to a store (15 s)
+	@$(VENV)/bin/python deploy/demo/run.py $(DEMO)
+
+test: $(VENV)/installed  ## run the tests, against baseplate too where it can be installed
+	@$(MAKE) --no-print-directory $(BASEPLATE)/installed || test -z "$$CI"
+	@if [ -e $(BASEPLATE)/installed ]; then export EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python; fi; \
+	    $(VENV)/bin/python -m pytest $(TESTS)
+
+soak: $(VENV)/installed  ## kill, break and poison everything at random for five minutes; draw up the books
+	@$(VENV)/bin/python tests/soak.py $(SOAK)
+
+lint: $(VENV)/installed-lint  ## check style, format and types
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy --strict --allow-untyped-calls deploy/demo .ci/wheel_check.py  # thrift writes no types
+
+bench: $(VENV)/installed $(BASEPLATE)/installed  ## measure, compared with baseplate
+	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python $(VENV)/bin/python -m benchmarks $(BENCH)
+
+fuzz: $(VENV)/installed-fuzz  ## look for bytes that break a reader (4 times 60 s)
+	@PYTHONPATH=.:tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m fuzz
+
+wheel-check: $(VENV)/installed-lint  ## build a wheel, install it elsewhere and use it
+	@$(VENV)/bin/python .ci/wheel_check.py
+
+endif
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) $(BASEPLATE) build dist demo-run *.egg-info sidecar/*/*.so
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | while IFS="$$(printf '\t')" read -r target does; \
+	    do printf '  make %-12s %s\n' "$$target" "$$does"; done
+
+# --- the environments ------------------------------------------------------------------------------------
+
+# $(call install,SECONDS,PIP ARGUMENTS) makes the environment its target stands in; quiet unless it fails
+define install
+	@echo "installing into $(@D) (once, about $(1) s) …"
+	@mkdir -p $(@D)
+	@{ $(PYTHON) -m venv $(@D) && $(@D)/bin/python -m pip install --disable-pip-version-check $(2); } \
+	    > $@.log 2>&1 || { cat $@.log; exit 1; }
+	@touch $@
+endef
+
+$(VENV)/installed: pyproject.toml $(wildcard sidecar/*/*.c)
+	$(call install,30,-e '.[test]')
+
+$(VENV)/installed-lint: $(VENV)/installed
+	$(call install,15,-e '.[lint]')
+
+# tests/fuzz says so where there is no wheel; to build atheris takes clang and many minutes
+$(VENV)/installed-fuzz: $(VENV)/installed
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --only-binary :all: atheris > $@.log 2>&1 \
+	    && touch $@ || true
+
+# without dependencies, since the file lists what is needed and baseplate asks for twice as much
+$(BASEPLATE)/installed: tests/baseplate-requirements.txt
+	$(call install,30,--no-deps -r $<)
