@@ -1,0 +1,39 @@
+"""What the commands' parsers share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventpub.ini import Kind
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001, it has no other name
+
+
+def of(kind: Kind[T]) -> Callable[[str], T]:
+    """Take an argument as a configuration file takes the same setting."""
+
+    def parse(text: str) -> T:
+        try:
+            return kind.parse(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind.allowed}") from None
+
+    return parse
+
+
+def add_command(commands: Commands, name: str, *, help: str, epilog: str) -> argparse.ArgumentParser:  # noqa: A002, argparse's name
+    """Add a command whose help ends with `epilog` as it is written."""
+    return commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

@@ -1,0 +1,230 @@
+"""`eventpub doctor`: what keeps events from being put, or will, each with its remedy."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import platform
+from typing import TYPE_CHECKING, NamedTuple
+
+import eventpub
+from eventpub import kernel_limits, queue_access
+from eventpub.cli import host
+from eventpub.cli.arguments import add_command
+from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
+from eventpub.cli.terminal import say, styled
+from eventpub.errors import QueueError, QueueLimitError, QueueMissingError, QueuePermissionError
+from eventpub.kernel_limits import WANTED, KernelLimits, QueueSize
+from eventpub.message_queue import POSIX_IPC_VERSION, MessageQueue
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from eventpub.cli.arguments import Commands
+
+_EPILOG = """\
+examples:
+  eventpub doctor                 look at this process and at all queues it can see
+  eventpub doctor --queue v2      look at one queue, which an application is going to use
+
+exit codes: 0 all is well   1 warnings   2 events cannot be put
+"""
+_FILLING = 0.8  # a queue this full is about to refuse events
+
+
+class Level(enum.Enum):
+    """How bad a finding is: its exit code."""
+
+    OK = EXIT_OK
+    WARNING = EXIT_WARNING
+    FAILING = EXIT_FAILING
+
+
+_STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILING: "red"}
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands, "doctor", help="say what keeps events from being put, and the remedy", epilog=_EPILOG
+    )
+    parser.add_argument("--queue", metavar="NAME", help="a queue that is to be used (default: all there are)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print each finding as it is made, and return the code of the worst."""
+    logging.getLogger("eventpub").setLevel(logging.ERROR)  # the findings say it all
+    umask = os.umask(0)
+    os.umask(umask)
+    say(
+        f"eventpub {eventpub.__version__}, posix_ipc {POSIX_IPC_VERSION}, "
+        f"Python {platform.python_version()}, Linux {platform.release()}\n"
+        f"user {queue_access.user_name(os.geteuid())} ({os.geteuid()}), umask {umask:04o}, "
+        f"queues of {host.namespace()}"
+    )
+    worst = Level.OK
+    for finding in examine(options.queue):
+        say(f"{styled(f'{finding.level.name.lower():8}', _STYLES[finding.level])} {finding.text}")
+        if finding.remedy:
+            say("".join(f"         {line}\n" for line in finding.remedy.splitlines()).rstrip())
+        worst = max(worst, finding.level, key=lambda level: level.value)
+    return worst.value
+
+
+def examine(name: str | None) -> Iterator[Finding]:
+    """Look at the kernel, its limits, and the queue `name` or all that can be seen."""
+    folder = host.mqueue_folder()
+    yield from _round_trip(name)
+    yield from _limits(kernel_limits.read_limits())
+    yield from _budget(folder)
+    yield from _clean_up()
+    for queue_name in [name] if name else host.queue_names(folder) if folder else []:
+        yield from _queue(queue_name)
+        yield from _users(queue_name)
+
+
+def _round_trip(name: str | None) -> Iterator[Finding]:
+    """Make a queue, put a message on it and take it back."""
+    scratch = f"{name[:150] if name else 'eventpub'}-doctor-{os.getpid()}"
+    try:
+        with MessageQueue.open(scratch) as queue:
+            queue.unlink()
+            came_back = queue.send(b"{}") and queue.receive() == b"{}"
+            size = QueueSize(queue.max_messages, queue.max_message_size)
+    except QueueLimitError as error:
+        yield Finding(
+            Level.WARNING, "this user can create no further queue; those there are work", error.reason
+        )
+    except QueueError as error:
+        yield Finding(Level.FAILING, "this process cannot use queues", error.reason)
+    else:
+        level = Level.OK if came_back else Level.FAILING
+        yield Finding(level, f"a new queue was made, used and removed; it would hold {size}")
+
+
+def _limits(limits: KernelLimits) -> Iterator[Finding]:
+    text = (
+        f"fs.mqueue.msg_max {limits.msg_max:,}, msgsize_max {limits.msgsize_max:,}, "
+        f"queues_max {limits.queues_max:,}; RLIMIT_MSGQUEUE {_bytes(limits.hard_bytes)}"
+    )
+    if kernel_limits.fit(limits, limits.hard_bytes) == WANTED:
+        yield Finding(Level.OK, text)
+    else:
+        yield Finding(
+            Level.WARNING,
+            f"{text}: queues are shorter, and events must be smaller, than they could be",
+            kernel_limits.explain(limits),
+        )
+
+
+def _budget(folder: Path | None) -> Iterator[Finding]:
+    """Add up what this user's queues take of RLIMIT_MSGQUEUE."""
+    if folder is None:
+        remedy = f"mount it, as root: {host.MOUNT_COMMAND}"
+        yield Finding(Level.OK, "no mqueue file system shows which queues there are", remedy)
+        return
+    taken = [
+        kernel_limits.need_bytes(QueueSize(queue.max_messages, queue.max_message_size))
+        for queue in _own_queues(folder)
+    ]
+    text = f"{len(taken)} queues of this user take {sum(taken):,} bytes of its RLIMIT_MSGQUEUE"
+    yield Finding(Level.OK, f"{text}; those it has in other containers count, too, and are not seen here")
+
+
+def _own_queues(folder: Path) -> Iterator[MessageQueue]:
+    for name in host.queue_names(folder):
+        try:
+            with host.open_to_look(name) as queue:
+                if queue.status().st_uid == os.getuid():
+                    yield queue
+        except QueueError:
+            continue
+
+
+def _clean_up() -> Iterator[Finding]:
+    if host.logout_removes_queues(os.getuid()):
+        yield Finding(
+            Level.WARNING,
+            "systemd-logind removes this user's queues when it logs out for the last time",
+            "run what uses them as a system user, or set RemoveIPC=no in /etc/systemd/logind.conf",
+        )
+
+
+def _queue(name: str) -> Iterator[Finding]:
+    """Look at one queue as an application that wants to send to it."""
+    try:
+        with MessageQueue.open(name, read=False, create=False) as queue:
+            yield from _contents(queue)
+    except QueueMissingError as error:
+        yield Finding(Level.WARNING, f"{name}: is not there; the first who opens it makes it", error.reason)
+    except QueuePermissionError as error:
+        yield Finding(Level.FAILING, f"{name}: this user may not send to it", error.reason)
+    except QueueError as error:
+        yield Finding(Level.FAILING, f"{name}: cannot be opened", error.reason)
+
+
+def _contents(queue: MessageQueue) -> Iterator[Finding]:
+    status = queue.status()
+    if who := queue_access.readers(status):
+        yield Finding(
+            Level.WARNING,
+            f"{queue.name}: {queue_access.describe(status)}{who}",
+            f"eventpub queue drop {queue.name}, and let its sidecar make it, with `queue.mode` 0600 or 0620",
+        )
+    else:
+        yield Finding(Level.OK, f"{queue.name}: {queue_access.describe(status)}; this user may send to it")
+
+    size = QueueSize(queue.max_messages, queue.max_message_size)
+    limits = kernel_limits.read_limits()
+    better = kernel_limits.fit(limits, limits.hard_bytes)
+    if better and better > size and better.max_message_size >= size.max_message_size:
+        yield Finding(
+            Level.WARNING,
+            f"{queue.name}: {size}, and the kernel would allow {better}",
+            f"eventpub queue drop {queue.name}; what uses it makes it again and goes on",
+        )
+    waiting = queue.depth()
+    filling = waiting >= _FILLING * size.max_messages
+    yield Finding(
+        Level.WARNING if filling else Level.OK,
+        f"{queue.name}: {waiting:,} of {size.max_messages:,} events wait in it",
+        "start its sidecar; if it runs, its log says why it takes none" if filling else "",
+    )
+
+
+def _users(name: str) -> Iterator[Finding]:
+    """Tell which processes have the queue, and which only think so."""
+    here = host.namespace()
+    found = host.holders(name)
+    good = [str(holder) for holder in found if holder.namespace == here and not holder.removed]
+    if good:
+        yield Finding(Level.OK, f"{name}: open in {', '.join(good)}")
+    for holder in found:
+        if holder.namespace != here:
+            yield Finding(
+                Level.WARNING,
+                f"{name}: {holder} has a queue of that name in another IPC namespace, {holder.namespace}",
+                "let both use one: docker --ipc=container:NAME, kubernetes one pod, systemd PrivateIPC=no",
+            )
+        elif holder.removed:
+            yield Finding(
+                Level.WARNING,
+                f"{name}: {holder} still has a queue of that name that was removed",
+                "eventpub follows with its next event; start anything else again",
+            )
+
+
+def _bytes(limit: int) -> str:
+    return "unlimited" if limit == kernel_limits.UNLIMITED else f"{limit:,} bytes"

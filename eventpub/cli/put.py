@@ -1,0 +1,99 @@
+"""`eventpub put`: JSON objects, or the fields of version 2 events -> events on a queue."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from eventpub import ini
+from eventpub.cli.arguments import add_command, of
+from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
+from eventpub.cli.terminal import complain, say
+from eventpub.errors import EventError
+from eventpub.event_queue import EventQueue
+from eventpub.message_queue import MessageQueue
+from eventpub.serialize import serialize_json_event, serialize_v2_event
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from eventpub.cli.arguments import Commands
+
+_EPILOG = """\
+examples:
+  eventpub put --event v2 '{"source": "shop", "action": "buy", "noun": "order", "user": {"id": "u_8c1f"}}'
+  eventpub put test '{"example": "value"}'
+  eventpub put test < events.jsonl
+  zcat events.jsonl.gz | eventpub put test --timeout 60
+
+For a sidecar of collector.version 2 use --event, which makes Thrift JSON of the fields of eventpub's own event
+(see eventpub/schemas/event.thrift). Without it objects are put as they are: any for version 2j, for version 2
+those that are Thrift JSON already. The queue must be there: start its sidecar first, or use
+`eventpub queue create`.
+
+exit codes: 0 all were put   1 some were not   69 no such queue, or no access
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "put", help="put JSON objects on a queue, each as an event", epilog=_EPILOG)
+    parser.add_argument("name", metavar="NAME", help="the queue")
+    parser.add_argument(
+        "events",
+        metavar="JSON",
+        nargs="*",
+        default=(),  # or argparse calls it required where NAME is missing
+        help="events, in UTF-8; without any, lines of standard input",
+    )
+    parser.add_argument(
+        "--event",
+        action="store_true",
+        help="they are fields of version 2 events, by name, and not yet Thrift JSON",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=of(ini.seconds(0, 86400)),
+        default=10.0,
+        metavar="SECONDS",
+        help="wait this long for room for each event (default: 10)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Put the events, say which were not, and count."""
+    MessageQueue.open(options.name, read=False, create=False).close()  # a mistyped name makes no queue
+    with EventQueue[dict[str, Any]](options.name, _serializer(by_name=options.event)) as queue:
+        refused = 0
+        for number, text in enumerate(
+            map(os.fsencode, options.events) if options.events else sys.stdin.buffer, 1
+        ):
+            if not text.strip():
+                continue
+            try:
+                queue.put(_parse(text), options.timeout)
+            except (EventError, ValueError) as exc:
+                refused += 1
+                complain(f"event {number}, {text.strip().decode(errors='replace')[:60]}: {exc}")
+        say(f"put {queue.counts.accepted:,}, not put {refused:,}")
+    return EXIT_WARNING if refused else EXIT_OK
+
+
+def _serializer(*, by_name: bool) -> Callable[[dict[str, Any]], bytes]:
+    if not by_name:
+        return serialize_json_event
+    from eventpub.cli.by_name import build  # noqa: PLC0415, the generated classes load thrift, which takes a while
+    from eventpub.schemas.event.ttypes import Event  # noqa: PLC0415
+
+    return lambda event: serialize_v2_event(build(Event, event))
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    event = json.loads(text)
+    if not isinstance(event, dict):
+        raise ValueError("it is no object")  # noqa: TRY004, json.loads raises no other
+    return event

@@ -1,0 +1,160 @@
+"""`eventpub queue`: list, show, create and drop queues."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventpub import ini, kernel_limits, queue_access
+from eventpub.cli import host
+from eventpub.cli.arguments import add_command, of
+from eventpub.cli.exit_codes import EXIT_NO_QUEUE, EXIT_OK, EXIT_WARNING
+from eventpub.cli.terminal import complain, say, table
+from eventpub.errors import QueueError, QueuePermissionError
+from eventpub.kernel_limits import CEILING, QueueSize
+from eventpub.message_queue import MessageQueue, remove
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from eventpub.cli.arguments import Commands
+
+_EPILOG = """\
+examples:
+  eventpub queue list
+  eventpub queue show v2
+  eventpub queue create v2 --mode 0620 --group www-data
+  eventpub queue drop v2 --yes
+
+Whoever creates a queue owns it and sets its size, mode and group for good; to change them, drop it and create
+it again. Sidecar and applications follow a queue that was replaced.
+"""
+_CREATE_EPILOG = """\
+examples:
+  eventpub queue create v2                                        as large as the kernel allows
+  eventpub queue create v2 --mode 0620 --group www-data           for applications of that group to send to
+  eventpub queue create v2 --max-messages 10 --max-message-size '8 KiB'
+
+exit codes: 0 it is there as wanted   1 it was there already, not as wanted   69 the kernel refuses it
+"""
+_DROP_EPILOG = """\
+examples:
+  eventpub queue drop v2           refused while events wait in it
+  eventpub queue drop v2 --yes     with the events in it
+
+exit codes: 0 dropped   1 events wait in it   69 no such queue, or not yours
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the commands."""
+    parser = add_command(commands, "queue", help="list, show, create and drop queues", epilog=_EPILOG)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    listing = add_command(
+        actions, "list", help="list the queues there are", epilog="example:\n  eventpub queue list"
+    )
+    listing.set_defaults(run=run_list)
+
+    show = add_command(
+        actions, "show", help="show one queue and who uses it", epilog="example:\n  eventpub queue show v2"
+    )
+    show.set_defaults(run=run_show)
+
+    create = add_command(actions, "create", help="create a queue", epilog=_CREATE_EPILOG)
+    create.add_argument(
+        "--max-messages",
+        type=of(ini.integer(1, CEILING.max_messages)),
+        metavar="N",
+        help="events it holds (default: what the kernel allows, up to 10,000)",
+    )
+    create.add_argument(
+        "--max-message-size",
+        type=of(ini.size(1, CEILING.max_message_size)),
+        metavar="BYTES",
+        help="bytes of an event (default: what the kernel allows, up to 102,400)",
+    )
+    create.add_argument(
+        "--mode",
+        type=of(ini.file_mode()),
+        default=queue_access.DEFAULT_MODE,
+        help="permission bits (default: 0600)",
+    )
+    create.add_argument("--group", help="its group (default: this user's)")
+    create.set_defaults(run=run_create)
+
+    drop = add_command(actions, "drop", help="remove a queue", epilog=_DROP_EPILOG)
+    drop.add_argument("--yes", action="store_true", help="even if events wait in it")
+    drop.set_defaults(run=run_drop)
+
+    for action in (show, create, drop):
+        action.add_argument("name", metavar="NAME", help="the queue")
+
+
+def run_list(_options: argparse.Namespace) -> int:
+    """List the queues in columns."""
+    folder = host.mqueue_folder()
+    if folder is None:
+        complain(f"no mqueue file system shows the queues; mount it, as root: {host.MOUNT_COMMAND}")
+        return EXIT_WARNING
+    header = ("QUEUE", "EVENTS", "OF", "BYTES EACH", "OWNER")
+    table(header, [_row(folder, name) for name in host.queue_names(folder)])
+    return EXIT_OK
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Show what there is to know about one queue."""
+    with host.open_to_look(options.name) as queue:
+        status = queue.status()
+        size = QueueSize(queue.max_messages, queue.max_message_size)
+        rows = {
+            "queue": queue.name,
+            "waiting": f"{queue.depth():,} of {queue.max_messages:,} events",
+            "event size": f"up to {queue.max_message_size:,} bytes",
+            "counted": f"{kernel_limits.need_bytes(size):,} bytes of its creator's RLIMIT_MSGQUEUE",
+            "owner": f"{queue_access.describe(status)}{queue_access.readers(status)}",
+            "open in": ", ".join(map(str, host.holders(queue.name)))
+            or "no process that this user may look into",
+        }
+    for label, text in rows.items():
+        say(f"{label + ':':12} {text}")
+    return EXIT_OK
+
+
+def run_create(options: argparse.Namespace) -> int:
+    """Create a queue, or say how the one that is there differs."""
+    wish = queue_access.Wish(options.max_messages, options.max_message_size, options.mode, options.group)
+    with MessageQueue.open(options.name, **wish._asdict()) as queue:
+        size = QueueSize(queue.max_messages, queue.max_message_size)
+        outcome = "created" if queue.created else "was there"
+        say(f"{options.name}: {outcome}, {size}, {queue_access.describe(queue.status())}")
+        return EXIT_WARNING if wish.differences(queue) else EXIT_OK
+
+
+def run_drop(options: argparse.Namespace) -> int:
+    """Remove a queue, unless that would lose events."""
+    try:
+        with host.open_to_look(options.name) as queue:
+            waiting = queue.depth()
+    except QueuePermissionError as error:  # its owner may remove it even so, where the mode keeps him out, too
+        if not options.yes:
+            complain(f"{error}; its owner may drop it unseen with --yes")
+            return EXIT_NO_QUEUE
+        remove(options.name)
+        say(f"{options.name}: dropped, unseen")
+        return EXIT_OK
+    if waiting and not options.yes:
+        complain(f"{options.name}: holds events ({waiting:,}); start its sidecar, or lose them with --yes")
+        return EXIT_WARNING
+    remove(options.name)
+    say(f"{options.name}: dropped, events in it: {waiting:,}")
+    return EXIT_OK
+
+
+def _row(folder: Path, name: str) -> tuple[str, ...]:
+    try:
+        with host.open_to_look(name) as queue:
+            numbers = (queue.depth(), queue.max_messages, queue.max_message_size)
+            return name, *(f"{number:,}" for number in numbers), queue_access.describe(queue.status())
+    except QueueError:
+        return name, "?", "?", "?", queue_access.describe((folder / f"events-{name}").stat())

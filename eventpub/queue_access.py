@@ -1,0 +1,89 @@
+"""Who owns a queue and who may use it: owner, group and mode, read and set through a descriptor.
+
+Works on descriptors and stat results only and never opens a queue.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from eventpub.message_queue import MessageQueue
+
+DEFAULT_MODE = 0o600  # the sidecar and its applications run as one user; 0620 and a group where they do not
+
+
+class Wish(NamedTuple):
+    """What a queue should be like; None leaves it to the kernel or to the process that creates the queue."""
+
+    max_messages: int | None
+    max_message_size: int | None
+    mode: int
+    group: str | None
+
+    def apply(self, fd: int) -> None:
+        """Give a new queue its group and then its mode, so that no other group is let in meanwhile.
+
+        mq_open applies the umask to a mode; this does not.
+
+        Raises:
+            LookupError: there is no such group.
+            OSError: this user may not give a queue to that group.
+        """
+        if self.group is not None:
+            gid = int(self.group) if self.group.isdecimal() else grp.getgrnam(self.group).gr_gid
+            os.fchown(fd, -1, gid)
+        os.fchmod(fd, self.mode)
+
+    def differences(self, queue: MessageQueue) -> str:
+        """Say in words where a queue is not as wished; empty where it is.
+
+        The default mode is nobody's explicit wish: beside it only further rights to read are mentioned.
+        """
+        found = []
+        status = queue.status()
+        if self.max_messages not in (None, queue.max_messages):
+            found.append(f"it holds {queue.max_messages:,} messages, not {self.max_messages:,}")
+        if self.max_message_size not in (None, queue.max_message_size):
+            found.append(f"a message may have {queue.max_message_size:,} bytes, not {self.max_message_size:,}")
+        if mode_of(status) != self.mode and (self.mode != DEFAULT_MODE or readers(status)):
+            found.append(f"its mode is {mode_of(status):04o}, not {self.mode:04o}{readers(status)}")
+        if self.group not in (None, group_name(status.st_gid), str(status.st_gid)):
+            found.append(f"its group is {group_name(status.st_gid)}, not {self.group}")
+        return ", ".join(found)
+
+
+def mode_of(status: os.stat_result) -> int:
+    """Return the permission bits."""
+    return stat.S_IMODE(status.st_mode)
+
+
+def describe(status: os.stat_result) -> str:
+    """Return owner, group and mode in words: `alice:events, mode 0620`."""
+    return f"{user_name(status.st_uid)}:{group_name(status.st_gid)}, mode {mode_of(status):04o}"
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """Return a group's name, or the number where it has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def readers(status: os.stat_result) -> str:
+    """Say who besides the owner may receive, and so take events away unseen; empty where nobody may."""
+    who = "any user" if status.st_mode & stat.S_IROTH else f"group {group_name(status.st_gid)}"
+    return f" ({who} can take events)" if status.st_mode & (stat.S_IROTH | stat.S_IRGRP) else ""

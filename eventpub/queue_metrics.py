@@ -1,0 +1,87 @@
+"""Send what `EventQueue.put` has counted to a metrics client, from within `put` itself.
+
+`EventQueue` calls `send` when it looks after its queue, which it does once a second at most, so metrics start
+no thread and cost the short way of `put` nothing. Nothing the client does reaches the caller of `put`. Counts
+are of one process: a forked child sends what it put itself.
+
+| counter              | what                                               |
+|----------------------|----------------------------------------------------|
+| `put.accepted`       | events enqueued                                    |
+| `put.full`           | events refused because there was no room           |
+| `put.too_large`      | events refused because the queue takes less        |
+| `put.unserializable` | events refused because they cannot be written      |
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Count = Callable[[str, int], object]
+
+logger = logging.getLogger(__name__)
+
+SEND_SECONDS = 10.0  # what most statsd daemons sum up over
+
+
+class Counts(NamedTuple):
+    """What became of the calls of `put`; a forked child counts on from its parent's numbers."""
+
+    accepted: int
+    full: int
+    too_large: int
+    unserializable: int
+
+
+class QueueMetrics:
+    """Sends how much the counts of one queue grow.
+
+    Args:
+        count: called with a counter's name and by how much it grew, such as `incr` of a `statsd.StatsClient`.
+        counts: returns the counts as they stand.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, count: Count, counts: Callable[[], Counts], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._count = count
+        self._counts = counts
+        self._clock = clock
+        self._send_at = clock() + SEND_SECONDS
+        self._begin()
+        this = weakref.ref(self)  # what is registered stays for as long as the process does
+
+        def begin_in_child() -> None:
+            if metrics := this():
+                metrics._begin()  # noqa: SLF001, our own
+
+        os.register_at_fork(after_in_child=begin_in_child)
+
+    def send(self, *, now: bool = False) -> None:
+        """Send what was counted since the last time, if that is `SEND_SECONDS` ago or `now` is given."""
+        if not now and self._clock() < self._send_at:
+            return
+        if not self._sending.acquire(blocking=False):
+            return  # another thread does
+        try:
+            self._send_at = self._clock() + SEND_SECONDS
+            for place, total in enumerate(self._counts()):
+                if growth := total - self._sent[place]:
+                    self._count(f"put.{Counts._fields[place]}", growth)
+                    self._sent[place] = total
+        except Exception as error:  # noqa: BLE001, the client may be anybody's; what it did not take is sent next time
+            logger.warning("counts of put could not be sent: %s: %s", type(error).__name__, error)
+        finally:
+            self._sending.release()
+
+    def _begin(self) -> None:
+        self._sent = [*self._counts()]
+        self._sending = threading.Lock()  # a fork may have copied one that is held

@@ -1,0 +1,167 @@
+"""What a struct class written by the thrift compiler says about itself.
+
+Both ends of Thrift JSON, the encoder (`thrift_json`) and the decoder (`thrift_json_decode`), know struct
+classes only through this module. It alone imports thrift, and only for classes whose `thrift_spec` does not
+tell enough: it is empty where there are negative field ids, and does not know of the enums that a field takes
+by name (compiler option `py:enum`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import EnumMeta
+from functools import cache
+from typing import Any, NamedTuple
+
+# by thrift.Thrift.TType; the names are those of thrift's JSON protocol in every language
+_NAMES = {
+    2: "tf",
+    3: "i8",
+    4: "dbl",
+    6: "i16",
+    8: "i32",
+    10: "i64",
+    11: "str",
+    12: "rec",
+    13: "map",
+    14: "set",
+    15: "lst",
+    16: "uid",
+}
+INTEGER_BITS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64}
+
+_REQUIRED = re.compile(r"Required field (\w+) is unset!")
+
+
+class Type(NamedTuple):
+    """A Thrift type: a leaf, or what it is made of."""
+
+    name: str  # in Thrift JSON
+    leaf: str = ""  # the same, but "text" or "base64" where the name is "str"
+    struct: Any = None  # a struct's class
+    key: Any = None  # Type of a map's keys
+    element: Any = None  # Type of a map's values, of a list's or set's elements
+    is_immutable: bool = False  # to be read as a tuple, a frozenset or a TFrozenDict, which a set can hold
+
+
+class Field(NamedTuple):
+    """A field of a struct class."""
+
+    number: int
+    name: str
+    type: Type
+    is_required: bool
+
+
+def is_struct_class(cls: type) -> bool:
+    """Tell whether the thrift compiler wrote `cls`."""
+    return hasattr(cls, "thrift_spec")
+
+
+@cache
+def fields(cls: Any) -> tuple[Field, ...]:
+    """Return the fields of a struct class in the order thrift writes them; none if its spec is of no use."""
+    if _takes_enum_names(cls):
+        return ()
+    required = _required(cls)
+    return tuple(
+        Field(number, name, _type(kind, arguments), name in required)
+        for number, kind, name, arguments, *_ in filter(None, cls.thrift_spec or ())
+    )
+
+
+def field_names(struct: Any) -> list[str]:
+    """Return the names of a struct's fields, also where its class's spec is of no use."""
+    if declared := fields(struct.__class__):
+        return [field.name for field in declared]
+    return list(struct.__slots__ if hasattr(struct, "__slots__") else vars(struct))
+
+
+def _type(kind: int, arguments: Any, *, in_set: bool = False) -> Type:
+    name = _NAMES[kind]
+    if name == "rec":
+        return Type(name, struct=arguments[0])
+    if name in ("lst", "set"):
+        is_immutable = in_set or arguments[2]
+        element = _type(*arguments[:2], in_set=is_immutable or name == "set")
+        return Type(name, element=element, is_immutable=is_immutable)
+    if name == "map":
+        is_immutable = in_set or arguments[4]
+        element = _type(*arguments[2:4], in_set=is_immutable)
+        return Type(name, key=_type(*arguments[:2], in_set=True), element=element, is_immutable=is_immutable)
+    if name == "str":
+        return Type(name, leaf="base64" if arguments == "BINARY" else "text")
+    return Type(name, leaf=name)
+
+
+def _required(cls: type) -> list[str]:
+    """Return the names of the fields the class's `validate()` insists on.
+
+    The spec does not tell; the messages in the generated method do.
+    """
+    code = getattr(getattr(cls, "validate", None), "__code__", None)
+    messages = [text for text in getattr(code, "co_consts", ()) if isinstance(text, str)]
+    return _REQUIRED.findall("\n".join(messages))
+
+
+def _takes_enum_names(cls: Any) -> bool:
+    write: Any = getattr(cls, "write", None)
+    names = getattr(getattr(write, "__code__", None), "co_names", ())
+    return any(isinstance(write.__globals__.get(name), EnumMeta) for name in names)
+
+
+def frozen_dict(items: dict[Any, Any]) -> Any:
+    """Return `items` as what thrift reads a map into that is itself an element of a set or a key of a map."""
+    from thrift.Thrift import TFrozenDict  # noqa: PLC0415, rare
+
+    return TFrozenDict(items)
+
+
+# --- classes whose spec is of no use: slow, but thrift's own way -----------------------------------------
+
+
+def write_by_thrift(struct: Any) -> str:
+    """Return the Thrift JSON of a struct as thrift itself writes it.
+
+    Raises:
+        ValueError: thrift refuses a value, or a required field is unset.
+    """
+    from thrift.protocol.TJSONProtocol import TJSONProtocolFactory  # noqa: PLC0415, 10 ms that few ever need
+    from thrift.Thrift import TException  # noqa: PLC0415
+    from thrift.TSerialization import serialize  # noqa: PLC0415
+
+    _insist_on_required(struct)
+    try:
+        return str(serialize(struct, TJSONProtocolFactory()), "utf-8")
+    except TException as error:
+        raise ValueError(error.message) from error
+    except LookupError as error:
+        raise ValueError(f"no such enum member: {error}") from error
+
+
+def read_by_thrift(cls: type, document: Any) -> Any:
+    """Return the struct of class `cls` that thrift itself reads from decoded Thrift JSON.
+
+    Raises:
+        ValueError: thrift refuses the document, or a required field is missing.
+    """
+    from thrift.protocol.TJSONProtocol import TJSONProtocol  # noqa: PLC0415
+    from thrift.Thrift import TException  # noqa: PLC0415
+    from thrift.transport.TTransport import TMemoryBuffer  # noqa: PLC0415
+
+    try:
+        text = json.dumps(document, separators=(",", ":"))  # thrift reads no spaces
+        struct = TJSONProtocol(TMemoryBuffer(text.encode())).readContainerStruct((cls, None))
+    except TException as error:
+        raise ValueError(error.message) from error
+    except (LookupError, TypeError, EOFError, RecursionError) as error:  # its reader trusts the text's shape
+        raise ValueError(f"thrift cannot read it: {error}") from error
+    _insist_on_required(struct)
+    return struct
+
+
+def _insist_on_required(struct: Any) -> None:
+    for name in _required(struct.__class__):
+        if getattr(struct, name) is None:
+            raise ValueError(f"the required field {name} is unset")

@@ -1,0 +1,113 @@
+r"""What both ends of the wire agree on: containers, headers, the signature, batch ids.
+
+A batch travels as `POST {scheme}://{hostname}/v{version}` whose body is a container around events that are
+already serialized; nothing in it is encoded twice. The formats are those of reddit/baseplate.py's event
+publisher:
+
+| version | body                                                                                    |
+|---------|-----------------------------------------------------------------------------------------|
+| `2`     | `{"1":{"lst":["rec",N,EVENT,…]}}`, Thrift JSON of a struct whose field 1 lists N structs |
+| `2j`    | `[EVENT,…]`, a plain JSON array                                                         |
+
+`X-Signature: key=NAME, mac=HEX` carries the HMAC-SHA256 of the uncompressed body.
+
+This module owns the formats and keeps them pure: no I/O, no clock, no configuration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MAX_EVENT_SIZE = 100 * 1024  # bytes of one serialized event; baseplate's lib/events.py has the same number
+MAX_QUEUE_SIZE = 10_000  # messages; likewise
+QUEUE_PREFIX = "/events-"  # a queue called NAME is the POSIX queue /events-NAME
+
+VERSIONS = ("2", "2j")
+
+SIGNATURE_HEADER = "X-Signature"
+IDEMPOTENCY_HEADER = "Idempotency-Key"  # the batch id, the same on every attempt
+ATTEMPT_HEADER = "X-Attempt"  # 1 for the first attempt of a batch by this process
+COUNT_HEADER = "X-Event-Count"  # how many events the sender put in the container
+
+_PREFIX = {"2": b'{"1":{"lst":["rec",%d,', "2j": b"["}
+_SUFFIX = {"2": b"]}}", "2j": b"]"}
+_SIGNATURE = re.compile(r"\s*key=([^,\s]+)\s*,\s*mac=([0-9a-fA-F]{64})\s*")
+
+CONTAINER_OVERHEAD = 32  # bytes: no container adds more to its events and their commas
+
+
+def container(version: str, events: Sequence[bytes]) -> bytes:
+    """Wrap serialized `events` (at least one) as the body of a `version` request."""
+    return wrap(version, b",".join(events), len(events))
+
+
+def wrap(version: str, joined_events: bytes | memoryview, count: int) -> bytes:
+    """Wrap `count` serialized events, already joined by commas, as the body of a `version` request."""
+    prefix = _PREFIX[version]
+    return b"".join((prefix % count if b"%" in prefix else prefix, joined_events, _SUFFIX[version]))
+
+
+def unwrap(version: str, document: object) -> list[object]:
+    """Return the events of a decoded container.
+
+    Args:
+        version: one of `VERSIONS`.
+        document: the request's body, decoded as JSON.
+
+    Raises:
+        ValueError: `document` is no container of that version; the message says where it differs.
+    """
+    if version == "2j":
+        if not isinstance(document, list):
+            raise ValueError("the body is not a JSON array of events")
+        return document
+    events: list[object]
+    try:
+        kind, count, *events = document["1"]["lst"]  # type: ignore[index]
+    except (TypeError, KeyError, ValueError):
+        raise ValueError('the body is not {"1":{"lst":["rec",N,EVENT,…]}}') from None
+    if kind != "rec" or count != len(events):
+        raise ValueError(f"the container announces {count!r} of type {kind!r} and holds {len(events)} events")
+    return events
+
+
+def mac(secret: bytes, body: bytes) -> str:
+    """Return the hexadecimal HMAC-SHA256 of an uncompressed `body`.
+
+    >>> mac(b"hunter2", b'[{"example": "value"}]')
+    '7c46d56b99cd4cb05e08238c1d4c10a2f330795e9d7327f17cc66fd206bf1179'
+    """
+    return hmac.digest(secret, body, hashlib.sha256).hex()
+
+
+def signature(key_name: str, secret: bytes, body: bytes) -> str:
+    """Return the value of `X-Signature` for an uncompressed `body`."""
+    return f"key={key_name}, mac={mac(secret, body)}"
+
+
+def parse_signature(value: str) -> tuple[str, str] | None:
+    """Return the key's name and the mac (lower case) of an `X-Signature`, or None if it is not of that form."""
+    match = _SIGNATURE.fullmatch(value)
+    return (match[1], match[2].lower()) if match else None
+
+
+def new_batch_id() -> str:
+    """Return a fresh batch id: 32 hexadecimal digits."""
+    return os.urandom(16).hex()  # Python 3.10 loads subprocess with uuid
+
+
+def part_batch_id(parent_id: str, indices: Iterable[int]) -> str:
+    """Return the id of the part of batch `parent_id` that holds the events at `indices`.
+
+    The same part of the same batch gets the same id in every process, so a part that is sent again after a
+    crash is recognised by the collector.
+    """
+    part = f"{parent_id}:{','.join(map(str, indices))}"
+    return hashlib.sha256(part.encode()).hexdigest()[:32]
