@@ -1,0 +1,226 @@
+"""The collector as a WSGI application: takes a request through the stages, answers with what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from typing import TYPE_CHECKING
+
+import eventpub
+from eventpub import wire
+
+from . import encodings, validate
+from .answer import Answer, refuse
+from .store import Batch, Outcome
+from .verify import Keyring, has_http_signature, is_timely, signed_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from .config import Config
+    from .store import Store
+
+logger = logging.getLogger(__name__)
+
+FACTS = "eventpub.facts"  # environ key: a dict of what the access log is to say besides
+RETRY_SECONDS = 5  # what a sender is told to wait while the store cannot write
+
+_BATCH_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_VERSION_BY_PATH = {f"/v{version}": version for version in wire.VERSIONS}
+
+
+def _environ_key(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
+_SIGNATURE = _environ_key(wire.SIGNATURE_HEADER)
+_IDEMPOTENCY = _environ_key(wire.IDEMPOTENCY_HEADER)
+_ATTEMPT = _environ_key(wire.ATTEMPT_HEADER)
+_COUNT = _environ_key(wire.COUNT_HEADER)
+
+_CHALLENGE = (("WWW-Authenticate", f'{wire.SIGNATURE_HEADER} realm="eventpub"'),)
+_UNAUTHORIZED = refuse(
+    401,
+    "unauthorized",
+    f"{wire.SIGNATURE_HEADER} is missing, malformed, of an unknown key, or not that of the uncompressed body, "
+    "or Signature is not that of the request as it came",
+    headers=_CHALLENGE,
+)
+
+
+class Application:
+    """The WSGI callable.
+
+    Args:
+        config: keys and limits.
+        store: where batches go.
+        clock: the time of day, in seconds since 1970.
+    """
+
+    def __init__(self, config: Config, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._settings = config.settings
+        self._keyring = Keyring(config.secrets)
+        self._store = store
+        self._clock = clock
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        facts = environ.setdefault(FACTS, {})
+        try:
+            answer = self._route(environ)
+        except Exception:
+            logger.exception("request failed path=%r", environ["PATH_INFO"])
+            answer = refuse(500, "internal_error", "the collector failed on this request; its log says why")
+        if "error" in answer.fields:
+            facts["error"] = answer.fields["error"]
+            logger.debug("refused status=%d reason=%r", answer.status, answer.fields["reason"])
+        body = answer.body()
+        start_response(answer.status_line, answer.all_headers(body))
+        return [body]
+
+    def _route(self, environ: WSGIEnvironment) -> Answer:
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        if path in _VERSION_BY_PATH:
+            if method == "POST":
+                return self._take(_VERSION_BY_PATH[path], environ)
+            return _not_allowed(method, "POST")
+        if path == "/health":
+            return self._health() if method == "GET" else _not_allowed(method, "GET")
+        return refuse(
+            404, "not_found", f"there are {', '.join(_VERSION_BY_PATH)} to POST to, and /health to GET"
+        )
+
+    def _take(self, version: str, environ: WSGIEnvironment) -> Answer:
+        """Take a batch through the stages; the first refusal is the answer."""
+        facts = environ[FACTS]
+        window_seconds, date = self._settings.replay_window_seconds, environ.get("HTTP_DATE")
+        if window_seconds and date is not None and not is_timely(date, self._clock(), window_seconds):
+            reason = (
+                f"Date is more than {window_seconds:g} s from the collector's clock; set the sender's right"
+            )
+            return refuse(401, "date_out_of_window", reason, headers=_CHALLENGE)
+        signed = self._read(environ)
+        if isinstance(signed, Answer):
+            return signed
+        key_name, body = signed
+        sent_id = environ.get(_IDEMPOTENCY, "")
+        if sent_id and not _BATCH_ID.fullmatch(sent_id):
+            reason = f"{wire.IDEMPOTENCY_HEADER} takes 1 to 128 visible ASCII characters"
+            return refuse(400, "bad_idempotency_key", reason)
+        batch_id = sent_id or wire.new_batch_id()
+        facts |= {"key": key_name, "batch": batch_id, "attempt": environ.get(_ATTEMPT, "-")}
+        events = validate.read_events(
+            version,
+            body,
+            environ.get(_COUNT, ""),
+            max_events=self._settings.max_events,
+            max_event_bytes=self._settings.max_event_bytes,
+        )
+        if isinstance(events, Answer):
+            return events
+        facts["events"] = len(events)
+        return self._keep(
+            Batch(
+                key_name=key_name,
+                batch_id=batch_id,
+                deduplicate=bool(sent_id),
+                digest=hashlib.sha256(body).digest(),
+                version=version,
+                received_at=self._clock(),
+                events=events,
+            )
+        )
+
+    def _read(self, environ: WSGIEnvironment) -> tuple[str, bytes] | Answer:
+        """Return who sent a request, and its plain body; all signatures must be right, and of one key."""
+        encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+        if encoding not in (*encodings.ACCEPTED, "identity"):
+            reason = f"send the body in one of {', '.join(encodings.ACCEPTED)}, identity"
+            return refuse(415, "unsupported_encoding", reason)
+        sent = self._receive(environ)
+        if isinstance(sent, Answer):
+            return sent
+        signers: set[str | None] = set()
+        if has_http_signature(environ):
+            request, window_seconds = signed_request(environ), self._settings.replay_window_seconds
+            signers.add(self._keyring.http_signer(request, sent, window_seconds=window_seconds))
+        elif self._settings.require_signature == "rfc9421":
+            signers.add(None)
+        if None in signers:
+            return _UNAUTHORIZED  # before anything is unpacked
+        body = self._unpack(encoding, sent)
+        if isinstance(body, Answer):
+            return body
+        if _SIGNATURE in environ or not signers:
+            signers.add(self._keyring.signer(environ.get(_SIGNATURE, ""), body))
+        key_name = signers.pop()
+        return _UNAUTHORIZED if key_name is None or signers else (key_name, body)
+
+    def _receive(self, environ: WSGIEnvironment) -> bytes | Answer:
+        """Return the request's body as it was sent."""
+        limit_bytes = self._settings.max_compressed_bytes
+        length = environ.get("CONTENT_LENGTH")
+        if length is None and "HTTP_TRANSFER_ENCODING" not in environ:
+            return refuse(411, "length_required", "send Content-Length, or Transfer-Encoding: chunked")
+        if int(length or 0) > limit_bytes:
+            return _too_large("as sent", limit_bytes)
+        try:
+            sent: bytes = environ["wsgi.input"].read(limit_bytes + 1)
+        except TimeoutError:
+            return refuse(408, "body_timeout", "the body did not arrive in time")
+        except OSError as error:
+            return refuse(400, "bad_framing", f"the body cannot be read: {error}")
+        return sent if len(sent) <= limit_bytes else _too_large("as sent", limit_bytes)
+
+    def _unpack(self, encoding: str, sent: bytes) -> bytes | Answer:
+        """Return the plain form of a body."""
+        plain = encodings.decode(encoding, sent, self._settings.max_body_bytes)
+        if plain is encodings.Damage.TOO_LARGE:
+            return _too_large("uncompressed", self._settings.max_body_bytes)
+        if plain is encodings.Damage.BROKEN:
+            return refuse(400, "bad_encoding", f"the body is not one whole {encoding} stream and nothing else")
+        return plain
+
+    def _keep(self, batch: Batch) -> Answer:
+        receipt = self._store.add(batch)
+        if receipt.outcome is Outcome.UNAVAILABLE:
+            logger.error("store unavailable batch=%s reason=%r", batch.batch_id, receipt.reason)
+            return _unavailable(receipt.reason)
+        if receipt.outcome is Outcome.KEY_REUSED:
+            reason = f"{wire.IDEMPOTENCY_HEADER} {batch.batch_id} came with another body before; use a new one"
+            return refuse(422, receipt.outcome.value, reason)
+        duplicate = receipt.outcome is Outcome.DUPLICATE
+        return Answer(200, {"batch_id": batch.batch_id, "events": len(batch.events), "duplicate": duplicate})
+
+    def _health(self) -> Answer:
+        health = self._store.health()
+        if not health.writable:
+            logger.error("store unavailable reason=%r", health.reason)
+            return _unavailable(health.reason)
+        return Answer(
+            200, {"status": "ok", "events_stored": health.events_stored, "version": eventpub.__version__}
+        )
+
+
+def _too_large(form: str, limit_bytes: int) -> Answer:
+    reason = f"the body {form} has more than {limit_bytes:,} bytes; send fewer events at once"
+    return refuse(413, "too_large", reason, limit_bytes=limit_bytes)
+
+
+def _unavailable(reason: str) -> Answer:
+    return refuse(
+        503,
+        Outcome.UNAVAILABLE.value,
+        f"the store cannot write now, nothing was stored: {reason}",
+        headers=(("Retry-After", str(RETRY_SECONDS)),),
+    )
+
+
+def _not_allowed(method: str, allowed: str) -> Answer:
+    return refuse(
+        405, "method_not_allowed", f"{method} is not served here, {allowed} is", headers=(("Allow", allowed),)
+    )

@@ -1,0 +1,141 @@
+"""The collector's INI file: `[collector]` as one frozen dataclass, `[keys]` as the secrets of each name.
+
+`deploy/collector.ini` lists every key with its default and says what it is for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventpub import http_signature, ini
+from eventpub.errors import ConfigError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+SECTION = "collector"
+KEYS_SECTION = "keys"
+
+_KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
+_DAY_SECONDS = 24 * 60 * 60.0
+
+
+def _tcp_endpoint() -> ini.Kind[tuple[str, int]]:
+    endpoint = ini.endpoint()
+
+    def parse(value: str) -> tuple[str, int]:
+        parsed = endpoint.parse(value)
+        if isinstance(parsed, str):
+            raise ValueError  # noqa: TRY004, what a Kind raises
+        return parsed
+
+    return ini.Kind(parse, "host:port or [ipv6]:port; port 0 takes a free one")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The `[collector]` section.
+
+    Bodies on their way in take `max_connections` x `max_compressed_bytes` of memory at most; one of them at a
+    time is unpacked and parsed, which takes up to 27 times `max_body_bytes`: `[],` becomes 72 bytes.
+    """
+
+    listen: tuple[str, int] = ini.setting("listen", _tcp_endpoint(), default=("127.0.0.1", 8080))
+
+    # --- the store
+    store_path: Path = ini.setting("store.path", ini.path(), default=Path("events.sqlite"))
+    # full: a 2xx is sent after an fsync, so it outlives a power cut; normal: it outlives the process
+    store_synchronous: str = ini.setting("store.synchronous", ini.choice("full", "normal"), default="full")
+    # how long another process may hold the file before the answer is 503: less than any sender's patience
+    store_busy_timeout_seconds: float = ini.setting("store.busy_timeout", ini.seconds(0, 60), default=1.0)
+    # longer than a spool is likely to wait before it is sent once more
+    dedupe_memory_seconds: float = ini.setting(
+        "dedupe.memory", ini.seconds(1, 3650 * _DAY_SECONDS), default=30 * _DAY_SECONDS
+    )
+
+    # --- signatures
+    require_signature: str = ini.setting("require_signature", ini.choice("any", "rfc9421"), default="any")
+    # baseplate's publisher sends a batch for 5 min under one date; the rest is for clocks that differ
+    replay_window_seconds: float = ini.setting("replay.window", ini.seconds(0, _DAY_SECONDS), default=10 * 60.0)
+
+    # --- sizes
+    # twice what a batch has uncompressed (500 KiB), so that one comes through however badly it compresses
+    max_compressed_bytes: int = ini.setting("max_compressed_size", ini.size(_KIB, _GIB), default=1 * _MIB)
+    max_body_bytes: int = ini.setting("max_body_size", ini.size(_KIB, _GIB), default=8 * _MIB)
+    # of 84 bytes in the largest body; in one of the sidecar's usual 500 KiB it is never reached
+    max_events: int = ini.setting("max_events", ini.integer(1, 10_000_000), default=100_000)
+    # of one event as it is stored; a queue takes 100 KiB, field names and numbers may be longer written out
+    max_event_bytes: int = ini.setting("max_event_size", ini.size(64, _GIB), default=256 * _KIB)
+    max_head_bytes: int = ini.setting("max_head_size", ini.size(256, _MIB), default=16 * _KIB)
+    # half of the 1,024 descriptors a process usually gets; more connections wait in the kernel
+    max_connections: int = ini.setting("max_connections", ini.integer(1, 100_000), default=512)
+
+    # --- times
+    idle_timeout_seconds: float = ini.setting("timeout.idle", ini.seconds(0.05, 3600), default=75.0)
+    head_timeout_seconds: float = ini.setting("timeout.head", ini.seconds(0.05, 3600), default=10.0)
+    body_timeout_seconds: float = ini.setting("timeout.body", ini.seconds(0.05, 3600), default=30.0)
+    stop_timeout_seconds: float = ini.setting("timeout.stop", ini.seconds(0, 3600), default=10.0)
+
+    # --- TLS
+    tls_certificate: Path | None = ini.setting("tls.certificate", ini.path(), default=None)
+    tls_key: Path | None = ini.setting("tls.key", ini.path(), default=None)
+    tls_client_ca: Path | None = ini.setting("tls.client_ca", ini.path(), default=None)
+
+    # --- for tests
+    faults: Path | None = ini.setting("faults", ini.path(), default=None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Everything the file says.
+
+    Attributes:
+        settings: the `[collector]` section.
+        secrets: the `[keys]` section: the secrets of each name. Names are in lower case, as INI keys are.
+    """
+
+    settings: Settings
+    secrets: Mapping[str, tuple[bytes, ...]] = dataclasses.field(repr=False)
+
+
+def load(path: str | os.PathLike[str]) -> Config:
+    """Read the collector's INI file.
+
+    Raises:
+        ConfigError: the file, a section, a key or a value of it cannot be used.
+    """
+    parser = ini.load(path)
+    settings = ini.read_section(parser, SECTION, Settings)
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise ConfigError(SECTION, "tls.certificate", "", "tls.certificate and tls.key go together; set both")
+    if settings.tls_client_ca is not None and settings.tls_certificate is None:
+        raise ConfigError(SECTION, "tls.client_ca", "", "needs tls.certificate and tls.key; set them too")
+    if settings.dedupe_memory_seconds < 2 * settings.replay_window_seconds:  # a date may be ahead, then behind
+        allowed = "expected at least twice replay.window, or a recorded request could be stored again"
+        raise ConfigError(SECTION, "dedupe.memory", f"{settings.dedupe_memory_seconds:g}", allowed)
+    if settings.require_signature == "rfc9421" and not http_signature.INSTALLED:
+        allowed = "its package is not installed: pip install 'eventpub[rfc9421]'"
+        raise ConfigError(SECTION, "require_signature", "rfc9421", allowed)
+    secrets = {
+        name: _secrets(name, text)
+        for name, text in ini.section_items(parser, KEYS_SECTION).items()
+        if name not in parser.defaults()
+    }
+    if not secrets:
+        raise ConfigError(KEYS_SECTION, "", "", "names no key; add one as NAME = SECRET IN BASE64")
+    return Config(settings=settings, secrets=secrets)
+
+
+def _secrets(name: str, text: str) -> tuple[bytes, ...]:
+    secret = ini.base64_bytes()
+    words = ini.expand(KEYS_SECTION, name, text).split()
+    try:
+        secrets = tuple(map(secret.parse, words))
+    except ValueError:
+        secrets = ()
+    if not secrets:
+        raise ConfigError(KEYS_SECTION, name, "(not shown)", f"expected one or more of {secret.allowed}")
+    return secrets

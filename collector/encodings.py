@@ -1,0 +1,71 @@
+"""Stage 5: encoded body -> plain body, never larger than a limit.
+
+A body of a few hundred bytes can unpack to gigabytes, so nothing here unpacks without a bound: at most one
+byte more than the limit exists at any time.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+
+try:
+    import zstandard
+except ImportError:  # the extra eventpub[zstd] is not installed
+    zstandard = None  # type: ignore[assignment]
+
+ACCEPTED = ("gzip",) if zstandard is None else ("gzip", "zstd")
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # 16: a gzip header and nothing else
+_ZSTD_MAX_WINDOW_BYTES = 8 * 1024 * 1024  # what RFC 9659 lets a sender of `zstd` use
+
+
+class Damage(enum.Enum):
+    """Why an encoded body has no plain one."""
+
+    TOO_LARGE = "unpacks to more than the limit"
+    BROKEN = "is damaged, truncated or followed by other bytes"
+
+
+def decode(encoding: str, body: bytes, limit_bytes: int) -> bytes | Damage:
+    """Return the plain form, of at most `limit_bytes`, of a body in one of `ACCEPTED` or `identity`."""
+    if encoding == "identity":
+        return body if len(body) <= limit_bytes else Damage.TOO_LARGE
+    return (_gunzip if encoding == "gzip" else _unzstd)(body, limit_bytes)
+
+
+def _gunzip(body: bytes, limit_bytes: int) -> bytes | Damage:
+    plain = bytearray()
+    while True:  # one turn a member; RFC 1952 allows several
+        member = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            plain += member.decompress(body, limit_bytes - len(plain) + 1)
+        except zlib.error:
+            return Damage.BROKEN
+        if len(plain) > limit_bytes:
+            return Damage.TOO_LARGE
+        if not member.eof:
+            return Damage.BROKEN
+        body = member.unused_data
+        if not body:
+            return bytes(plain)
+
+
+def _unzstd(body: bytes, limit_bytes: int) -> bytes | Damage:
+    plain = bytearray()
+    unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW_BYTES)
+    while True:  # one turn a frame; RFC 8878 allows several
+        room_bytes = limit_bytes - len(plain)
+        try:
+            # the reader stops at a size but does not tell a truncated frame; decompressobj does the reverse
+            with unpacker.stream_reader(body) as reader:
+                if len(reader.read(room_bytes + 1)) > room_bytes:
+                    return Damage.TOO_LARGE
+            frame = unpacker.decompressobj()
+            plain += frame.decompress(body)
+        except zstandard.ZstdError:
+            return Damage.BROKEN
+        if not frame.eof:
+            return Damage.BROKEN
+        body = frame.unused_data
+        if not body:
+            return bytes(plain)

@@ -1,0 +1,93 @@
+"""Stage 8: a batch of valid events -> rows, once.
+
+The seam between the collector and whatever keeps events. An implementation promises that `add` is one
+transaction: the batch is stored as a whole and its id remembered with it, or neither happens.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class EventRow(NamedTuple):
+    """One event: its main fields, where it has them, then the whole of it as JSON.
+
+    A tuple, because that is what a database takes: a batch has a thousand of them.
+    """
+
+    source: str | None
+    action: str | None
+    noun: str | None
+    name: str | None
+    client_timestamp: float | None  # as the event has it: milliseconds since 1970 in version 2
+    uuid: str | None
+    correlation_id: str | None
+    user_id: str | None
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The events of one request.
+
+    Attributes:
+        key_name: the key that signed it; batch ids of different keys have nothing to do with each other.
+        batch_id: what its rows are found by.
+        deduplicate: whether `batch_id` is the sender's, and the batch is to be stored once.
+        digest: the SHA-256 of the plain body: what the sender's id stands for.
+        version: of the wire, one of `wire.VERSIONS`.
+        received_at: seconds since 1970.
+        events: any number of them.
+    """
+
+    key_name: str
+    batch_id: str
+    deduplicate: bool
+    digest: bytes
+    version: str
+    received_at: float
+    events: Sequence[EventRow]
+
+
+class Outcome(enum.Enum):
+    """What became of a batch."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"  # stored before, with the same body under the same id
+    KEY_REUSED = "idempotency_key_reused"  # another body was stored under its id; this one was not
+    UNAVAILABLE = "store_unavailable"  # nothing was stored; later it may be
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The outcome and, where it is UNAVAILABLE, the reason."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the store can write now, if not why, and how many events it has stored in its life."""
+
+    writable: bool
+    events_stored: int = 0
+    reason: str = ""
+
+
+class Store(Protocol):
+    """Where events go. What a store can run into is in the results; nothing is raised for it."""
+
+    def add(self, batch: Batch) -> Receipt:
+        """Store a batch, or find that it was stored before."""
+
+    def health(self) -> Health:
+        """Write something, and say whether that worked."""
+
+    def close(self) -> None:
+        """Let go of files and connections; no call follows."""

@@ -1,0 +1,168 @@
+"""Events in one SQLite file, which any tool can read while the collector writes: one transaction a batch.
+
+The file is in WAL mode. With `synchronous` full a commit returns after its fsync, so that a 2xx outlives a
+power cut; with normal, which fsyncs at checkpoints only, it outlives no more than the process. Nothing is
+committed to a file that is no longer at its path: it would be gone with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING
+
+from eventpub.errors import ConfigError
+
+from . import Health, Outcome, Receipt, dedupe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from . import Batch
+
+APPLICATION_ID = 0x65767075  # "evpu": in the file's header, where `file` and SQLite look for it
+SCHEMA_VERSION = 1  # PRAGMA user_version
+REMOVED = "the store file was removed or replaced; restart the collector"
+
+_SCHEMA = (
+    """
+CREATE TABLE events (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    received_at      REAL NOT NULL,     -- seconds since 1970
+    batch_id         TEXT NOT NULL,
+    key_name         TEXT NOT NULL,
+    version          TEXT NOT NULL,     -- 2 or 2j
+    source           TEXT,
+    action           TEXT,
+    noun             TEXT,
+    name             TEXT,
+    client_timestamp NUMERIC,           -- as the event has it; milliseconds since 1970 in version 2
+    uuid             TEXT,
+    correlation_id   TEXT,
+    user_id          TEXT,
+    event            TEXT NOT NULL      -- the whole event as JSON
+)
+""",
+    "CREATE INDEX events_by_time ON events (received_at)",
+    "CREATE INDEX events_by_batch ON events (batch_id)",
+    "CREATE INDEX events_by_kind ON events (source, action, noun) WHERE source IS NOT NULL",
+    "CREATE INDEX events_by_uuid ON events (uuid) WHERE uuid IS NOT NULL",
+    "CREATE INDEX events_by_user ON events (user_id) WHERE user_id IS NOT NULL",
+    "CREATE TABLE health (checks INTEGER NOT NULL)",
+    "INSERT INTO health VALUES (0)",
+    *dedupe.SCHEMA,
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_INSERT = """
+INSERT INTO events (received_at, batch_id, key_name, version,
+                    source, action, noun, name, client_timestamp, uuid, correlation_id, user_id, event)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+class SqliteStore:
+    """A `Store` in the SQLite file at `path`, which is made if it is not there. One caller at a time.
+
+    Args:
+        path: the file; its folder must exist.
+        synchronous: `full` or `normal`.
+        busy_timeout_seconds: how long to wait while another process holds the file.
+        dedupe_memory_seconds: how long batch ids are remembered at least.
+
+    Raises:
+        ConfigError: the file cannot be opened, or something else is in it.
+    """
+
+    def __init__(
+        self, path: Path, *, synchronous: str, busy_timeout_seconds: float, dedupe_memory_seconds: float
+    ) -> None:
+        self._memory_seconds = dedupe_memory_seconds
+        real_path = path.resolve()  # SQLite, too, puts the WAL beside what a link leads to
+        self._files = (real_path, real_path.with_name(real_path.name + "-wal"))
+        try:
+            # callers take turns, and need not all be the thread that opened it
+            self._connection = sqlite3.connect(
+                path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
+            )
+            with contextlib.ExitStack() as on_refusal:
+                on_refusal.callback(self._connection.close)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+                with self._transaction():
+                    found = self._prepare()
+                    self._opened = self._identities()
+                if found != (APPLICATION_ID, SCHEMA_VERSION):
+                    raise ConfigError(
+                        "collector", "store.path", str(path), "is no file of this collector; name another"
+                    )
+                # only a statement that would write, rows or none, has SQLite refuse a file it may not write
+                self._connection.execute("DELETE FROM health WHERE 0")
+                on_refusal.pop_all()
+        except sqlite3.Error as error:
+            raise ConfigError("collector", "store.path", str(path), f"cannot be opened: {error}") from error
+
+    def add(self, batch: Batch) -> Receipt:
+        """Store a batch, or find that it was stored before."""
+        origin = (batch.received_at, batch.batch_id, batch.key_name, batch.version)
+        try:
+            with self._transaction():
+                if batch.deduplicate:
+                    claim = dedupe.claim(self._connection, batch, self._memory_seconds)
+                    if claim is dedupe.Claim.SAME_BODY:
+                        return Receipt(Outcome.DUPLICATE)
+                    if claim is dedupe.Claim.OTHER_BODY:
+                        return Receipt(Outcome.KEY_REUSED)
+                self._connection.executemany(_INSERT, (origin + row for row in batch.events))
+        except sqlite3.Error as error:
+            return Receipt(Outcome.UNAVAILABLE, str(error))
+        return Receipt(Outcome.STORED)
+
+    def health(self) -> Health:
+        """Write something, and say whether that worked."""
+        try:
+            with self._transaction():
+                self._connection.execute("UPDATE health SET checks = checks + 1")
+            # rows may have been removed since, and to count them would take a scan
+            seen = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        except sqlite3.Error as error:
+            return Health(writable=False, reason=str(error))
+        return Health(writable=True, events_stored=seen[0] if seen else 0)
+
+    def close(self) -> None:
+        """Close the file; SQLite folds the WAL into it."""
+        self._connection.close()
+
+    def _prepare(self) -> tuple[int, int]:
+        """Make the tables in an empty file; return what the file says it is."""
+        if not self._connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            for statement in _SCHEMA:
+                self._connection.execute(statement)
+        (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return application_id, version
+
+    def _identities(self) -> list[tuple[int, int] | None]:
+        """Return device and inode of what is at the paths of the files now; two stats take 6 µs."""
+        return [_identity(path) for path in self._files]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            if self._identities() != self._opened:  # SQLite would write on, into files that have no name
+                raise sqlite3.OperationalError(REMOVED)
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

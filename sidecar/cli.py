@@ -1,0 +1,132 @@
+"""The sidecar's command line: arguments, logging, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import eventpub
+from eventpub.errors import ConfigError, EventPubError, QueueError, QueueNameError
+from eventpub.queue_refusal import check_name
+from eventpub.sidecar.config import SECTION_PREFIX, check_host, default_spool_dir, load_config
+from eventpub.sidecar.daemon import Daemon
+from eventpub.sidecar.spool.slot import SpoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_KEPT_BYTES = 32 * 1024 * 1024  # the most that glibc takes for the second
+
+EXIT_OK = 0  # stopped by a signal; what was not delivered is in the spool
+EXIT_USAGE = 2  # the command line is wrong (argparse's own code)
+EXIT_BROKEN = 70  # a stage broke (EX_SOFTWARE): start it again, nothing is lost
+EXIT_NO_QUEUE = 69  # the queue cannot be opened (EX_UNAVAILABLE)
+EXIT_NO_SPOOL = 73  # the spool cannot be used (EX_CANTCREAT)
+EXIT_CONFIG = 78  # the configuration is wrong (EX_CONFIG): starting it again does not help
+# 128 + N: a second signal N ended it at once; what was received is in the spool
+
+_EPILOG = """\
+examples:
+  python -m eventpub.sidecar --queue-name v2 example.ini                 publish the events of queue v2
+  python -m eventpub.sidecar --queue-name v2 --check-config example.ini  say what is wrong with the file
+  python -m eventpub.sidecar --queue-name v2 --debug example.ini         and log each batch
+
+signals:
+  SIGTERM, SIGINT  take what is in the queue, deliver for up to shutdown.timeout, keep the rest, exit 0
+                   (a second one, number N, exits at once with 128 + N; nothing is lost)
+  SIGHUP           read the file again; if it is wrong, say so and go on with the old settings
+
+exit codes:
+  0 stopped   2 wrong arguments   69 no queue   70 broke, start again   73 no spool   78 wrong configuration
+  128 + N ended by a second signal N
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sidecar until it is stopped.
+
+    Args:
+        arguments: the command line without the program's name; by default the process's own.
+
+    Returns:
+        One of the EXIT codes.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    os.umask(0o077)  # whatever is made below is for this user alone, and usable by him
+    logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it writes a line a request
+    try:
+        config = load_config(options.config_file, options.queue_name)
+        config.signing_key()
+        if options.check_config:
+            check_host(config, SECTION_PREFIX + options.queue_name)
+            spool = config.spool_dir or default_spool_dir()
+            print(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")  # noqa: T201
+            return EXIT_OK
+        if exposure := config.exposure():
+            logging.getLogger(__name__).warning("%s", exposure)
+        _keep_freed_memory()
+        Daemon(config, options.config_file, options.queue_name).run()
+    except ConfigError as error:
+        return _fail(EXIT_CONFIG, error)
+    except QueueError as error:
+        return _fail(EXIT_NO_QUEUE, error)
+    except SpoolError as error:
+        return _fail(EXIT_NO_SPOOL, error)
+    except Exception:
+        logging.getLogger(__name__).exception("a stage broke; what was received is in the spool")
+        return EXIT_BROKEN
+    return EXIT_OK
+
+
+def _keep_freed_memory() -> None:
+    """Have malloc keep the half megabytes that each batch takes and gives back: fresh pages cost 5 % CPU."""
+    with contextlib.suppress(AttributeError):  # glibc alone has it
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def _fail(code: int, error: EventPubError) -> int:
+    print(f"eventpub.sidecar: {error}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _queue_name(text: str) -> str:
+    """Take a name that is no path: it becomes a folder before the kernel would refuse it."""
+    try:
+        check_name(text)
+    except QueueNameError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m eventpub.sidecar",
+        description="Publish the events of one queue to an HTTP collector; every one of them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config_file", type=Path, help="INI file with a section [event-publisher:NAME]")
+    parser.add_argument(
+        "--queue-name",
+        type=_queue_name,
+        default="main",
+        metavar="NAME",
+        help="queue, section and folder in the spool (default: main)",
+    )
+    parser.add_argument("--debug", action="store_true", help="log each batch")
+    parser.add_argument("--check-config", action="store_true", help="check the file and exit")
+    parser.add_argument("--version", action="version", version=f"eventpub {eventpub.__version__}")
+    return parser

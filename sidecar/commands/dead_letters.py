@@ -1,0 +1,275 @@
+"""`eventpub dead-letters`: list, show, replay and drop the events that the collector refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from eventpub import ini
+from eventpub.cli.arguments import add_command, of
+from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
+from eventpub.cli.terminal import complain, say, table
+from eventpub.sidecar.commands import journal, letters
+from eventpub.sidecar.commands.place import UsageError, add_place, guarded, locate, pretty
+from eventpub.sidecar.spool import dead_letters
+from eventpub.sidecar.spool.disk import Disk
+
+if TYPE_CHECKING:
+    import argparse
+
+    from eventpub.cli.arguments import Commands
+    from eventpub.sidecar.commands.letters import Letter
+    from eventpub.sidecar.commands.place import Place
+
+_EPILOG = """\
+examples:
+  eventpub dead-letters list --queue-name v2 example.ini
+  eventpub dead-letters show --queue-name v2 example.ini 0f3a5b7c9d1e-12
+  eventpub dead-letters replay --queue-name v2 example.ini --all --dry-run
+  eventpub dead-letters drop --queue-name v2 example.ini --older-than 30d --yes
+
+A dead letter is an event that the collector will not take as it is, with the reason. It stays until it is
+sent again or dropped, whatever becomes of the sidecar, which may run meanwhile. An ID is the one that `list`
+shows; the beginning of it is enough, and a batch's id without -N means all its letters.
+"""
+_LIST_EPILOG = """\
+examples:
+  eventpub dead-letters list --queue-name v2 example.ini
+  eventpub dead-letters list --spool /var/spool/eventpub --since 2h --reason rejected
+  eventpub dead-letters list --queue-name v2 example.ini --json
+
+exit codes: 0 listed   1 files among them are no dead letters   73 no spool, or no access
+"""
+_SHOW_EPILOG = """\
+examples:
+  eventpub dead-letters show --queue-name v2 example.ini 0f3a5b7c9d1e-12
+  eventpub dead-letters show --spool /var/spool/eventpub 0f3a5b7c9d1e
+
+exit codes: 0 shown   1 no such letter   73 no spool, or no access
+"""
+_REPLAY_EPILOG = """\
+examples:
+  eventpub dead-letters replay --queue-name v2 example.ini --all --dry-run
+  eventpub dead-letters replay --queue-name v2 example.ini --reason rejected
+  eventpub dead-letters replay --queue-name v2 example.ini 0f3a5b7c9d1e-12
+
+Sends the events to the collector of CONFIG.ini, signed with the key it has now. Letters that are accepted
+are removed; those refused stay, with the new reason. Repeat a replay that was interrupted or got no answer:
+what the collector has already is stored once, as long as it remembers the ids of batches and key.name is the
+same.
+
+exit codes: 0 all were accepted   1 some stayed   2 the collector did not answer as one, or another replay runs
+            73 no spool, or no access   78 wrong configuration
+"""
+_DROP_EPILOG = """\
+examples:
+  eventpub dead-letters drop --queue-name v2 example.ini 0f3a5b7c9d1e-12           say what would go
+  eventpub dead-letters drop --queue-name v2 example.ini --older-than 30d --yes
+  eventpub dead-letters drop --spool /var/spool/eventpub --all --yes
+
+exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a replay runs
+            73 no spool, or no access
+"""
+_MAX_DETAIL_CHARACTERS = 60
+_MAX_AGE_SECONDS = 100 * 365 * 86_400
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the commands."""
+    parser = add_command(
+        commands,
+        "dead-letters",
+        help="list, show, send again and drop the events that the collector refused",
+        epilog=_EPILOG,
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    listing = add_command(actions, "list", help="list dead letters, the newest last", epilog=_LIST_EPILOG)
+    add_place(listing)
+    listing.add_argument("--reason", metavar="R", help="only those refused for this reason")
+    listing.add_argument(
+        "--since", type=of(_since()), metavar="WHEN", help="only those since then: 2h, 7d, 2026-01-31T12:00"
+    )
+    listing.add_argument("--json", action="store_true", help="a JSON object a line")
+    listing.set_defaults(run=guarded(run_list))
+
+    show = add_command(actions, "show", help="show dead letters and their events", epilog=_SHOW_EPILOG)
+    add_place(show)
+    show.set_defaults(run=guarded(run_show))
+
+    replay = add_command(
+        actions, "replay", help="send dead letters to the collector again", epilog=_REPLAY_EPILOG
+    )
+    add_place(replay)
+    replay.add_argument("--reason", metavar="R", help="those refused for this reason")
+    replay.add_argument("--dry-run", action="store_true", help="say what would be sent, and do nothing")
+    replay.set_defaults(run=guarded(run_replay))
+
+    drop = add_command(actions, "drop", help="remove dead letters for good", epilog=_DROP_EPILOG)
+    add_place(drop)
+    drop.add_argument(
+        "--older-than",
+        type=of(ini.seconds(0, _MAX_AGE_SECONDS)),
+        metavar="D",
+        help="those that died before: 30d",
+    )
+    drop.add_argument("--yes", action="store_true", help="do it")
+    drop.set_defaults(run=guarded(run_drop))
+
+    for action in (show, replay, drop):
+        action.add_argument("ids", metavar="ID", nargs="*", help="which, as `list` shows them")
+    for action in (replay, drop):
+        action.add_argument("--all", action="store_true", help="all there are")
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """List the dead letters in columns, or as lines of JSON."""
+    place = locate(options)
+    found, complaints = _find(place)
+    found = [
+        letter
+        for letter in found
+        if options.reason in (None, letter.reason)
+        and (options.since is None or letter.age_seconds <= options.since)
+    ]
+    if options.json:
+        for letter in found:
+            say(pretty(_summary(letter), indent=None))
+    elif found:
+        header = ("DIED AT", "QUEUE", "REASON", "STATUS", "ID", "BYTES", "DETAIL")
+        table(header, map(_row, found))
+    else:
+        complain("there are no dead letters" + (" of that kind" if options.reason or options.since else ""))
+    return EXIT_WARNING if complaints else EXIT_OK
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Show whole letters, as one JSON document each."""
+    place = locate(options)
+    if not options.ids:
+        raise UsageError("say which dead letters: ID…")
+    chosen, missing = _choose(place, options)
+    for letter in chosen:
+        document = dead_letters.read(letter.path.read_bytes())
+        with contextlib.suppress(KeyError, ValueError, RecursionError):  # then it is shown as it came
+            document["event"] = json.loads(document["event"])
+        say(pretty(document))
+    return EXIT_WARNING if missing else EXIT_OK
+
+
+def run_replay(options: argparse.Namespace) -> int:
+    """Send letters again."""
+    if options.config_file is None or options.spool is not None:
+        raise UsageError("a replay needs the CONFIG.ini that names collector and key, and takes no --spool")
+    place = locate(options)
+    _need_choice(options, "reason", "--reason R")
+    from eventpub.sidecar.commands import replay  # noqa: PLC0415, an HTTP client, which the others do not need
+
+    with letters.exclusively(place.queues[0]):
+        chosen, missing = _choose(place, options)
+        return replay.run(place, chosen, dry_run=options.dry_run) or (EXIT_WARNING if missing else EXIT_OK)
+
+
+def run_drop(options: argparse.Namespace) -> int:
+    """Remove letters for good."""
+    place = locate(options)
+    _need_choice(options, "older_than", "--older-than D")
+    dropped = kept = 0
+    chosen, missing = _choose(place, options)
+    if chosen and not options.yes:
+        complain(f"these would be lost: {len(chosen):,} dead letters, the oldest of {chosen[0].died_at}; "
+                 "to have that, give --yes")  # fmt: skip
+        return EXIT_WARNING
+    for queue in place.queues:
+        if any(letter.path.parent.parent == queue for letter in chosen):
+            with letters.exclusively(queue):
+                held = journal.hold(queue / letters.FOLDER, {letter.path.name for letter in chosen}, Disk())
+                for letter in chosen:
+                    if letter.path.parent.parent == queue and letter.path.name not in held:
+                        letter.path.unlink(missing_ok=True)
+                        dropped += 1
+                kept += len(held)
+    if kept:
+        complain(
+            f"these are part of a replay that was interrupted, with others: {kept:,}; finish it, "
+            f"`eventpub dead-letters replay {place.words} --all`, or drop all of its letters"
+        )
+    say(f"dropped {dropped:,}")
+    return EXIT_WARNING if kept or missing else EXIT_OK
+
+
+def _find(place: Place) -> tuple[list[Letter], list[str]]:
+    """Return the dead letters of all queues that are meant; complain about files that are none."""
+    found: list[Letter] = []
+    complaints: list[str] = []
+    for queue in place.queues:
+        of_queue, wrong = letters.find(queue)
+        found += of_queue
+        complaints += wrong
+    for text in complaints:
+        complain(text)
+    return sorted(found, key=lambda letter: letter.died_at), complaints
+
+
+def _choose(place: Place, options: argparse.Namespace) -> tuple[list[Letter], list[str]]:
+    """Return the letters that ids and filters name; complain about ids that name none."""
+    found, _ = _find(place)
+    if options.ids:
+        chosen, missing = letters.by_ids(found, options.ids)
+        for text in missing:
+            complain(text)
+        return chosen, missing
+    reason, older_than = getattr(options, "reason", None), getattr(options, "older_than", None)
+    return [
+        letter
+        for letter in found
+        if reason in (None, letter.reason) and (older_than is None or letter.age_seconds > older_than)
+    ], []
+
+
+def _need_choice(options: argparse.Namespace, filter_name: str, filter_text: str) -> None:
+    given = [bool(options.ids), options.all, getattr(options, filter_name) is not None]
+    if sum(given) != 1:
+        raise UsageError(f"say which dead letters, in one way: ID…, --all or {filter_text}")
+
+
+def _summary(letter: Letter) -> dict[str, object]:
+    return {
+        "id": letter.id,
+        "died_at": letter.died_at,
+        "queue": letter.path.parent.parent.name,
+        "reason": letter.reason,
+        "status": letter.status,
+        "detail": letter.detail,
+        "batch_id": letter.batch_id,
+        "index": letter.index,
+        "attempts": letter.attempts,
+        "event_bytes": letter.event_bytes,
+        "file": str(letter.path),
+    }
+
+
+def _row(letter: Letter) -> tuple[str, ...]:
+    detail = "".join(character if character.isprintable() else " " for character in letter.detail)
+    if len(detail) > _MAX_DETAIL_CHARACTERS:
+        detail = detail[: _MAX_DETAIL_CHARACTERS - 1] + "…"
+    queue = letter.path.parent.parent.name
+    status = str(letter.status or "-")
+    return letter.died_at, queue, letter.reason, status, letter.id, f"{letter.event_bytes:,}", detail
+
+
+def _since() -> ini.Kind[float]:
+    """A time, or how long ago it was, as the seconds that have passed since."""
+    ago = ini.seconds(0, _MAX_AGE_SECONDS)
+
+    def parse(value: str) -> float:
+        try:
+            return ago.parse(value)
+        except ValueError:
+            then = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
+        return (datetime.now(timezone.utc) - then).total_seconds()
+
+    return ini.Kind(parse, "a duration such as 2h or 7d, or a time in UTC such as 2026-01-31T12:00")

@@ -1,0 +1,99 @@
+"""Which dead letters a replay has sent together, until the outcome is known.
+
+A batch is recognised by its id and body, so one whose answer was lost must be repeated exactly, whatever
+letters have come or gone meanwhile. Before it is sent, the names of its letters are written to
+`dead/ID.replay`; the collector's yes is noted by renaming that to `ID.replayed`, before the first letter is
+removed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from eventpub.sidecar.commands.letters import NAME
+from eventpub.sidecar.spool.batch import TEMPORARY_SUFFIX, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
+
+    from eventpub.sidecar.spool.disk import Disk
+
+_SENT_SUFFIX = ".replay"
+_ACCEPTED_SUFFIX = ".replayed"
+
+
+class Entry(NamedTuple):
+    """A batch of a replay that did not come to its end."""
+
+    path: Path
+    names: tuple[str, ...]  # of the letters, in the order they were sent
+
+    @property
+    def batch_id(self) -> str:
+        """What the batch was sent as."""
+        return self.path.stem
+
+
+def write(dead: Path, batch_id: str, names: Iterable[str], disk: Disk) -> Entry:
+    """Note that letters are about to be sent together.
+
+    Raises:
+        OSError: the disk failed; they must not be sent.
+    """
+    entry = Entry(dead / f"{batch_id}{_SENT_SUFFIX}", tuple(names))
+    write_file(disk, entry.path, "".join(f"{name}\n" for name in entry.names).encode(), fsync=True)
+    return entry
+
+
+def settle(entry: Entry, disk: Disk) -> None:
+    """Remove the letters of a batch that was accepted.
+
+    Raises:
+        OSError: the disk failed; the next replay goes on with it.
+    """
+    accepted = entry.path.with_suffix(_ACCEPTED_SUFFIX)
+    if entry.path != accepted:
+        disk.rename(entry.path, accepted)
+        disk.sync_directory(accepted.parent)
+    for name in entry.names:
+        disk.remove(accepted.parent / name)
+    disk.remove(accepted)
+
+
+def accepted(dead: Path) -> list[Entry]:
+    """Return the batches that were accepted, and whose letters are not all removed."""
+    return _entries(dead, _ACCEPTED_SUFFIX)
+
+
+def unanswered(dead: Path) -> list[Entry]:
+    """Return the batches that were sent, and of which nobody knows whether they arrived."""
+    return _entries(dead, _SENT_SUFFIX)
+
+
+def hold(dead: Path, names: Collection[str], disk: Disk) -> set[str]:
+    """Return which of these letters must stay, since others could then not be sent again exactly.
+
+    Batches all of whose letters are among them are forgotten.
+    """
+    held: set[str] = set()
+    for entry in unanswered(dead):
+        left = {name for name in entry.names if (dead / name).exists()}
+        if left <= set(names):
+            disk.remove(entry.path)
+        else:
+            held |= left & set(names)
+    return held
+
+
+def tidy(dead: Path, disk: Disk) -> None:
+    """Remove what a killed replay had not finished writing."""
+    for path in dead.glob(f"*{TEMPORARY_SUFFIX}"):
+        disk.remove(path)
+
+
+def _entries(dead: Path, suffix: str) -> list[Entry]:
+    return [
+        Entry(path, tuple(name for name in path.read_text(encoding="utf-8").split() if NAME.fullmatch(name)))
+        for path in sorted(dead.glob(f"*{suffix}"))
+    ]

@@ -1,0 +1,164 @@
+"""The dead letters of a queue as a person names them: by id, by reason, by age.
+
+The id of a letter is the id of its batch and its place in it, `0f3a…-12`. As with commits of git the beginning
+of the batch's id is enough, and a batch's id alone means all its letters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from eventpub.sidecar.commands.place import BusyError
+from eventpub.sidecar.spool import dead_letters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+FOLDER = "dead"
+NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,10})\.json")
+_ID = re.compile(r"([0-9a-f]{4,32})(?:-([0-9]{1,10}))?")
+_SHOWN_ID = 12  # digits of a batch id; a million letters share none by chance
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter without its event, which may be large.
+
+    Attributes:
+        path: its file.
+        batch_id: the batch its event came with.
+        index: the event's place in it.
+        died_at: ISO 8601, UTC.
+        reason: see `dead_letters.Cause`.
+        status: the HTTP status it was refused with, if any.
+        detail: what the collector said.
+        attempts: how often the batch was posted.
+        event_bytes: the size of the event.
+    """
+
+    path: Path
+    batch_id: str
+    index: int
+    died_at: str
+    reason: str
+    status: int | None
+    detail: str
+    attempts: int
+    event_bytes: int
+
+    @property
+    def id(self) -> str:
+        """What names it on a command line."""
+        return f"{self.batch_id[:_SHOWN_ID]}-{self.index}"
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago it died; 0 if its time cannot be read."""
+        try:
+            died = datetime.fromisoformat(self.died_at.replace("Z", "+00:00"))
+        except ValueError:
+            return 0.0
+        died = died if died.tzinfo else died.replace(tzinfo=timezone.utc)
+        return (datetime.now(timezone.utc) - died).total_seconds()
+
+
+def find(queue: Path) -> tuple[list[Letter], list[str]]:
+    """Return a queue's dead letters, oldest first, and what is wrong with files that are none.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    letters: list[Letter] = []
+    complaints: list[str] = []
+    try:
+        there = sorted((queue / FOLDER).iterdir())
+    except FileNotFoundError:  # no sidecar has made it yet
+        return letters, complaints
+    for path in there:
+        if path.suffix != dead_letters.SUFFIX:
+            continue
+        try:
+            letters.append(read(path))
+        except FileNotFoundError:  # dropped or sent again meanwhile
+            continue
+        except ValueError as error:
+            complaints.append(f"{path}: {error}")
+    letters.sort(key=lambda letter: (letter.died_at, letter.path.name))
+    return letters, complaints
+
+
+def read(path: Path) -> Letter:
+    """Return the dead letter in a file.
+
+    Raises:
+        ValueError: it is none; the message says why.
+        OSError: it cannot be read.
+    """
+    match = NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError("its name is not that of a dead letter")
+    document = dead_letters.read(path.read_bytes())
+    if (document.get("batch_id"), document.get("index")) != (match[1], int(match[2])):
+        raise ValueError("its name and what it holds differ")
+    status = document.get("status")
+    attempts = document.get("attempts")
+    return Letter(
+        path=path,
+        batch_id=match[1],
+        index=int(match[2]),
+        died_at=document["died_at"],
+        reason=str(document.get("reason")),
+        status=status if isinstance(status, int) else None,
+        detail=str(document.get("detail") or ""),
+        attempts=attempts if isinstance(attempts, int) else 0,
+        event_bytes=len(dead_letters.event_of(document)),
+    )
+
+
+def by_ids(letters: Sequence[Letter], ids: Iterable[str]) -> tuple[list[Letter], list[str]]:
+    """Return the letters that `ids` name, in the order they are in, and what is wrong with other ids."""
+    chosen: set[Path] = set()
+    complaints = []
+    for text in ids:
+        match = _ID.fullmatch(text.removesuffix(dead_letters.SUFFIX))
+        if match is None:
+            complaints.append(f"{text!r} is no id; ids stand in `eventpub dead-letters list`")
+            continue
+        index = None if match[2] is None else int(match[2])
+        named = [
+            letter
+            for letter in letters
+            if letter.batch_id.startswith(match[1]) and index in (None, letter.index)
+        ]
+        if not named:
+            complaints.append(f"no dead letter {text}; `eventpub dead-letters list` shows those there are")
+        elif len({letter.batch_id for letter in named}) > 1:
+            complaints.append(f"{text} is the beginning of several ids; give more of it")
+        else:
+            chosen |= {letter.path for letter in named}
+    return [letter for letter in letters if letter.path in chosen], complaints
+
+
+@contextlib.contextmanager
+def exclusively(queue: Path) -> Iterator[None]:
+    """Keep other commands from removing dead letters meanwhile; the sidecar may add some.
+
+    Raises:
+        BusyError: another command is at it.
+        OSError: the folder cannot be read.
+    """
+    fd = os.open(queue / FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise BusyError(f"{queue.name}: another replay or drop is at work; wait for it to end") from None
+    finally:
+        os.close(fd)

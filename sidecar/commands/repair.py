@@ -1,0 +1,129 @@
+"""`eventpub spool repair`: a slot that nobody owns -> one that holds sealed, whole batches only.
+
+It does what the next sidecar would do at its start and when it sends (`spool.folder` has the code for both),
+for those who want it done, seen and backed up before. It can be killed and repeated; done twice it does nothing
+the second time. A whole record is never lost: it is in a batch, and in the backup.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from eventpub import wire
+from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
+from eventpub.cli.terminal import complain, say
+from eventpub.sidecar.commands import letters, survey
+from eventpub.sidecar.spool import records
+from eventpub.sidecar.spool.batch import write_file
+from eventpub.sidecar.spool.disk import Disk
+from eventpub.sidecar.spool.folder import Folder, Part
+from eventpub.sidecar.spool.slot import make_private, take
+from eventpub.sidecar.spool.spool import batch_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from eventpub.sidecar.commands.place import Place
+    from eventpub.sidecar.commands.survey import Finding
+    from eventpub.sidecar.spool.batch import Batch
+
+_BACKUPS = "repaired"
+
+
+def run(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
+    """Print what there is to do in each slot, do it if told to, and return the exit code.
+
+    Raises:
+        SpoolError: the spool is not this user's.
+        OSError: the disk failed; what was done so far is whole, repeat it.
+    """
+    started = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    code = EXIT_OK
+    for queue in place.queues:
+        for slot in survey.slots(queue):
+            code = max(code, _slot(slot, queue / _BACKUPS / started / slot.name, disk or Disk(), apply=apply))
+    if code == EXIT_WARNING and not apply:
+        say(f"nothing was changed; to do it: eventpub spool repair {place.words} --apply")
+    elif code == EXIT_OK:
+        say("nothing is left to repair")
+    return code
+
+
+def _slot(slot: Path, backup: Path, disk: Disk, *, apply: bool) -> int:
+    if who := survey.owner(slot):
+        say(f"{slot}: left alone, {who} works there; it mends what is damaged as it goes")
+        return EXIT_OK
+    if not apply:
+        return EXIT_WARNING if _print(survey.examine(slot)) else EXIT_OK
+    owned = take(slot)
+    if owned is None:
+        complain(f"{slot}: a sidecar has just started there; it does the same")
+        return EXIT_OK
+    try:
+        return _repair(slot, backup, disk)
+    finally:
+        owned.release()
+
+
+def _repair(slot: Path, backup: Path, disk: Disk) -> int:
+    """Mend a slot that is ours meanwhile."""
+    findings = _print(survey.examine(slot, owned=False))
+    if not findings:
+        return EXIT_OK
+    _back_up(slot, findings, backup, disk)
+    queue = slot.parent
+    damaged = queue / "damaged"
+    for beside in (queue / letters.FOLDER, damaged):
+        make_private(beside)
+    folder = Folder(slot, queue / letters.FOLDER, damaged, disk, fsync=True)
+    folder.restore()
+    for batch in folder.batches():
+        _cut(batch, folder)
+    left = _print(survey.examine(slot, owned=False))
+    for finding in left:
+        complain(f"{finding.path}: could not be repaired")
+    say(f"{slot}: repaired; the files as they were are in {backup}")
+    return EXIT_FAILING if left else EXIT_OK
+
+
+def _cut(batch: Batch, folder: Folder) -> None:
+    """Put the whole events of a damaged batch in its place, under the id they would be sent by."""
+    try:
+        contents = records.read(batch.path.read_bytes())
+    except OSError:  # it is still among the findings afterwards
+        return
+    if not contents.damaged and len(contents.events) == batch.events:
+        return
+    parts = []
+    if contents.events:
+        batch_id = wire.part_batch_id(batch_id_of(batch, contents), range(len(contents.events)))
+        parts.append(Part(next(folder.numbers()), batch_id, contents.created_us, contents.events))
+    folder.replace(batch, parts, {})
+
+
+def _back_up(slot: Path, findings: Iterable[Finding], backup: Path, disk: Disk) -> None:
+    """Keep every file that is going to be touched."""
+    make_private(backup)
+    for top in {finding.path if finding.path.parent == slot else finding.path.parent for finding in findings}:
+        files = [path for path in top.rglob("*") if path.is_file()] if top.is_dir() else [top]
+        # a batch goes when its parts take its place
+        files += slot.glob(f"{top.stem}.*.batch") if top.is_dir() else []
+        for path in files:
+            copy = backup / path.relative_to(slot)
+            make_private(copy.parent)
+            try:
+                image = path.read_bytes()
+            except OSError:  # the file can be kept, if not read
+                disk.link(path, copy)
+            else:
+                write_file(disk, copy, image, fsync=True)
+
+
+def _print(findings: Iterable[Finding]) -> list[Finding]:
+    printed = []
+    for finding in findings:
+        say(f"{finding}\n    {finding.remedy}")
+        printed.append(finding)
+    return printed

@@ -1,0 +1,272 @@
+"""Dead letters -> batches -> the collector, once more: `eventpub dead-letters replay`.
+
+What the answers mean is decided where the sidecar decides it (`delivery.answer`). A batch's id is made from the
+names and the events of its letters, so the same letters are the same batch in every attempt, and the journal
+keeps them together: an event whose answer was lost is stored once, however often a replay is repeated.
+
+It stops at the first answer that is no verdict on the events; the person at the terminal is the retry.
+Without gevent's patches, which only the sidecar makes, a timeout holds for each wait for the collector, not for
+all of an attempt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventpub import wire
+from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
+from eventpub.cli.terminal import complain, progress, say
+from eventpub.sidecar.commands import journal
+from eventpub.sidecar.commands.letters import FOLDER, read
+from eventpub.sidecar.delivery import compression, payload
+from eventpub.sidecar.delivery.answer import Verdict, judge
+from eventpub.sidecar.delivery.post import Poster
+from eventpub.sidecar.spool import dead_letters
+from eventpub.sidecar.spool.batch import write_file
+from eventpub.sidecar.spool.burst import is_one_object
+from eventpub.sidecar.spool.dead_letters import Cause
+from eventpub.sidecar.spool.disk import Disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from eventpub.sidecar.commands.letters import Letter
+    from eventpub.sidecar.commands.place import Place
+    from eventpub.sidecar.config import SidecarConfig
+    from eventpub.sidecar.delivery.answer import Answer
+
+_NO_COLLECTOR = "that is no answer of a collector: check collector.hostname, version and scheme"
+_REMEDIES = {
+    Verdict.HOLD: "it does not take this key: check key.name and key.secret",
+    Verdict.RETRY: "try again later",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A letter that can be sent, with its event."""
+
+    path: Path
+    id: str
+    event: bytes
+
+
+def run(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | None = None) -> int:
+    """Send letters of the one queue of `place`, and return the exit code; call it `exclusively`.
+
+    Raises:
+        ConfigError: the key cannot be read.
+        OSError: the disk failed; repeat it.
+    """
+    assert place.config is not None  # noqa: S101, the command line had to name it
+    replay = _Replay(place.queues[0] / FOLDER, place.config, disk or Disk(), len(chosen))
+    if dry_run:
+        return replay.rehearse(chosen)
+    place.config.signing_key()  # say what is wrong with it before anything else
+    try:
+        replay.finish()
+        answer = replay.send_all(chosen)
+    finally:
+        replay.close()
+    progress("")
+    say(f"accepted {replay.accepted:,}, stayed {replay.stayed:,}")
+    if answer is None:
+        return EXIT_WARNING if replay.stayed else EXIT_OK
+    remedy = _REMEDIES.get(judge(answer), _NO_COLLECTOR)
+    outcome = f"answered {answer.status}" if answer.status else f"gave no answer ({answer.kind})"
+    complain(
+        f"{place.config.collector_url} {outcome}: {answer.reason}; {remedy}, "
+        "then repeat the replay: what the collector has already is recognised"
+    )
+    return EXIT_FAILING
+
+
+class _Replay:
+    """One run.
+
+    Args:
+        dead: the folder of the letters.
+        config: the collector and the key.
+        disk: the file system.
+        total: how many letters were asked for, to show how far it is.
+
+    Attributes:
+        accepted: letters that the collector took.
+        stayed: letters that it refused, or that cannot be sent.
+    """
+
+    def __init__(self, dead: Path, config: SidecarConfig, disk: Disk, total: int) -> None:
+        self.accepted = 0
+        self.stayed = 0
+        self._dead = dead
+        self._config = config
+        self._total = total
+        self._disk = disk
+        self._negotiation = compression.Negotiation(config.compression)
+        self._poster = Poster(
+            config.collector_url,
+            timeout_seconds=config.collector_timeout_seconds,
+            concurrency=1,
+            ca_file=config.collector_ca_file,
+            client_certificate=config.collector_client_certificate,
+            client_key=config.collector_client_key,
+        )
+
+    def rehearse(self, chosen: Sequence[Letter]) -> int:
+        """Say what would be sent."""
+        sizes = [len(batch) for batch in self._batches(self._items(chosen))]
+        say(
+            f"would send {sum(sizes):,} events in {len(sizes):,} batches to {self._config.collector_url}, "
+            f"would keep {self.stayed:,}"
+        )
+        if interrupted := journal.unanswered(self._dead):
+            say(f"batches of an interrupted replay that would go first: {len(interrupted):,}")
+        return EXIT_WARNING if self.stayed else EXIT_OK
+
+    def finish(self) -> None:
+        """Remove the letters that an interrupted replay knew to be accepted."""
+        journal.tidy(self._dead, self._disk)
+        for entry in journal.accepted(self._dead):
+            left = [name for name in entry.names if (self._dead / name).exists()]
+            journal.settle(entry, self._disk)
+            self.accepted += len(left)
+
+    def send_all(self, chosen: Iterable[Letter]) -> Answer | None:
+        """Send letters, those of an interrupted replay first; return the answer that made it stop, if any."""
+        settled: set[Path] = set()
+        for entry in journal.unanswered(self._dead):
+            batch = self._repeat(entry)
+            settled |= {item.path for item in batch}
+            if batch and (answer := self._send(batch)):
+                return answer
+        rest = (letter for letter in chosen if letter.path not in settled)
+        for batch in self._batches(self._items(rest)):
+            if answer := self._send(batch):
+                return answer
+        return None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._poster.close()
+
+    def _repeat(self, entry: journal.Entry) -> list[_Item]:
+        """Return a batch as it was sent; nothing if letters of it are gone or changed since."""
+        try:
+            batch = [_item(self._dead / name) for name in entry.names]
+        except (FileNotFoundError, ValueError):
+            batch = []
+        if batch and _batch_id(batch) == entry.batch_id:
+            return batch
+        complain(
+            "letters of an interrupted replay were removed or changed by hand: if the collector has the batch "
+            f"{entry.batch_id}, it may store what is left of it twice"
+        )
+        self._disk.remove(entry.path)
+        return []
+
+    def _items(self, letters: Iterable[Letter]) -> Iterator[_Item]:
+        for letter in letters:
+            try:
+                item = _item(letter.path)
+            except FileNotFoundError:  # removed by hand, or accepted by what was finished before
+                continue
+            if is_one_object(item.event):
+                yield item
+            else:
+                self._keep(item, "it is not one JSON object, and would spoil its neighbours")
+
+    def _batches(self, items: Iterable[_Item]) -> Iterator[list[_Item]]:
+        batch: list[_Item] = []
+        size_bytes = wire.CONTAINER_OVERHEAD
+        for item in items:
+            if batch and size_bytes + len(item.event) + 1 > self._config.batch_max_size_bytes:
+                yield batch
+                batch, size_bytes = [], wire.CONTAINER_OVERHEAD
+            batch.append(item)
+            size_bytes += len(item.event) + 1
+        if batch:
+            yield batch
+
+    def _send(self, batch: list[_Item]) -> Answer | None:
+        """Send a batch, in parts where that is refused; return the answer that made it stop, if any."""
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            entry = journal.write(self._dead, _batch_id(part), (item.path.name for item in part), self._disk)
+            codec = self._negotiation.codec()
+            answer = self._post(entry.batch_id, part, codec)
+            verdict = judge(answer)
+            if verdict is Verdict.ACCEPTED:
+                journal.settle(entry, self._disk)
+                self.accepted += len(part)
+            elif verdict in (Verdict.BISECT, Verdict.HALVE):  # nothing of it was stored
+                waiting += self._refused(part, answer, verdict)
+                self._disk.remove(entry.path)
+            elif verdict is Verdict.RECODE and self._negotiation.refused(codec):
+                waiting.append(part)
+            else:
+                return answer
+            progress(f"accepted {self.accepted:,}, stayed {self.stayed:,}, of {self._total:,}")
+        return None
+
+    def _post(self, batch_id: str, batch: list[_Item], codec: compression.Codec) -> Answer:
+        answer = self._poster.post(
+            payload.build(
+                self._config.collector_version,
+                b",".join(item.event for item in batch),
+                len(batch),
+                batch_id=batch_id,
+                attempt=1,
+                key=self._config.signing_key(),
+                codec=codec,
+            )
+        )
+        if answer.status is not None:
+            self._negotiation.offered(answer.codings)
+        return answer
+
+    def _refused(self, batch: list[_Item], answer: Answer, verdict: Verdict) -> list[list[_Item]]:
+        """Keep the letters of events that are refused, and return the parts that may go once more."""
+        named = {index: reason for index, reason in answer.rejected if index < len(batch)}
+        if verdict is Verdict.BISECT and named:
+            for index, reason in named.items():
+                self._bury(batch[index], Cause("rejected", answer.status, reason))
+            rest = [item for index, item in enumerate(batch) if index not in named]
+            return [rest] if rest else []
+        if len(batch) == 1:
+            reason = "too_large" if verdict is Verdict.HALVE else "rejected"
+            self._bury(batch[0], Cause(reason, answer.status, answer.reason))
+            return []
+        half = len(batch) // 2
+        return [batch[half:], batch[:half]]
+
+    def _bury(self, item: _Item, cause: Cause) -> None:
+        document = dead_letters.read(item.path.read_bytes())
+        write_file(self._disk, item.path, dead_letters.refused_again(document, cause), fsync=True)
+        self._keep(item, f"{cause.reason} {cause.status}: {cause.detail}")
+
+    def _keep(self, item: _Item, why: str) -> None:
+        self.stayed += 1
+        progress("")
+        say(f"stays: {item.id} {why}")
+
+
+def _item(path: Path) -> _Item:
+    """Read a letter to send.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        ValueError: it is no dead letter any more.
+    """
+    letter = read(path)
+    return _Item(path, letter.id, dead_letters.event_of(dead_letters.read(path.read_bytes())))
+
+
+def _batch_id(batch: Iterable[_Item]) -> str:
+    digest = hashlib.blake2b(digest_size=16, person=b"eventpub replay")
+    for item in batch:
+        digest.update(f"{item.path.name} {len(item.event)} ".encode() + item.event)
+    return digest.hexdigest()

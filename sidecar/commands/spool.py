@@ -1,0 +1,189 @@
+"""`eventpub spool`: status, check, export and repair of what a sidecar keeps on disk."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from eventpub.cli.arguments import add_command
+from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
+from eventpub.cli.terminal import complain, say
+from eventpub.sidecar.commands import repair, status, survey
+from eventpub.sidecar.commands.place import add_place, denied, guarded, locate
+from eventpub.sidecar.spool import records
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from eventpub.cli.arguments import Commands
+    from eventpub.sidecar.commands.survey import Finding
+
+_EPILOG = """\
+examples:
+  eventpub spool status --queue-name v2 example.ini
+  eventpub spool check --spool /var/spool/eventpub
+  eventpub spool export --queue-name v2 example.ini --output events.jsonl
+  eventpub spool repair --queue-name v2 example.ini --apply
+
+All of them may be used while sidecars run: what a sidecar works at is read and never changed.
+"""
+_STATUS_EPILOG = """\
+examples:
+  eventpub spool status --queue-name v2 example.ini
+  eventpub spool status --spool /var/spool/eventpub --json
+
+exit codes: 0 shown   73 no spool, or no access
+"""
+_CHECK_EPILOG = """\
+examples:
+  eventpub spool check --queue-name v2 example.ini
+  eventpub spool check --spool /var/spool/eventpub
+
+Reads every file, and holds it to its checksums and to its name. No damage keeps a sidecar from working: it
+takes damaged records out as it goes, counts them, and keeps a copy.
+
+exit codes: 0 sound   1 damage was found   2 something could not be read   73 no spool, or no access
+"""
+_EXPORT_EPILOG = """\
+examples:
+  eventpub spool export --queue-name v2 example.ini --output events.jsonl
+  eventpub spool export --spool /var/spool/eventpub --damaged > events.jsonl
+
+Writes each event that waits, oldest first, as a line of JSON; one that is no JSON as {"event_base64": "..."}.
+They stay in the spool. A whole record is taken out of a damaged file, too.
+
+exit codes: 0 all were written   1 some files are damaged   2 something could not be read or written
+            73 no spool, or no access
+"""
+_REPAIR_EPILOG = """\
+examples:
+  eventpub spool repair --queue-name v2 example.ini             say what there is to do
+  eventpub spool repair --queue-name v2 example.ini --apply     do it
+
+In slots that no sidecar owns: cuts damaged records out, seals what was left open, finishes splits. Every file
+it touches is kept as it was below QUEUE/repaired/. It may be interrupted and repeated. A sidecar does the same
+when it starts and when it sends, so this is for those who want to see it first.
+
+exit codes: 0 nothing is left to repair   1 there is something, and --apply was not given
+            2 something could not be repaired   73 no spool, or not this user's
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the commands."""
+    parser = add_command(
+        commands, "spool", help="look into a spool, check it, take events out of it, repair it", epilog=_EPILOG
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    shown = add_command(
+        actions, "status", help="show what waits in it, and who works there", epilog=_STATUS_EPILOG
+    )
+    shown.add_argument("--json", action="store_true", help="as one JSON document")
+    shown.set_defaults(run=guarded(run_status))
+
+    check = add_command(
+        actions, "check", help="read every file and report what is damaged", epilog=_CHECK_EPILOG
+    )
+    check.set_defaults(run=guarded(run_check))
+
+    export = add_command(
+        actions, "export", help="write the events that wait as JSON lines", epilog=_EXPORT_EPILOG
+    )
+    export.add_argument("--output", type=Path, metavar="FILE", help="a new file (default: standard output)")
+    export.add_argument("--damaged", action="store_true", help="those in copies of damaged files, too")
+    export.set_defaults(run=guarded(run_export))
+
+    mend = add_command(actions, "repair", help="bring slots that nobody owns into order", epilog=_REPAIR_EPILOG)
+    mend.add_argument("--apply", action="store_true", help="do it; without, say what there is to do")
+    mend.set_defaults(run=guarded(run_repair))
+
+    for action in (shown, check, export, mend):
+        add_place(action)
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Show what waits."""
+    status.show(locate(options), as_json=options.json)
+    return EXIT_OK
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Read everything, and report what is not as it was written."""
+    place = locate(options)
+    code = EXIT_OK
+    for queue in place.queues:
+        for slot in survey.slots(queue):
+            code = max(code, _report(survey.examine(slot)))
+        code = max(code, _report(survey.examine_letters(queue)))
+    say({EXIT_OK: "sound", EXIT_WARNING: "damage was found"}.get(code, "something could not be read"))
+    return code
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Write the events."""
+    place = locate(options)
+    files = [
+        path for queue in place.queues for slot in survey.slots(queue) for path in survey.batch_files(slot)
+    ]
+    if options.damaged:
+        for folder in (queue / "damaged" for queue in place.queues):
+            files += sorted(path for path in folder.rglob("*") if path.is_file())
+    if options.output is None:
+        return _export(files, sys.stdout.buffer)
+    try:
+        opened = os.fdopen(os.open(options.output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except FileExistsError:
+        complain(f"{options.output}: is there already; name a new file, or remove it")
+        return EXIT_FAILING
+    with opened:
+        return _export(files, opened)
+
+
+def run_repair(options: argparse.Namespace) -> int:
+    """Say what there is to repair, or do it."""
+    return repair.run(locate(options), apply=options.apply)
+
+
+def _report(findings: Iterable[Finding]) -> int:
+    code = EXIT_OK
+    for finding in findings:
+        say(str(finding))
+        code = max(code, EXIT_FAILING if finding.unreadable else EXIT_WARNING if finding.damage else EXIT_OK)
+    return code
+
+
+def _export(files: Iterable[Path], target: BinaryIO) -> int:
+    code, events, read = EXIT_OK, 0, 0
+    for path in files:
+        try:
+            contents = records.read(path.read_bytes())
+        except FileNotFoundError:  # delivered meanwhile
+            continue
+        except OSError as error:
+            complain(denied(error) if isinstance(error, PermissionError) else f"{path}: {error.strerror}")
+            code = EXIT_FAILING
+            continue
+        if contents.damaged and (contents.events or contents.batch_id):
+            code = max(code, EXIT_WARNING)
+            complain(f"{path}: is damaged; its whole records are written, {len(contents.events):,}")
+        target.writelines(_line(event) for event in contents.events)
+        events += len(contents.events)
+        read += 1
+    target.flush()
+    complain(f"wrote {events:,} events of {read:,} files")
+    return code
+
+
+def _line(event: bytes) -> bytes:
+    """Return an event as one line of JSON, byte for byte where it is that."""
+    try:
+        json.loads(event.decode())
+    except (ValueError, RecursionError):  # no UTF-8, no JSON, or more than is fit to be read
+        return json.dumps({"event_base64": base64.b64encode(event).decode()}).encode() + b"\n"
+    return event.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"  # they stand between tokens only

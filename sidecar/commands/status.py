@@ -1,0 +1,151 @@
+"""`eventpub spool status`: how much waits in a spool, since when, and whether somebody works at it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventpub.cli.terminal import say, styled, table
+from eventpub.sidecar.commands import letters, survey
+from eventpub.sidecar.commands.place import pretty
+from eventpub.sidecar.spool import records
+from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, Batch
+from eventpub.sidecar.spool.folder import SPLIT_SUFFIX
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventpub.sidecar.commands.place import Place
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(slots=True)
+class Slot:
+    """What waits in one slot.
+
+    Attributes:
+        number: its name.
+        owner: who works there, in words; empty if nobody does.
+        batches: sealed batches.
+        events: events in them.
+        bytes: the disk they take.
+        oldest_seconds: how long ago the oldest was begun; None without any.
+        open: batches that are not sealed: they fill, or were left so.
+        splits: batches whose parts were not put in their place.
+    """
+
+    number: str
+    owner: str
+    batches: int = 0
+    events: int = 0
+    bytes: int = 0
+    oldest_seconds: float | None = None
+    open: int = 0
+    splits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What a queue has on the disk."""
+
+    name: str
+    slots: list[Slot]
+    dead_letters: int
+    dead_letter_bytes: int
+    damaged_copies: int
+
+
+def show(place: Place, *, as_json: bool) -> None:
+    """Print it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    queues = [_queue(path) for path in place.queues]
+    free_bytes = shutil.disk_usage(place.directory).free
+    if as_json:
+        spool = {"spool": str(place.directory), "free_bytes": free_bytes}
+        say(pretty({**spool, "queues": [dataclasses.asdict(queue) for queue in queues]}))
+        return
+    say(f"{place.directory}: {free_bytes:,} bytes are free on its file system")
+    header = ("QUEUE", "SLOT", "OWNER", "BATCHES", "EVENTS", "BYTES", "OLDEST", "OPEN", "SPLITS")
+    table(header, [_row(queue, slot) for queue in queues for slot in queue.slots])
+    for queue in queues:
+        for text in _remarks(queue, place):
+            say(f"{styled(queue.name, 'bold')}: {text}")
+
+
+def _queue(path: Path) -> Queue:
+    dead = _sizes(path / letters.FOLDER, ".json")
+    damaged = _sizes(path / "damaged", "")
+    return Queue(path.name, [_slot(slot) for slot in survey.slots(path)], len(dead), sum(dead), len(damaged))
+
+
+def _slot(path: Path) -> Slot:
+    slot = Slot(path.name, survey.owner(path))
+    for file in sorted(path.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # delivered meanwhile
+            if not survey.is_there(file):
+                continue
+            if file.suffix == SEALED_SUFFIX:
+                batch = Batch.at(file)
+                slot.batches += 1
+                slot.events += batch.events
+                slot.bytes += batch.size_bytes
+                slot.oldest_seconds = max(slot.oldest_seconds or 0.0, _age_seconds(file))
+            elif file.suffix == OPEN_SUFFIX:
+                slot.open += 1
+            elif file.suffix == SPLIT_SUFFIX:
+                slot.splits += 1
+    return slot
+
+
+def _age_seconds(file: Path) -> float:
+    with file.open("rb") as opened:
+        header = records.read_header(opened.read(records.HEADER_BYTES))
+    return max(0.0, time.time() - (header[1] / 1e6 if header else file.stat().st_mtime))
+
+
+def _sizes(folder: Path, suffix: str) -> list[int]:
+    sizes = []
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.name.endswith(suffix):
+                    sizes.append(path.stat().st_size)
+    return sizes
+
+
+def _row(queue: Queue, slot: Slot) -> tuple[str, ...]:
+    oldest = "-" if slot.oldest_seconds is None else _duration(slot.oldest_seconds)
+    numbers = (f"{number:,}" for number in (slot.batches, slot.events, slot.bytes))
+    return queue.name, slot.number, slot.owner or "nobody", *numbers, oldest, str(slot.open), str(slot.splits)
+
+
+def _remarks(queue: Queue, place: Place) -> list[str]:
+    remarks = []
+    forsaken = [slot for slot in queue.slots if not slot.owner and (slot.batches or slot.open or slot.splits)]
+    if forsaken:
+        numbers = ", ".join(slot.number for slot in forsaken)
+        remarks.append(f"what waits in slot {numbers} is delivered once a sidecar of the queue starts")
+    if queue.dead_letters:
+        remarks.append(
+            f"dead letters: {queue.dead_letters:,}, {queue.dead_letter_bytes:,} bytes; "
+            f"see: eventpub dead-letters list {place.words}"
+        )
+    if queue.damaged_copies:
+        remarks.append(
+            f"copies of damaged files: {queue.damaged_copies:,}; what can be read of them: "
+            f"eventpub spool export --damaged {place.words}"
+        )
+    return remarks
+
+
+def _duration(seconds: float) -> str:
+    length, unit = next((pair for pair in _UNITS if seconds >= 2 * pair[0]), _UNITS[-1])
+    return f"{int(seconds // length)} {unit}"

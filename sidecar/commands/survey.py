@@ -1,0 +1,191 @@
+"""What stands in the slots of a queue, and what is wrong with it; nothing here changes anything.
+
+A slot that a sidecar owns changes while it is read: what is gone meanwhile was delivered, and what is not
+sealed is being worked at. In a slot that nobody owns everything but sealed, whole batches is a finding, whether
+it is damage or only work that the next start goes on with.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventpub.sidecar.commands import letters
+from eventpub.sidecar.spool import records
+from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX, Batch, sequence_of
+from eventpub.sidecar.spool.folder import SPLIT_SUFFIX, is_in_its_place
+from eventpub.sidecar.spool.slot import is_owned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FLOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not a sealed, whole batch.
+
+    Attributes:
+        path: the file or folder.
+        text: what it is.
+        remedy: what `spool repair` does about it, as a sentence.
+        damage: whether bytes are not as they were written, rather than work left unfinished.
+        unreadable: whether the disk, or the owner, does not let it be read.
+    """
+
+    path: Path
+    text: str
+    remedy: str
+    damage: bool = False
+    unreadable: bool = False
+
+    def __str__(self) -> str:
+        return f"{Path(*self.path.parts[-3:])}: {self.text}"
+
+
+def slots(queue: Path) -> list[Path]:
+    """Return the folders of a queue's slots."""
+    return sorted((path for path in queue.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+
+
+def owner(slot: Path) -> str:
+    """Return who owns a slot: `pid 123`, `another process` where this one may not see which, or nothing."""
+    if not is_owned(slot):
+        return ""
+    inode = str(slot.stat().st_ino)
+    found = (match[1] for match in _FLOCK.finditer(Path("/proc/locks").read_text()) if match[2] == inode)
+    pid = next(found, "0")  # in another PID namespace a process has no number here
+    return "another process" if pid == "0" else f"pid {pid}"
+
+
+def examine(slot: Path, *, owned: bool | None = None) -> Iterator[Finding]:
+    """Yield what is wrong in a slot, and what is left to do where nobody owns it.
+
+    Args:
+        slot: its folder.
+        owned: whether somebody works there; by default that is looked up.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    owned = is_owned(slot) if owned is None else owned
+    for path in sorted(slot.iterdir()):
+        try:
+            yield from _examine(path, owned=owned)
+        except FileNotFoundError:  # delivered, or sealed, meanwhile
+            continue
+        except OSError as error:
+            yield Finding(
+                path,
+                f"cannot be read: {error.strerror}",
+                "Nothing is done before it can be; mend the disk or become its owner.",
+                unreadable=True,
+            )
+
+
+def batch_files(slot: Path) -> list[Path]:
+    """Return the files of a slot that hold events that are to be delivered, oldest first.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    there = [path for path in slot.iterdir() if is_there(path)]
+    split = {sequence_of(path) for path in there if path.suffix == SPLIT_SUFFIX}
+    files: list[Path] = []
+    for path in sorted(there, key=sequence_of):
+        if path.suffix == SPLIT_SUFFIX:
+            files += sorted(path.glob(f"*{SEALED_SUFFIX}"))
+        elif path.suffix in (OPEN_SUFFIX, SEALED_SUFFIX) and sequence_of(path) not in split:
+            files.append(path)
+    return files
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file of a slot is there still, and has one of the names that files of a slot have."""
+    try:
+        return is_in_its_place(path)
+    except FileNotFoundError:  # delivered meanwhile
+        return False
+
+
+def damage(image: bytes) -> list[str]:
+    """Return the places of a batch file that cannot be read."""
+    header = [] if records.read_header(image) else [f"offset 0, {records.HEADER_BYTES} bytes (the header)"]
+    return header + [
+        f"offset {stretch.offset:,}, {stretch.size_bytes:,} bytes"
+        for stretch in records.scan(image)
+        if stretch.event is None
+    ]
+
+
+def examine_letters(queue: Path) -> Iterator[Finding]:
+    """Yield the dead letters of a queue that cannot be read.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    for text in letters.find(queue)[1]:
+        name, _, why = text.partition(": ")
+        yield Finding(Path(name), why, "It stays; look at it, and remove it.", damage=True)
+
+
+def _examine(path: Path, *, owned: bool) -> Iterator[Finding]:
+    if not is_in_its_place(path):
+        if not owned:
+            yield _out_of_place(path)
+    elif path.suffix == SEALED_SUFFIX:
+        yield from _sealed(path)
+    elif owned:
+        return
+    elif path.suffix == OPEN_SUFFIX:
+        yield _left_open(path)
+    elif path.suffix == SPLIT_SUFFIX:
+        for part in sorted(path.glob(f"*{SEALED_SUFFIX}")):
+            yield from _sealed(part)
+        yield Finding(
+            path,
+            f"parts of batch {sequence_of(path)}, which were to replace it",
+            "They take its place; letters among them go to the dead letters.",
+        )
+    else:
+        yield Finding(
+            path,
+            f"unfinished parts of batch {sequence_of(path)}",
+            "They are removed; the batch itself holds all of it.",
+        )
+
+
+def _sealed(path: Path) -> Iterator[Finding]:
+    image = path.read_bytes()
+    batch, contents, places = Batch.at(path), records.read(image), damage(image)
+    what = "; ".join(f"damaged at {place}" for place in places)
+    if len(contents.events) != batch.events:
+        what += f"{'; ' if what else ''}holds {len(contents.events):,} whole events of {batch.events:,}"
+    if what:
+        remedy = f"A batch of its {len(contents.events):,} whole events takes its place."
+        yield Finding(path, what, remedy if contents.events else "It is removed.", damage=True)
+
+
+def _left_open(path: Path) -> Finding:
+    image = path.read_bytes()
+    events = len(records.read(image).events)
+    never_written = not image.strip(b"\0")
+    places = [] if never_written else damage(image)
+    text = "".join(f"damaged at {place}; " for place in places) + f"left open, holds {events:,} events"
+    remedy = f"It is sealed with its {events:,} whole events."
+    return Finding(path, text, remedy if events else "It is removed.", damage=bool(places))
+
+
+def _out_of_place(path: Path) -> Finding:
+    if path.is_symlink() or not path.is_file():
+        kind = "is a link" if path.is_symlink() else "does not belong here"
+    elif path.suffix == TEMPORARY_SUFFIX:
+        return Finding(path, "was not written to its end", "It is removed; what it was made of is still there.")
+    elif path.suffix in (OPEN_SUFFIX, SEALED_SUFFIX):
+        return Finding(path, "has a name that no batch has", "It gets one, with its whole events.", damage=True)
+    else:
+        kind = "does not belong here"
+    return Finding(path, kind, "It is moved to the queue's damaged/.", damage=True)

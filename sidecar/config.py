@@ -1,0 +1,279 @@
+"""`[event-publisher:NAME]` of an INI file -> `SidecarConfig`: every key, its unit, its range, its default.
+
+A section that contradicts itself is refused here, before the sidecar touches the queue. Keys of
+reddit/baseplate.py's event publisher keep their names, meanings and defaults. The secret is never shown; one
+that stands in a file of its own is read at every use, so that a rotated key works without a reload.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import grp
+import os
+import re
+import shlex
+import stat
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from eventpub import http_signature, ini
+from eventpub.errors import ConfigError
+from eventpub.sidecar.delivery.compression import ZSTD_INSTALLED
+from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECTION_PREFIX = "event-publisher:"
+SYSTEM_SPOOL_DIR = Path("/var/spool/eventpub")
+MAX_SECRET_FILE_BYTES = 64 * 1024  # more than any key, and an end to reading a path that leads to /dev/zero
+
+_MAX_PORT = 65_535
+_KIB, _MIB, _GIB, _TIB = 1024, 1024**2, 1024**3, 1024**4
+_OWNERS = stat.S_IRUSR | stat.S_IWUSR
+_EXPOSED = stat.S_IROTH | stat.S_IWOTH  # a group may be the sidecar's own, as in Kubernetes
+_HOSTNAME = re.compile(r"(?:[^\s/:?#@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+
+
+Scheme = Literal["x-signature", "rfc9421", "both"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SigningKey:
+    """What signs one attempt, and how: by `X-Signature`, an HTTP Message Signature, or both."""
+
+    name: str
+    secret: bytes = dataclasses.field(repr=False)
+    scheme: Scheme = "x-signature"
+
+
+def _hostname() -> ini.Kind[str]:
+    def parse(value: str) -> str:
+        match = _HOSTNAME.fullmatch(value)
+        if not match or not 1 <= int(match[1] or 443) <= _MAX_PORT:
+            raise ValueError
+        return value
+
+    return ini.Kind(parse, "host, host:port or [ipv6]:port, without scheme and path")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SidecarConfig:
+    """The settings of one sidecar; `example.ini` says what each is for."""
+
+    # --- the collector
+    collector_hostname: str = ini.setting("collector.hostname", _hostname())
+    collector_version: str = ini.setting("collector.version", ini.choice(*VERSIONS), default="2")
+    collector_scheme: Literal["https", "http"] = ini.setting(
+        "collector.scheme", ini.choice("https", "http"), default="https"
+    )
+    collector_timeout_seconds: float = ini.setting("collector.timeout", ini.seconds(0.05, 600), default=10.0)
+    collector_ca_file: Path | None = ini.setting("collector.ca_file", ini.path(), default=None)
+    collector_client_certificate: Path | None = ini.setting(
+        "collector.client_certificate", ini.path(), default=None
+    )
+    collector_client_key: Path | None = ini.setting("collector.client_key", ini.path(), default=None)
+
+    # --- the key
+    key_name: str = ini.setting(
+        "key.name", ini.text("printable ASCII without blanks and commas", r"[!-+\--~]+")
+    )
+    key_secret: bytes | None = ini.setting("key.secret", ini.base64_bytes(), default=None, secret=True)
+    key_secret_file: Path | None = ini.setting("key.secret_file", ini.path(), default=None)
+    key_signature: Scheme = ini.setting(
+        "key.signature", ini.choice("x-signature", "rfc9421", "both"), default="x-signature"
+    )
+
+    # --- the queue; unset sizes are the largest that this kernel grants
+    max_queue_size_events: int | None = ini.setting(
+        "max_queue_size", ini.integer(1, 65_536), default=None
+    )  # HARD_MSGMAX
+    max_message_size_bytes: int | None = ini.setting(
+        "max_message_size", ini.size(128, MAX_EVENT_SIZE), default=None
+    )
+    queue_mode: int = ini.setting("queue.mode", ini.file_mode(), default=0o600)
+    queue_group: str | None = ini.setting("queue.group", ini.text("the name of a group"), default=None)
+
+    # --- a batch; one event of the largest size must fit in
+    batch_max_size_bytes: int = ini.setting(
+        "batch.max_size", ini.size(MAX_EVENT_SIZE + CONTAINER_OVERHEAD, 64 * _MIB), default=500 * _KIB
+    )
+    batch_max_age_seconds: float = ini.setting("batch.max_age", ini.seconds(0.01, 3600), default=1.0)
+
+    # --- sending
+    publisher_concurrency: int = ini.setting("publisher.concurrency", ini.integer(1, 64), default=4)
+    compression: Literal["auto", "zstd", "gzip", "none"] = ini.setting(
+        "compression", ini.choice("auto", "zstd", "gzip", "none"), default="auto"
+    )
+    retry_min_seconds: float = ini.setting("retry.min", ini.seconds(0.01, 3600), default=1.0)
+    retry_max_seconds: float = ini.setting("retry.max", ini.seconds(0.01, 3600), default=30.0)
+    shutdown_timeout_seconds: float = ini.setting("shutdown.timeout", ini.seconds(0, 3600), default=5.0)
+
+    # --- what waits on disk
+    spool_dir: Path | None = ini.setting("spool.dir", ini.path(), default=None)
+    spool_max_size_bytes: int = ini.setting("spool.max_size", ini.size(4 * _MIB, 1024 * _TIB), default=1 * _GIB)
+    spool_fsync: Literal["seal", "never"] = ini.setting(
+        "spool.fsync", ini.choice("seal", "never"), default="seal"
+    )
+    spool_when_full: Literal["block", "drop_oldest", "drop_newest"] = ini.setting(
+        "spool.when_full", ini.choice("block", "drop_oldest", "drop_newest"), default="block"
+    )
+    dead_letters_max_size_bytes: int = ini.setting(
+        "dead_letters.max_size", ini.size(1 * _MIB, 1024 * _TIB), default=100 * _MIB
+    )
+
+    # --- telling downstream; 0 = never
+    loss_report_interval_seconds: float = ini.setting(
+        "loss_report.interval", ini.seconds(0, 86_400), default=0.0
+    )
+
+    # --- statsd
+    metrics_namespace: str = ini.setting(
+        "metrics.namespace",
+        ini.text("printable ASCII without blanks, colons, bars and @", r"[!-9;-?A-{}~]+"),
+        default="",
+    )
+    metrics_endpoint: tuple[str, int] | str | None = ini.setting(
+        "metrics.endpoint", ini.endpoint(), default=None
+    )
+
+    # --- taken so that a file written for baseplate works, and without effect: statsd never disturbs delivery
+    metrics_log_if_unconfigured: bool = ini.setting("metrics.log_if_unconfigured", ini.boolean(), default=False)
+    metrics_swallow_network_errors: bool = ini.setting(
+        "metrics.swallow_network_errors", ini.boolean(), default=False
+    )
+    metrics_tagging: bool = ini.setting("metrics.tagging", ini.boolean(), default=False)
+
+    @property
+    def collector_url(self) -> str:
+        """Where batches are posted."""
+        return f"{self.collector_scheme}://{self.collector_hostname}/v{self.collector_version}"
+
+    def signing_key(self, *, settled_seconds: float = 0.0) -> SigningKey:
+        """Return the key to sign the next attempt with, read anew if it stands in a file.
+
+        Args:
+            settled_seconds: for how long the file must not have changed: the first half of a key that is being
+                written may be a key as well.
+
+        Raises:
+            ConfigError: the file cannot be read now, has just been changed, or holds no base64; its content is
+                not shown.
+        """
+        if self.key_secret is not None:
+            return SigningKey(self.key_name, self.key_secret, self.key_signature)
+        file = cast("Path", self.key_secret_file)  # load_config has seen to it that one of the two is given
+        return SigningKey(self.key_name, _read_secret(file, settled_seconds), self.key_signature)
+
+    def exposure(self) -> str | None:
+        """Return who else may read or replace the secret's file, with the command against it, or None."""
+        if self.key_secret_file is None:
+            return None
+        mode = stat.S_IMODE(self.key_secret_file.stat().st_mode)
+        if not mode & _EXPOSED:
+            return None
+        return (
+            f"key.secret_file may be read or changed by every user of this machine (mode {mode:04o}); "
+            f"run: chmod o= {shlex.quote(str(self.key_secret_file))}"
+        )
+
+
+def load_config(path: str | os.PathLike[str], queue_name: str) -> SidecarConfig:
+    """Read the settings of the sidecar of queue `queue_name`; `key.secret_file` is not opened yet.
+
+    Raises:
+        ConfigError: the file or its section `[event-publisher:QUEUE_NAME]` cannot be used.
+    """
+    section = SECTION_PREFIX + queue_name
+    config = ini.read_section(ini.load(path), section, SidecarConfig)
+    for key, value, allowed in _contradictions(config):
+        raise ConfigError(section, key, value, allowed)
+    return config
+
+
+def default_spool_dir() -> Path:
+    """Return where batches wait when `spool.dir` is unset.
+
+    `/var/spool/eventpub` for root and for whoever may write there; else `eventpub/spool` below
+    `$XDG_STATE_HOME` (`~/.local/state` if unset); else, for a user without a home, `/var/tmp/eventpub-UID`.
+    """
+    if os.geteuid() == 0 or _is_writable(SYSTEM_SPOOL_DIR):
+        return SYSTEM_SPOOL_DIR
+    state = Path(os.path.expanduser(os.environ.get("XDG_STATE_HOME") or "~/.local/state"))  # noqa: PTH111, never raises
+    if state.is_absolute():
+        nearest = next(folder for folder in (state, *state.parents) if os.access(folder, os.F_OK))
+        if _is_writable(nearest):
+            return state / "eventpub" / "spool"
+    return Path(f"/var/tmp/eventpub-{os.geteuid()}")  # noqa: S108, unlike /tmp it survives a reboot
+
+
+def check_host(config: SidecarConfig, section: str) -> None:
+    """Look whether this host has what the settings name, as far as this user can tell; leaves no trace.
+
+    Raises:
+        ConfigError: it has no such group, or the spool's folder can neither be used nor be made.
+    """
+    if config.queue_group is not None and not config.queue_group.isdecimal():
+        try:
+            grp.getgrnam(config.queue_group)
+        except KeyError:
+            raise ConfigError(section, "queue.group", config.queue_group, "there is no such group") from None
+    folder = config.spool_dir or default_spool_dir()
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        if nearest != folder:  # what may be written to may still take no folders, as /proc
+            os.rmdir(tempfile.mkdtemp(prefix=".eventpub-", dir=nearest))  # noqa: PTH106, it is a text
+        elif not folder.is_dir() or not _is_writable(folder):
+            raise PermissionError(0, "is no folder that this user may write to")
+    except OSError as error:
+        reason = f"{error.strerror}" if nearest == folder else f"cannot be made in {nearest}: {error.strerror}"
+        raise ConfigError(section, "spool.dir", str(folder), reason) from error
+
+
+def _contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]]:
+    """Yield key, value and what is allowed for every setting that makes no sense beside the others."""
+    if (config.key_secret is None) == (config.key_secret_file is None):
+        yield "key.secret", "", "give either key.secret or key.secret_file, and not both"
+    if config.collector_client_key and not config.collector_client_certificate:
+        yield "collector.client_key", str(config.collector_client_key), "needs collector.client_certificate"
+    for name in ("ca_file", "client_certificate", "client_key"):
+        file: Path | None = getattr(config, f"collector_{name}")
+        if file and not os.access(file, os.R_OK, effective_ids=True):
+            yield f"collector.{name}", str(file), "is no file that this user may read"
+    if config.queue_mode & _OWNERS != _OWNERS:
+        yield "queue.mode", f"{config.queue_mode:04o}", "its owner has to read and to write: 0600 at least"
+    if config.retry_max_seconds < config.retry_min_seconds:
+        allowed = f"expected at least retry.min, {config.retry_min_seconds:g} seconds"
+        yield "retry.max", f"{config.retry_max_seconds:g}", allowed
+    if config.spool_max_size_bytes < 2 * config.batch_max_size_bytes:  # one fills while another is sent
+        allowed = f"expected at least twice batch.max_size, {2 * config.batch_max_size_bytes:,} bytes"
+        yield "spool.max_size", f"{config.spool_max_size_bytes:,}", allowed
+    if config.compression == "zstd" and not ZSTD_INSTALLED:
+        yield "compression", "zstd", "its package is not installed: pip install 'eventpub[zstd]'"
+    if config.key_signature != "x-signature" and not http_signature.INSTALLED:
+        yield "key.signature", config.key_signature, "its package is missing: pip install 'eventpub[rfc9421]'"
+
+
+def _read_secret(path: Path, settled_seconds: float) -> bytes:
+    kind = ini.base64_bytes()
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SECRET_FILE_BYTES + 1)
+            age_seconds = time.time() - os.fstat(file.fileno()).st_ctime
+        if 0 <= age_seconds < settled_seconds:  # from a clock that is ahead, its time says nothing
+            raise ConfigError(
+                str(path), "", "", "key.secret_file was changed a moment ago; waiting until it rests"
+            )
+        if len(content) > MAX_SECRET_FILE_BYTES:
+            raise ValueError  # noqa: TRY301, the beginning of something must not become a key
+        return kind.parse(content.decode("ascii"))
+    except OSError as error:
+        raise ConfigError(str(path), "", "", f"key.secret_file cannot be read: {error.strerror}") from error
+    except ValueError:  # not chained: its text may quote the secret
+        raise ConfigError(str(path), "", "", f"key.secret_file: expected {kind.allowed}") from None
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=True)

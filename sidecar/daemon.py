@@ -1,0 +1,230 @@
+"""One sidecar process: its stages, its signals, its end.
+
+Order of the end, on SIGTERM or SIGINT: take what is in the kernel queue, seal it, deliver for up to
+shutdown.timeout, leave the rest on the disk, write the ledger to the log. A second signal ends it at once; that
+loses nothing either, since whatever was received is in a file.
+
+A stage that breaks ends the process with an error: its supervisor starts another, which reads the spool back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import logging
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+import gevent
+
+from eventpub.errors import ConfigError, EventPubError
+from eventpub.message_queue import MessageQueue
+from eventpub.sidecar import signals
+from eventpub.sidecar.config import SidecarConfig, default_spool_dir, load_config
+from eventpub.sidecar.delivery.sender import Sender
+from eventpub.sidecar.receive import Receiver
+from eventpub.sidecar.spool.slot import SpoolDiskError, SpoolError
+from eventpub.sidecar.spool.spool import Spool
+from eventpub.sidecar.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gevent.queue import SimpleQueue
+
+    from eventpub.sidecar.spool.disk import Disk
+
+logger = logging.getLogger(__name__)
+
+_RETRY_DISK_SECONDS = 1.0  # how soon a full or failing disk is tried again
+_TICK_SECONDS = 1.0  # gauges are sent, and the queue is looked at, this often
+_AT_START = {  # settings of what stays open while the process runs
+    "max_queue_size_events",
+    "max_message_size_bytes",
+    "queue_mode",
+    "queue_group",
+    "spool_dir",
+    "spool_fsync",
+    "spool_max_size_bytes",
+    "dead_letters_max_size_bytes",
+    "metrics_namespace",
+    "metrics_endpoint",
+}
+_SPOOL_GONE = -1  # likewise
+_CRASHED = 0  # no signal has this number
+
+
+class Daemon:
+    """The sidecar of one queue.
+
+    Args:
+        config: its settings.
+        config_path: where to read them again on SIGHUP.
+        queue_name: NAME of the queue and of the section.
+        disk: the file system of the spool, for tests.
+
+    Raises:
+        QueueError: the queue cannot be opened.
+        SpoolError: the spool cannot be used.
+    """
+
+    def __init__(
+        self, config: SidecarConfig, config_path: Path, queue_name: str, *, disk: Disk | None = None
+    ) -> None:
+        self._config = config
+        self._config_path = config_path
+        self._queue_name = queue_name
+        self._telemetry = Telemetry(config.metrics_namespace, config.metrics_endpoint)
+        self._spool = _open_spool(config, queue_name, self._telemetry, disk)
+        self._sender = Sender(self._spool, config, self._telemetry)
+        self._receiver = Receiver(
+            lambda: open_queue(self._config, queue_name),
+            self._spool,
+            config,
+            on_batch=self._sender.put,
+            make_room=self._sender.make_room,
+        )
+        self._report_at = time.monotonic() + config.loss_report_interval_seconds
+        for batch in self._spool.recovered:
+            self._sender.put(batch)
+
+    def run(self) -> None:
+        """Work until a signal says to stop.
+
+        Raises:
+            SpoolError: the spool's folder was removed.
+            Exception: whatever broke a stage.
+        """
+        gc.freeze()  # what the start made stays; without it each full collection walks it again
+        self._arrived = arrived = signals.subscribe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        stages = [gevent.spawn(stage) for stage in (self._receiver.run, self._sender.run)]
+        for stage in stages:
+            stage.link_exception(lambda _: arrived.put(_CRASHED))
+        ticker = gevent.spawn(self._tick)
+        logger.info("started queue=%s spool=%s", self._receiver.queue, self._spool)
+        while (number := arrived.get()) == signal.SIGHUP:
+            self._reload()
+        ticker.kill()
+        if number == _SPOOL_GONE:
+            logger.error("the folder of the spool was removed; what this process holds is saved under its name")
+        if number != _CRASHED:
+            logger.info("stopping signal=%s", _name(number))
+            gevent.spawn(_exit_at_second, arrived)
+            self._report_losses()
+            self._receiver.stop()
+            stages[0].join()
+            self._sender.finish(self._config.shutdown_timeout_seconds)
+            stages[1].join()
+        self._close()
+        for stage in stages:
+            if stage.exception is not None:
+                raise stage.exception
+        if number == _SPOOL_GONE:
+            raise SpoolError(str(self._spool.directory), "was removed by somebody; start again to own it anew")
+
+    def _reload(self) -> None:
+        try:
+            config = load_config(self._config_path, self._queue_name)
+        except ConfigError as error:
+            logger.error("reload failed, the old configuration stays: %s", error)  # noqa: TRY400, no traceback
+            return
+        for name in sorted(_changed(self._config, config) & _AT_START):
+            logger.warning("reload: a change of %s takes effect at the next start", name)
+        self._config = self._receiver.config = config
+        self._receiver.wake()
+        self._sender.configure(config)
+        logger.info("reloaded file=%s", self._config_path)
+
+    def _tick(self) -> None:
+        while True:
+            gevent.sleep(_TICK_SECONDS)
+            if self._receiver.queue.is_orphaned():
+                logger.warning("queue was removed by somebody, it is made anew queue=%s", self._queue_name)
+                self._receiver.reopen_queue()
+            if time.monotonic() >= self._report_at:
+                self._report_losses()
+            if not self._spool.is_in_place():
+                self._arrived.put(_SPOOL_GONE)
+            self._flush()
+
+    def _report_losses(self) -> None:
+        """Put a loss report on our own queue, if one is wanted and there is something to report."""
+        config, losses = self._config, self._telemetry.losses
+        if not (config.loss_report_interval_seconds and losses):
+            return
+        try:
+            with MessageQueue.open(self._queue_name, create=False, read=False) as queue:
+                if not queue.send(losses.event(config.collector_version, self._queue_name)):
+                    return  # it is full: at the next tick
+        except EventPubError as error:
+            logger.warning("losses cannot be reported: %s", error)
+        else:
+            self._telemetry.reported()
+        self._report_at = time.monotonic() + config.loss_report_interval_seconds
+
+    def _flush(self) -> None:
+        self._telemetry.spooled = self._spool.events
+        self._telemetry.gauge("spool.bytes", self._spool.size_bytes)
+        self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
+        self._telemetry.flush()
+
+    def _close(self) -> None:
+        self._flush()
+        ledger = self._telemetry.ledger()
+        is_clean = not (ledger.dead or ledger.dropped or ledger.unaccounted)
+        logger.log(logging.INFO if is_clean else logging.WARNING, "stopped %s", ledger)
+        self._spool.close()
+        self._receiver.queue.close()
+
+
+def open_queue(config: SidecarConfig, name: str) -> MessageQueue:
+    """Open the queue as its receiving end, making it with the configured size, mode and group.
+
+    Raises:
+        QueueError: it cannot be opened.
+    """
+    return MessageQueue.open(
+        name,
+        max_messages=config.max_queue_size_events,
+        max_message_size=config.max_message_size_bytes,
+        mode=config.queue_mode,
+        group=config.queue_group,
+        write=False,
+    )
+
+
+def _open_spool(config: SidecarConfig, queue_name: str, telemetry: Telemetry, disk: Disk | None) -> Spool:
+    """Open the spool; while its disk is full or fails, wait: a start given up may need a person."""
+    said = ""
+    while True:
+        try:
+            return Spool(
+                config.spool_dir or default_spool_dir(),
+                queue_name,
+                max_bytes=config.spool_max_size_bytes,
+                dead_max_bytes=config.dead_letters_max_size_bytes,
+                fsync=config.spool_fsync == "seal",
+                telemetry=telemetry,
+                disk=disk,
+            )
+        except SpoolDiskError as error:
+            if str(error) != said:
+                logger.error("cannot start yet: %s", error)  # noqa: TRY400, no traceback
+            said = str(error)
+            time.sleep(_RETRY_DISK_SECONDS)
+
+
+def _changed(old: SidecarConfig, new: SidecarConfig) -> set[str]:
+    names = (field.name for field in dataclasses.fields(SidecarConfig))
+    return {name for name in names if getattr(old, name) != getattr(new, name)}
+
+
+def _name(number: int) -> str:
+    return signal.Signals(number).name if number > 0 else "none"
+
+
+def _exit_at_second(arrived: SimpleQueue[int]) -> NoReturn:
+    number = arrived.get()
+    os._exit(128 + number)

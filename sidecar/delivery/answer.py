@@ -1,0 +1,177 @@
+"""What came back from an attempt, and what that means for its batch.
+
+| answer              | verdict       | what becomes of the batch                            |
+|---------------------|---------------|------------------------------------------------------|
+| 2xx                 | ACCEPTED      | removed                                              |
+| 400, 422            | BISECT        | split until the bad events stand alone               |
+| 413                 | HALVE         | split and sent again                                 |
+| 401, 403            | HOLD          | kept until the key works                             |
+| 415                 | RECODE        | sent again in another `Content-Encoding`             |
+| 408, 429, 5xx, none | RETRY         | kept                                                 |
+| anything else       | MISCONFIGURED | kept: whatever answered is no collector of this wire |
+
+A 2xx with a web page in it is "anything else" too. Any other body will do, since baseplate's publisher asks
+for none, but a page is what captive portals and lost proxies answer everything with, and taking theirs for
+acceptance would lose events. A collector writes none by accident: each request says, in `Accept`, that it takes
+JSON or plain text. Even in the type text/html, which is some frameworks' default, a body is a page only where
+it begins like one.
+
+Whatever the other end writes, nothing here raises, no text is longer than `MAX_REASON_CHARACTERS` or holds
+control characters, and no batch waits for longer than `MAX_RETRY_AFTER_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_REASON_CHARACTERS = 500
+MAX_RETRY_AFTER_SECONDS = 300.0  # a mistaken header must not park the sidecar for days
+
+_ZERO_WEIGHT = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
+_PAGE_STARTS = (b"<!doctype html", b"<html")
+
+
+class Verdict(enum.Enum):
+    """What becomes of a batch; the table above says when."""
+
+    ACCEPTED = "accepted"
+    BISECT = "bisect"
+    HALVE = "halve"
+    HOLD = "hold"
+    RECODE = "recode"
+    RETRY = "retry"
+    MISCONFIGURED = "misconfigured"
+
+
+_VERDICTS = {
+    400: Verdict.BISECT,
+    401: Verdict.HOLD,
+    403: Verdict.HOLD,
+    408: Verdict.RETRY,
+    413: Verdict.HALVE,
+    415: Verdict.RECODE,
+    422: Verdict.BISECT,
+    429: Verdict.RETRY,
+}
+_VERDICTS_BY_CLASS = {2: Verdict.ACCEPTED, 5: Verdict.RETRY}
+
+
+class Rejection(NamedTuple):
+    """One event that the collector names as bad; whether the batch has so many is not checked yet."""
+
+    event_index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of one attempt.
+
+    Attributes:
+        status: the HTTP status; None without an answer.
+        kind: `http`, or why there is no answer: a short word that never changes, fit for a metric's name.
+        reason: the beginning of the answer's body, or what went wrong.
+        retry_after_seconds: how long the collector wants to be left alone; None if it does not say.
+        codings: what the answer's `Accept-Encoding` (RFC 7694) offers to take, lower case; empty where it says
+            nothing, or that anything goes.
+        rejected: the bad events that the body of a 422 names.
+        is_page: whether its body is a web page.
+    """
+
+    status: int | None
+    kind: str
+    reason: str = ""
+    retry_after_seconds: float | None = None
+    codings: frozenset[str] = frozenset()
+    rejected: tuple[Rejection, ...] = ()
+    is_page: bool = False
+
+    @classmethod
+    def none(cls, kind: str, reason: str) -> Answer:
+        """Return the outcome of an attempt that got no answer."""
+        return cls(None, kind, _clean(reason))
+
+    @classmethod
+    def of(cls, status: int, headers: Mapping[str, str], body: bytes, now: float | None = None) -> Answer:
+        """Read an HTTP answer.
+
+        Args:
+            status: its status.
+            headers: its headers; names are looked up as written here.
+            body: its body, or the beginning of it.
+            now: seconds since the epoch; default: the time of the call.
+        """
+        return cls(
+            status,
+            "http",
+            _clean(body[: 4 * MAX_REASON_CHARACTERS].decode(errors="replace")),
+            _seconds_to(headers.get("Retry-After", ""), time.time() if now is None else now),
+            _codings(headers.get("Accept-Encoding", "")),
+            _rejections(body) if status == 422 else (),  # noqa: PLR2004, the status of bad events
+            _is_page(headers.get("Content-Type", ""), body),
+        )
+
+
+def judge(answer: Answer) -> Verdict:
+    """Return what becomes of the batch that got this answer."""
+    if answer.status is None:
+        return Verdict.RETRY
+    by_class = _VERDICTS_BY_CLASS.get(answer.status // 100, Verdict.MISCONFIGURED)
+    if by_class is Verdict.ACCEPTED and answer.is_page:
+        return Verdict.MISCONFIGURED
+    return _VERDICTS.get(answer.status, by_class)
+
+
+def _seconds_to(retry_after: str, now: float) -> float | None:
+    """Read a `Retry-After`, seconds or a date; None if it is neither."""
+    text = retry_after.strip()
+    if re.fullmatch("[0-9]{1,20}", text):
+        seconds = float(text)
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, TypeError, OverflowError, IndexError):  # what email.utils raises over garbage
+            return None
+    return min(max(0.0, seconds), MAX_RETRY_AFTER_SECONDS)
+
+
+def _codings(accept_encoding: str) -> frozenset[str]:
+    items = (item.partition(";") for item in accept_encoding.lower().split(","))
+    codings = {coding.strip() for coding, _, weight in items if not _ZERO_WEIGHT.fullmatch(weight)} - {""}
+    return frozenset() if "*" in codings else frozenset(codings)
+
+
+def _is_page(content_type: str, body: bytes) -> bool:
+    beginning = body[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
+    return beginning.startswith(b"<" if "html" in content_type.lower() else _PAGE_STARTS)
+
+
+def _rejections(body: bytes) -> tuple[Rejection, ...]:
+    """Read `{"rejected":[{"index":3,"reason":"..."}]}`; what is not of that form is left out."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ()
+    entries = document.get("rejected") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        return ()
+    return tuple(
+        Rejection(entry["index"], _clean(str(entry.get("reason", ""))))
+        for entry in entries
+        if isinstance(entry, dict) and type(entry.get("index")) is int and entry["index"] >= 0
+    )
+
+
+def _clean(text: str) -> str:
+    """Make text fit for one line of a log."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:MAX_REASON_CHARACTERS]

@@ -1,0 +1,77 @@
+"""Joined events -> one signed request: container, signature, compression, headers.
+
+A payload is made anew for every attempt: the key may have been rotated since the last one, the collector may
+have said that it takes another codec, and `Date` is the attempt's. Only the batch's id and its events stay
+the same. `X-Signature` covers the uncompressed body and so does not depend on the codec; an HTTP Message
+Signature, for those who want one, covers the body as it is sent, the date and the batch's id.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from eventpub import __version__, http_signature, wire
+from eventpub.sidecar.delivery.compression import Codec, compress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventpub.sidecar.config import SigningKey
+
+USER_AGENT = f"eventpub-sidecar/{__version__}"
+ANY_HOST = "collector"  # the host is not signed: a proxy may give the collector another
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What one attempt sends."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def build(
+    version: str,
+    joined_events: bytes | memoryview,
+    count: int,
+    *,
+    batch_id: str,
+    attempt: int,
+    key: SigningKey,
+    codec: Codec,
+    now: float | None = None,
+) -> Payload:
+    """Wrap, sign and compress the events of a batch.
+
+    Args:
+        version: one of `wire.VERSIONS`.
+        joined_events: serialized events with commas between them.
+        count: how many they are, at least 1.
+        batch_id: the same on every attempt.
+        attempt: 1 for the first.
+        key: signs the request, in the way it says.
+        codec: compresses it.
+        now: seconds since the epoch for `Date`; default: the time of the call.
+    """
+    container = wire.wrap(version, joined_events, count)
+    now = time.time() if now is None else now
+    headers = {
+        "Content-Type": "application/json",
+        "Date": formatdate(now, usegmt=True),
+        "User-Agent": USER_AGENT,
+        wire.IDEMPOTENCY_HEADER: batch_id,
+        wire.ATTEMPT_HEADER: str(attempt),
+        wire.COUNT_HEADER: str(count),
+    }
+    if codec is not Codec.NONE:
+        headers["Content-Encoding"] = codec.value
+    body = compress(codec, container)
+    if key.scheme != "rfc9421":
+        headers[wire.SIGNATURE_HEADER] = wire.signature(key.name, key.secret, container)
+    if key.scheme != "x-signature":
+        request = http_signature.Request("POST", f"http://{ANY_HOST}/v{version}", headers)
+        http_signature.sign(request, body, key_name=key.name, secret=key.secret, now=now)
+    return Payload(body, headers)

@@ -1,0 +1,262 @@
+"""Stage 4: sealed batch -> signed request -> answer -> what next.
+
+One greenlet, `Sender.run`, starts attempts as the gate admits them; each attempt is a greenlet of its own.
+What an answer means for a batch is decided by `answer.judge` alone and carried out here. A batch leaves the
+spool by being delivered or split; everything else keeps it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+from gevent.event import Event
+from gevent.pool import Group
+
+from eventpub.errors import ConfigError
+from eventpub.sidecar.delivery import compression, payload
+from eventpub.sidecar.delivery.answer import Answer, Verdict, judge
+from eventpub.sidecar.delivery.backoff import Backoff
+from eventpub.sidecar.delivery.gate import Gate
+from eventpub.sidecar.delivery.outbox import Outbox
+from eventpub.sidecar.delivery.post import Poster
+from eventpub.sidecar.losses import REPORT_REASON, is_report
+from eventpub.sidecar.spool import records
+from eventpub.sidecar.spool.burst import compiled, interpreted
+from eventpub.sidecar.spool.dead_letters import Cause
+from eventpub.sidecar.telemetry import DropReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import gevent
+
+    from eventpub.sidecar.config import SidecarConfig
+    from eventpub.sidecar.spool.batch import Batch
+    from eventpub.sidecar.spool.spool import Spool
+    from eventpub.sidecar.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+_KEY_SETTLED_SECONDS = 0.5  # a program that writes a file in several steps takes less
+
+
+class Sender:
+    """Delivers the batches of one spool.
+
+    Args:
+        spool: where batches are read, split and removed.
+        config: the collector, the key, the limits.
+        telemetry: the books.
+    """
+
+    def __init__(self, spool: Spool, config: SidecarConfig, telemetry: Telemetry) -> None:
+        self._spool = spool
+        self._telemetry = telemetry
+        self._outbox = Outbox()
+        self._attempts = Group()
+        self._changed = Event()
+        self._deadline: float | None = None
+        self._crash: BaseException | None = None
+        self._loops = compiled() or interpreted()
+        self._use(config)
+
+    def configure(self, config: SidecarConfig) -> None:
+        """Use another configuration from the next attempt on."""
+        self._poster.close()
+        self._use(config)
+        self._outbox.hurry()
+        self._changed.set()
+
+    def _use(self, config: SidecarConfig) -> None:
+        self._config = config
+        self._poster = Poster(
+            config.collector_url,
+            timeout_seconds=config.collector_timeout_seconds,
+            concurrency=config.publisher_concurrency,
+            ca_file=config.collector_ca_file,
+            client_certificate=config.collector_client_certificate,
+            client_key=config.collector_client_key,
+        )
+        self._gate = Gate(
+            config.publisher_concurrency,
+            Backoff(config.retry_min_seconds, config.retry_max_seconds),
+            randomness=random.Random(),  # noqa: S311, jitter is no secret
+        )
+        self._negotiation = compression.Negotiation(config.compression)
+
+    def put(self, batch: Batch) -> None:
+        """Have a batch delivered, or dropped where the configuration says so and the spool is full."""
+        if self._config.spool_when_full == "drop_newest" and not self._spool.has_room():
+            self._spool.drop(batch, DropReason.SPOOL_FULL_NEWEST)
+        else:
+            self._outbox.put(batch)
+            self._changed.set()
+
+    def make_room(self) -> bool:
+        """Tell whether messages may be taken though the spool is full; if so, drop what has to go."""
+        if self._config.spool_when_full != "drop_oldest":
+            return self._config.spool_when_full == "drop_newest"
+        batch = self._outbox.take_oldest()
+        if batch is not None:
+            self._spool.drop(batch, DropReason.SPOOL_FULL_OLDEST)
+        return batch is not None
+
+    def run(self) -> None:
+        """Deliver until `finish`, and then what can still be delivered in time.
+
+        Raises:
+            Exception: whatever broke an attempt.
+        """
+        while not self._is_finished():
+            if self._crash is not None:
+                raise self._crash
+            self._changed.clear()
+            wait_seconds = self._seconds_to_next()
+            if wait_seconds == 0 and (batch := self._outbox.take()) is not None:
+                self._gate.enter()
+                self._attempts.spawn(self._attempt, batch, self._gate).link(self._ended)
+            else:
+                self._changed.wait(wait_seconds)
+        self._attempts.kill()
+        self._poster.close()
+
+    def finish(self, timeout_seconds: float) -> None:
+        """Have `run` return once all is delivered, or after `timeout_seconds`; the rest stays in the spool."""
+        self._deadline = time.monotonic() + timeout_seconds
+        self._outbox.hurry()
+        self._gate.hurry()
+        self._changed.set()
+
+    def _ended(self, attempt: gevent.Greenlet) -> None:
+        self._crash = self._crash or attempt.exception
+        self._changed.set()
+
+    def _is_finished(self) -> bool:
+        if self._deadline is None:
+            return False
+        idle = not self._attempts and not self._outbox
+        return idle or time.monotonic() >= self._deadline
+
+    def _seconds_to_next(self) -> float | None:
+        waits = (self._gate.seconds_to_open(), self._outbox.seconds_to_next())
+        wait_seconds = None if None in waits else max(wait for wait in waits if wait is not None)
+        if self._deadline is None:
+            return wait_seconds
+        left_seconds = max(0.001, self._deadline - time.monotonic())
+        return left_seconds if wait_seconds is None else min(wait_seconds, left_seconds)
+
+    def _attempt(self, batch: Batch, gate: Gate) -> None:
+        if batch.is_accepted:
+            gate.leave()
+            self._finish(batch)
+            return
+        batch.attempts += 1
+        try:
+            packed = self._pack(batch)
+            if packed is None:
+                gate.leave()
+                return
+            codec = self._negotiation.codec()
+            answer = self._post(batch, codec, *packed)
+            self._act(batch, answer, self._verdict(answer, codec), gate)
+        except OSError as error:  # the spool's disk: nothing is lost, the batch stays
+            self._telemetry.disk_error(error)
+            self._outbox.set_aside(batch, gate.failed(attempts=batch.attempts))
+
+    def _pack(self, batch: Batch) -> tuple[bytes | memoryview, int, str] | None:
+        """Return joined events, their number and the batch's id; None if other batches have replaced it.
+
+        They are valid until the next call: no other greenlet may run before they are in a payload.
+        """
+        try:
+            image = batch.path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            self._spool.missing(batch)
+            return None
+        packed = self._loops.pack(image)
+        header = records.read_header(image)
+        if packed and header and packed[1] == batch.events:
+            return *packed, header[0]
+        self._put_first(self._spool.vet(batch, records.read(image)))
+        return None
+
+    def _post(
+        self, batch: Batch, codec: compression.Codec, joined: bytes | memoryview, events: int, batch_id: str
+    ) -> Answer:
+        try:
+            key = self._config.signing_key(settled_seconds=_KEY_SETTLED_SECONDS)
+        except ConfigError as error:
+            return Answer.none("key", str(error))
+        request = payload.build(
+            self._config.collector_version,
+            joined,
+            events,
+            batch_id=batch_id,
+            attempt=batch.attempts,
+            key=key,
+            codec=codec,
+        )
+        started = time.monotonic()
+        answer = self._poster.post(request)
+        self._telemetry.post_finished(time.monotonic() - started)
+        return answer
+
+    def _verdict(self, answer: Answer, codec: compression.Codec) -> Verdict:
+        verdict = judge(answer)
+        if answer.status is not None:
+            self._negotiation.offered(answer.codings)
+        if verdict is Verdict.RECODE and not self._negotiation.refused(codec):
+            return Verdict.MISCONFIGURED
+        return verdict
+
+    def _act(self, batch: Batch, answer: Answer, verdict: Verdict, gate: Gate) -> None:
+        self._telemetry.answered(answer, verdict, batch)
+        if verdict is Verdict.ACCEPTED:
+            gate.succeeded()
+            batch.is_accepted = True
+            self._finish(batch)
+        elif verdict in (Verdict.BISECT, Verdict.HALVE):
+            self._split(batch, answer, verdict)
+            gate.succeeded()
+        elif verdict is Verdict.RECODE:
+            gate.leave()
+            self._put_first([batch])
+        else:
+            self._outbox.set_aside(batch, gate.failed(answer.retry_after_seconds, batch.attempts))
+
+    def _finish(self, batch: Batch) -> None:
+        """Remove a batch that the collector has; a disk that fails is asked again, the collector is not."""
+        try:
+            self._spool.delivered(batch)
+        except OSError as error:
+            self._telemetry.disk_error(error)
+            self._outbox.set_aside(batch, self._config.retry_max_seconds)
+
+    def _split(self, batch: Batch, answer: Answer, verdict: Verdict) -> None:
+        """Take the events apart that the collector refuses together, until the bad ones stand alone."""
+        contents = records.read(batch.path.read_bytes())
+        everything = range(len(contents.events))
+        named = {index: reason for index, reason in answer.rejected if index in everything}
+
+        def cause(index: int, reason: str, detail: str) -> Cause:
+            reason = REPORT_REASON if is_report(contents.events[index]) else reason
+            return Cause(reason, answer.status, detail)
+
+        if verdict is Verdict.BISECT and named:
+            rest = [index for index in everything if index not in named]
+            buried = {index: cause(index, "rejected", detail) for index, detail in named.items()}
+            parts = self._spool.split(batch, contents, [rest] if rest else [], buried)
+        elif len(everything) == 1:
+            reason = "too_large" if verdict is Verdict.HALVE else "rejected"
+            parts = self._spool.split(batch, contents, [], {0: cause(0, reason, answer.reason)})
+        else:
+            half = len(everything) // 2
+            parts = self._spool.split(batch, contents, [everything[:half], everything[half:]], {})
+        self._put_first(parts)
+
+    def _put_first(self, parts: Iterable[Batch]) -> None:
+        for part in parts:
+            self._outbox.set_aside(part, 0)

@@ -1,0 +1,177 @@
+"""One batch file: `OpenBatch` while it fills, `Batch` once it is sealed.
+
+The space of an open batch is reserved on the disk before the first message is received into it, so a full disk
+shows when the file is made and never while a message is on its way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventpub import wire
+from eventpub.sidecar.spool import records
+from eventpub.sidecar.spool.burst import State
+from eventpub.sidecar.spool.slot import make_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventpub.sidecar.spool.disk import Disk
+
+_MADV_POPULATE_WRITE = 23  # linux/mman.h; in Python's mmap from 3.14 on at the earliest
+OPEN_SUFFIX = ".open"
+SEALED_SUFFIX = ".batch"
+TEMPORARY_SUFFIX = ".tmp"
+
+
+@dataclass(slots=True)
+class Batch:
+    """A sealed batch.
+
+    Attributes:
+        path: the file.
+        events: how many events it holds.
+        size_bytes: how much disk it takes.
+        attempts: how often this process has posted it.
+        is_accepted: the collector has it, though its file may not have been removed yet.
+    """
+
+    path: Path
+    events: int
+    size_bytes: int
+    attempts: int = 0
+    is_accepted: bool = False
+
+    @classmethod
+    def at(cls, path: Path) -> Batch:
+        """Describe the sealed batch file at `path`; the number of events stands in its name."""
+        return cls(path, int(path.name.split(".")[1]), path.stat().st_size)
+
+    @property
+    def sequence(self) -> int:
+        """The batch's place among those of its slot."""
+        return sequence_of(self.path)
+
+
+def sequence_of(path: Path) -> int:
+    """Return the number a file of the spool begins with."""
+    return int(path.name.split(".")[0])
+
+
+def open_path(directory: Path, sequence: int) -> Path:
+    """Return where batch `sequence` stands while it fills."""
+    return directory / f"{sequence:012d}{OPEN_SUFFIX}"
+
+
+def sealed_path(directory: Path, sequence: int, events: int) -> Path:
+    """Return where batch `sequence` stands once it is sealed."""
+    return directory / f"{sequence:012d}.{events}{SEALED_SUFFIX}"
+
+
+class OpenBatch:
+    """A batch file that fills; its `state` is what a burst advances.
+
+    Args:
+        directory: the slot's folder.
+        sequence: the batch's number.
+        disk: the file system.
+        body_limit_bytes: the most its events may take in a container.
+        message_size_bytes: the queue's message size; a batch is full when one more such might not fit.
+
+    Raises:
+        OSError: the file cannot be made or its space not reserved; nothing is left behind.
+    """
+
+    def __init__(
+        self, directory: Path, sequence: int, disk: Disk, *, body_limit_bytes: int, message_size_bytes: int
+    ) -> None:
+        self.sequence = sequence
+        self._disk = disk
+        self.path = open_path(directory, sequence)
+        # an eighth for record headers: events of under 100 bytes close a batch somewhat early
+        capacity = records.HEADER_BYTES + body_limit_bytes + body_limit_bytes // 8 + message_size_bytes
+        self._fd = disk.create(self.path)
+        try:
+            disk.reserve(self._fd, capacity)
+            self.memory = mmap.mmap(self._fd, capacity)
+            with contextlib.suppress(OSError):  # before Linux 5.14 pages are mapped one by one, when touched
+                self.memory.madvise(_MADV_POPULATE_WRITE)
+        except BaseException:
+            os.close(self._fd)
+            with contextlib.suppress(OSError):  # the next start removes it
+                disk.remove(self.path)
+            raise
+        self.memory[: records.HEADER_BYTES] = records.file_header(wire.new_batch_id())
+        self.state = State(
+            message_size=message_size_bytes,
+            size=capacity,
+            offset=records.HEADER_BYTES,
+            body=wire.CONTAINER_OVERHEAD,
+            body_limit=body_limit_bytes,
+        )
+
+    def seal(self, *, fsync: bool) -> Batch | None:
+        """Finish the file under its sealed name and return it; an empty one is removed instead.
+
+        Args:
+            fsync: have it on the disk, not only in the page cache, before it gets its sealed name.
+
+        Raises:
+            OSError: the disk failed; call it again, or leave the file to the next start.
+        """
+        events, size = self.state.events, self.state.offset
+        sealed = sealed_path(self.path.parent, self.sequence, events)
+        self.memory.close()
+        if events:
+            self._disk.truncate(self._fd, size)
+            if self.path.exists() or sealed.exists():
+                _publish(self._disk, self._fd, self.path, sealed, fsync=fsync)
+            else:  # somebody removed the file, perhaps with its folder; its bytes are still here
+                make_private(self.path.parent)
+                write_file(self._disk, sealed, os.pread(self._fd, size, 0), fsync=fsync)
+        else:
+            self._disk.remove(self.path)
+        os.close(self._fd)
+        return Batch(sealed, events, size) if events else None
+
+
+def seal_left_open(disk: Disk, path: Path, events: int, size_bytes: int, *, fsync: bool) -> Batch:
+    """Give a file that a killed process left open its sealed name, cut to `size_bytes`; takes no space."""
+    sealed = sealed_path(path.parent, sequence_of(path), events)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        disk.truncate(fd, size_bytes)
+        _publish(disk, fd, path, sealed, fsync=fsync)
+    finally:
+        os.close(fd)
+    return Batch(sealed, events, size_bytes)
+
+
+def write_file(disk: Disk, path: Path, image: bytes, *, fsync: bool) -> None:
+    """Write a file so that a reader finds all of it or nothing."""
+    temporary = path.with_suffix(TEMPORARY_SUFFIX)
+    disk.remove(temporary)
+    fd = disk.create(temporary)
+    try:
+        disk.write(fd, image)
+        _publish(disk, fd, temporary, path, fsync=fsync)
+    except OSError:
+        with contextlib.suppress(OSError):  # the next start removes it
+            disk.remove(temporary)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _publish(disk: Disk, fd: int, temporary: Path, path: Path, *, fsync: bool) -> None:
+    """Give a finished file its name; if `fsync`, have first its bytes on the disk, then its name."""
+    if fsync:
+        disk.sync(fd)
+    if temporary.exists():  # else this is done again, since the last step failed
+        disk.rename(temporary, path)
+    if fsync:
+        disk.sync_directory(path.parent)

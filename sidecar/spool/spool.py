@@ -1,0 +1,270 @@
+"""The spool of one sidecar: its slot's batch files, the queue's dead letters, and how much there is of each.
+
+What it holds is what the folder holds; the numbers it keeps in memory are for the books and for the limits.
+`create` and `seal` may run in another thread than the rest, one call of each at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING
+
+from eventpub import wire
+from eventpub.sidecar.spool import dead_letters
+from eventpub.sidecar.spool.batch import OpenBatch
+from eventpub.sidecar.spool.burst import is_one_object
+from eventpub.sidecar.spool.disk import Disk
+from eventpub.sidecar.spool.folder import Folder, Part
+from eventpub.sidecar.spool.slot import SpoolDiskError, claim, make_private
+from eventpub.sidecar.telemetry import DropReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from eventpub.sidecar.spool import records
+    from eventpub.sidecar.spool.batch import Batch
+    from eventpub.sidecar.spool.dead_letters import Cause
+    from eventpub.sidecar.spool.slot import Slot
+    from eventpub.sidecar.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+
+class Spool:
+    """The batch files of one sidecar.
+
+    Args:
+        directory: `spool.dir`; made with mode 0700 where it does not exist.
+        queue: the queue's name.
+        max_bytes: how much the batch files may take together.
+        dead_max_bytes: how much the dead letters may take together.
+        fsync: have batches on the disk, not only in the page cache, when they are sealed.
+        telemetry: the books.
+        disk: the file system.
+
+    Attributes:
+        recovered: the batches an earlier process left, oldest first.
+        events: events in sealed batches.
+        size_bytes: bytes of sealed batches.
+
+    Raises:
+        SpoolError: the folder cannot be used.
+        SpoolDiskError: its disk is full or fails; nothing is lost, and it may be tried again.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        queue: str,
+        *,
+        max_bytes: int,
+        dead_max_bytes: int,
+        fsync: bool,
+        telemetry: Telemetry,
+        disk: Disk | None = None,
+    ) -> None:
+        self._disk = disk or Disk()
+        self._queue = queue
+        self._max_bytes = max_bytes
+        self._fsync = fsync
+        self._telemetry = telemetry
+        self.events = 0
+        self.size_bytes = 0
+
+        self._reserved_bytes = 0
+
+        make_private(directory)
+        base = directory / queue
+        self._slot, orphans = claim(base)
+        self.directory = self._slot.directory
+        self._dead, self._damaged = base / "dead", base / "damaged"
+        for folder in (self._dead, self._damaged):
+            make_private(folder)
+        try:
+            self._dead_room = dead_letters.Room(self._dead, dead_max_bytes)
+            self._recover(orphans)
+        except OSError as error:
+            for slot in (self._slot, *orphans):
+                slot.release()
+            raise SpoolDiskError(str(base), f"cannot be read back: {error}; free or mend the disk") from error
+
+    def _recover(self, orphans: list[Slot]) -> None:
+        """Find what earlier processes left, in this slot and in those of dead sidecars, and book it."""
+        self._folder = self._folder_of(self._slot)
+        self._folder.restore()
+        self._sequences = self._folder.numbers()
+        for orphan in orphans:
+            left = self._folder_of(orphan)
+            left.restore()
+            self._folder.adopt(left, self._sequences)
+            orphan.release()
+        self.recovered = self._folder.batches()
+        for batch in self.recovered:
+            self._admit(batch)
+            self._telemetry.recovered(batch.events)
+
+    def _folder_of(self, slot: Slot) -> Folder:
+        return Folder(slot.directory, self._dead, self._damaged, self._disk, fsync=self._fsync)
+
+    def __repr__(self) -> str:
+        return f"<Spool {self.directory} events={self.events} bytes={self.size_bytes}>"
+
+    def has_room(self) -> bool:
+        """Tell whether another open batch fits below `max_bytes`."""
+        return self.size_bytes + self._reserved_bytes <= self._max_bytes
+
+    def create(self, *, body_limit_bytes: int, message_size_bytes: int) -> OpenBatch:
+        """Make the next batch file, with its space reserved.
+
+        Raises:
+            OSError: the disk is full or unusable; nothing is left behind.
+        """
+        batch = OpenBatch(
+            self.directory,
+            next(self._sequences),
+            self._disk,
+            body_limit_bytes=body_limit_bytes,
+            message_size_bytes=message_size_bytes,
+        )
+        self._reserved_bytes = 2 * batch.state.size  # the one that fills and the spare
+        return batch
+
+    def seal(self, batch: OpenBatch) -> Batch | None:
+        """Finish an open batch; None if nothing was received into it.
+
+        Raises:
+            OSError: the disk failed; the file is kept as it is and read back at the next start.
+        """
+        return batch.seal(fsync=self._fsync)
+
+    def received(self, batch: Batch) -> None:
+        """Enter a batch that was just sealed into the books."""
+        self._admit(batch)
+        self._telemetry.received(batch.events, batch.size_bytes)
+
+    def delivered(self, batch: Batch) -> None:
+        """Remove a batch that the collector has.
+
+        Raises:
+            OSError: it cannot be removed; it is still in the books, and may be delivered again under its id.
+        """
+        self._disk.remove(batch.path)
+        self._dismiss(batch)
+        self._telemetry.delivered(batch.events, batch.size_bytes)
+
+    def drop(self, batch: Batch, reason: DropReason) -> None:
+        """Remove a batch that nobody will get.
+
+        Raises:
+            OSError: it cannot be removed; it is still in the books.
+        """
+        self._disk.remove(batch.path)
+        self._dismiss(batch)
+        self._telemetry.dropped(batch.events, reason)
+
+    def missing(self, batch: Batch) -> None:
+        """Take a batch out of the books whose file somebody removed, or put something else in place of."""
+        self._dismiss(batch)
+        self._telemetry.dropped(batch.events, DropReason.MISSING)
+
+    def vet(self, batch: Batch, contents: records.Contents) -> list[Batch]:
+        """Separate what can be sent from a batch that cannot be packed as it is.
+
+        Malformed events become dead letters; damaged records are counted as dropped, and a copy of the file
+        is kept. Returns the batches that replace it.
+        """
+        if contents.damaged or len(contents.events) != batch.events:
+            self._folder.keep_copy(batch.path)
+        good = [index for index, event in enumerate(contents.events) if is_one_object(event)]
+        cause = dead_letters.Cause("malformed", detail="the message is not one JSON object")
+        buried = dict.fromkeys(set(range(len(contents.events))).difference(good), cause)
+        return self.split(batch, contents, [good], buried)
+
+    def split(
+        self,
+        batch: Batch,
+        contents: records.Contents,
+        groups: Sequence[Sequence[int]],
+        buried: Mapping[int, Cause],
+    ) -> list[Batch]:
+        """Replace a batch by its parts, all at once: a process killed meanwhile leaves either.
+
+        Args:
+            batch: the batch to be replaced.
+            contents: what it holds.
+            groups: the places of the events of each new batch; one without events is left out.
+            buried: the places of the events that become dead letters, and why.
+
+        Returns:
+            The new batches, in the order of `groups`. Their ids are derived from the batch's and the places,
+            so they are the same if it has to be split again.
+
+        Raises:
+            OSError: the disk is full or unusable; the batch stays as it was.
+        """
+        batch_id = batch_id_of(batch, contents)
+        parts = [
+            Part(
+                next(self._sequences),
+                wire.part_batch_id(batch_id, group),
+                contents.created_us,
+                [contents.events[index] for index in group],
+            )
+            for group in groups
+            if group
+        ]
+        letters = {
+            index: dead_letters.letter(
+                contents.events[index],
+                cause,
+                queue=self._queue,
+                batch_id=batch_id,
+                index=index,
+                attempts=batch.attempts,
+            )
+            for index, cause in buried.items()
+        }
+        refused = self._dead_room.beyond(letters)
+        kept = {dead_letters.name(batch_id, index): letters[index] for index in letters if index not in refused}
+        replacements = self._folder.replace(batch, parts, kept)
+        self._dead_room.fill(sum(map(len, kept.values())))
+        self._dismiss(batch)
+        missing = batch.events - len(contents.events)  # below 0 where the file's name says too few
+        self._telemetry.dropped(max(0, missing), DropReason.DAMAGED)
+        self._telemetry.recovered(max(0, -missing))
+        for replacement in replacements:
+            self._admit(replacement)
+        for index, cause in buried.items():
+            if index in refused:
+                self._telemetry.dropped(1, DropReason.DEAD_LETTERS_FULL)
+            else:
+                self._telemetry.dead(1, cause.reason)
+        return replacements
+
+    def is_in_place(self) -> bool:
+        """Tell whether the folder is still the one this process owns; somebody may have removed it."""
+        return self._slot.is_in_place()
+
+    def close(self) -> None:
+        """Release the slot; the batches stay for the next process."""
+        self._slot.release()
+
+    def _admit(self, batch: Batch) -> None:
+        self.events += batch.events
+        self.size_bytes += batch.size_bytes
+
+    def _dismiss(self, batch: Batch) -> None:
+        self.events -= batch.events
+        self.size_bytes -= batch.size_bytes
+
+
+def batch_id_of(batch: Batch, contents: records.Contents) -> str:
+    """Return a batch's id; where its header is damaged, one derived from its name and events."""
+    if contents.batch_id:
+        return contents.batch_id
+    digest = hashlib.blake2b(batch.path.name.encode(), digest_size=16)
+    for event in contents.events:
+        digest.update(event)
+    return digest.hexdigest()

@@ -1,0 +1,299 @@
+"""The books of one sidecar, its metrics, and what it logs about deliveries: every name stands here.
+
+The ledger: every event that came in is delivered, dead, dropped or still spooled, so `received + recovered =
+delivered + dead + dropped + spooled` before and after each step of the spool; the difference is the gauge
+`unaccounted`. An event that is neither delivered nor dead leaves the books by `dropped` alone, with a reason
+of a closed set.
+
+| metric                         | type    | what                                                            |
+|--------------------------------|---------|-----------------------------------------------------------------|
+| `post`                         | timer   | one attempt, milliseconds                                       |
+| `sent`                         | counter | events delivered                                                |
+| `error.http`, `error.http.503` | counter | answers other than 2xx; each by its status                      |
+| `error.io`, `error.io.timeout` | counter | attempts without an answer; each by its kind                    |
+| `error.disk`                   | counter | operations of the spool that failed                             |
+| `received`, `recovered`        | counter | events taken from the queue; events found in the spool at start |
+| `reported`                     | counter | loss reports put on the queue; each is received like any event  |
+| `dead`, `dead.rejected`        | counter | events that became dead letters; each by its reason             |
+| `dropped`, `dropped.damaged`   | counter | events lost; each by its reason                                 |
+| `received.bytes`, `sent.bytes` | counter | the batch files these events filled                             |
+| `spooled`, `unaccounted`       | gauge   | events on disk; events the books cannot explain                 |
+| `queue.depth`, `spool.bytes`   | gauge   | messages in the kernel queue; bytes on disk                     |
+
+`post`, `sent`, `error.http` and `error.io` are baseplate's. Nothing is sent when it is counted: `flush`,
+called once a second, sends what has come together in a few datagrams, so an event costs nothing and a batch
+a few additions. statsd may be missing, dead or unknown to the name server: nothing raises, and what was
+counted until its address is known is sent then.
+
+Counting takes no lock. Greenlets of one hub do not switch within an addition; a native thread may count too,
+as long as nobody else counts the same name.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import socket
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import statsd
+
+from eventpub.sidecar.delivery.answer import Verdict
+from eventpub.sidecar.losses import REPORT_REASON, Losses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventpub.sidecar.delivery.answer import Answer
+    from eventpub.sidecar.spool.batch import Batch
+
+logger = logging.getLogger(__name__)
+
+LOOKUP_SECONDS = 60.0  # statsd's address is looked up again this often: it may have moved, or not been there
+LOG_SECONDS = 5.0  # one line of a kind in this time; the next one says how many were left out
+
+_MAX_TIMINGS = 1000  # kept from one flush to the next; a hundred times what a busy sidecar posts in a second
+_DATAGRAM_BYTES = 512  # fits every path
+
+_OUTAGES = (Verdict.RETRY, Verdict.HOLD, Verdict.MISCONFIGURED)  # the others are about one batch
+_LEVELS = {Verdict.HOLD: logging.ERROR, Verdict.MISCONFIGURED: logging.ERROR}
+_REMEDIES = {
+    Verdict.HOLD: "the collector does not take this key: check key.name and key.secret, and this host's clock",
+    Verdict.MISCONFIGURED: "this is no answer of a collector: check collector.hostname, version and scheme",
+    Verdict.BISECT: "the batch is split to find the bad events",
+    Verdict.HALVE: "the batch is halved",
+    Verdict.RECODE: "the batch is sent again in another encoding",
+    Verdict.RETRY: "the batch is kept",
+}
+
+
+class DropReason(enum.Enum):
+    """Why events were lost; there is no other way."""
+
+    SPOOL_FULL_OLDEST = "spool_full_oldest"  # spool.when_full = drop_oldest
+    SPOOL_FULL_NEWEST = "spool_full_newest"  # spool.when_full = drop_newest
+    DAMAGED = "damaged"  # records that cannot be read; a copy of the file is kept
+    MISSING = "missing"  # somebody removed the file
+    DEAD_LETTERS_FULL = "dead_letters_full"  # dead_letters.max_size
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Event counts since the start of the process."""
+
+    received: int
+    recovered: int
+    delivered: int
+    dead: int
+    dropped: int
+    spooled: int
+
+    @property
+    def unaccounted(self) -> int:
+        """Events that came in and are nowhere: 0, or there is a fault in the sidecar."""
+        return self.received + self.recovered - self.delivered - self.dead - self.dropped - self.spooled
+
+    def __str__(self) -> str:
+        counts = (f"{field.name}={getattr(self, field.name)}" for field in fields(self))
+        return f"{' '.join(counts)} unaccounted={self.unaccounted}"
+
+
+class Telemetry:
+    """Counts what happens and sends it to statsd.
+
+    Args:
+        namespace: goes before every metric's name; may be empty.
+        endpoint: statsd's (host, port) or the path of its unix socket; None sends nothing.
+        clock: monotonic seconds.
+
+    Attributes:
+        spooled: events on disk, set by whoever knows before `flush` or `ledger`.
+        losses: events dead or dropped that no loss report has told of.
+    """
+
+    def __init__(
+        self,
+        namespace: str = "",
+        endpoint: tuple[str, int] | str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.spooled = 0
+        self.losses = Losses()
+        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._sent: dict[str, int] = {}
+        self._gauges: dict[str, int] = {}
+        self._post_ms: deque[float] = deque(maxlen=_MAX_TIMINGS)
+        self._prefix = namespace.strip(".") or None
+        self._endpoint = endpoint
+        self._clock = clock
+        self._statsd: _Statsd | None = None
+        self._look_up_at = clock()
+        self._quiet: dict[str, tuple[float, int, int]] = {}
+        self._failed_attempts = 0  # since the last batch that was delivered
+
+    # --- the books
+
+    def received(self, events: int, bytes_: int) -> None:
+        """Count events that were taken from the queue."""
+        self._counts["received"] += events
+        self._counts["received.bytes"] += bytes_
+
+    def recovered(self, events: int) -> None:
+        """Count events that an earlier process left in the spool."""
+        self._counts["recovered"] += events
+
+    def delivered(self, events: int, bytes_: int) -> None:
+        """Count events that the collector has."""
+        self._counts["sent"] += events
+        self._counts["sent.bytes"] += bytes_
+
+    def dead(self, events: int, reason: str) -> None:
+        """Count events that became dead letters, for one of the reasons of `dead_letters.Cause`."""
+        self._count("dead", reason, events)
+        if reason != REPORT_REASON:
+            self.losses.add(f"dead.{reason}", events)
+        self._log(logging.ERROR, "events became dead letters", f"events={events} reason={reason}", events)
+
+    def dropped(self, events: int, reason: DropReason) -> None:
+        """Count events that are lost."""
+        if events:
+            self._count("dropped", reason.value, events)
+            self.losses.add(f"dropped.{reason.value}", events)
+            self._log(logging.ERROR, "events were dropped", f"events={events} reason={reason.value}", events)
+
+    def reported(self) -> None:
+        """Count a loss report that is on the queue; there is nothing left to report."""
+        self._counts["reported"] += 1
+        self.losses.clear()
+
+    def ledger(self) -> Ledger:
+        """Return the books as they stand."""
+        counts = self._counts
+        return Ledger(
+            received=counts["received"],
+            recovered=counts["recovered"],
+            delivered=counts["sent"],
+            dead=counts["dead"],
+            dropped=counts["dropped"],
+            spooled=self.spooled,
+        )
+
+    # --- attempts and the disk
+
+    def post_finished(self, seconds: float) -> None:
+        """Time an attempt, whatever its outcome."""
+        self._post_ms.append(seconds * 1000)
+
+    def answered(self, answer: Answer, verdict: Verdict, batch: Batch) -> None:
+        """Count and log the outcome of an attempt."""
+        facts = f"batch={batch.path.name} events={batch.events} attempt={batch.attempts}"
+        if verdict is Verdict.ACCEPTED:
+            logger.debug("batch was delivered %s status=%s", facts, answer.status)
+            if self._failed_attempts:
+                logger.info("delivery works again %s failed_attempts=%d", facts, self._failed_attempts)
+            self._failed_attempts = 0
+            return
+        self._failed_attempts += verdict in _OUTAGES
+        if answer.status is None:
+            self._count("error.io", answer.kind, 1)
+            outcome = f"kind={answer.kind}"
+        else:
+            self._count("error.http", str(answer.status), 1)
+            outcome = f"status={answer.status}"
+        self._log(
+            _LEVELS.get(verdict, logging.WARNING),
+            f"batch was not delivered, {_REMEDIES[verdict]}",
+            f"{outcome} {facts} reason={answer.reason!r}",
+        )
+
+    def disk_error(self, error: OSError) -> None:
+        """Count and log a failure of the spool's disk; the batch stays as it was."""
+        self._counts["error.disk"] += 1
+        self._log(logging.ERROR, "spool could not be read or written", f"error={str(error)!r}")
+
+    def gauge(self, name: str, value: int) -> None:
+        """Note a value to be sent by the next `flush`: `queue.depth` or `spool.bytes`."""
+        self._gauges[name] = value
+
+    # --- statsd
+
+    def flush(self) -> None:
+        """Send what was counted since the last time; call it once a second.
+
+        Only a lookup of statsd's name can wait, and only here: at most once in `LOOKUP_SECONDS`.
+        """
+        ledger = self.ledger()
+        if ledger.unaccounted:
+            self._log(logging.ERROR, "events are unaccounted for", str(ledger))
+        client = self._client()
+        if client is None:
+            return
+        totals, self._sent = self._sent, dict(self._counts)
+        with client.pipeline() as pipe:
+            for name, total in self._sent.items():
+                if delta := total - totals.get(name, 0):
+                    pipe.incr(name, delta)
+            while self._post_ms:
+                pipe.timing("post", self._post_ms.popleft())
+            for name, value in self._gauges.items():
+                pipe.gauge(name, value)
+            pipe.gauge("spooled", ledger.spooled)
+            pipe.gauge("unaccounted", ledger.unaccounted)
+
+    def close(self) -> None:
+        """Send what is left and close the socket."""
+        self.flush()
+        if self._statsd is not None:
+            self._statsd.close()
+        self._statsd = self._endpoint = None
+
+    def _client(self) -> _Statsd | None:
+        if self._endpoint is not None and self._clock() >= self._look_up_at:
+            self._look_up_at = self._clock() + LOOKUP_SECONDS
+            try:
+                client = _Statsd(self._endpoint, self._prefix)
+            except OSError as error:
+                self._log(logging.WARNING, "statsd could not be looked up", f"error={str(error)!r}")
+            else:
+                if self._statsd is not None:
+                    self._statsd.close()
+                self._statsd = client
+        return self._statsd
+
+    def _count(self, name: str, detail: str, number: int) -> None:
+        self._counts[name] += number
+        self._counts[f"{name}.{detail}"] += number
+
+    def _log(self, level: int, fact: str, details: str, events: int = 0) -> None:
+        """Write a line, unless one about the same fact was written a moment ago."""
+        now = self._clock()
+        quiet_until, lines, silent = self._quiet.get(fact, (now, 0, 0))
+        if now < quiet_until:
+            self._quiet[fact] = (quiet_until, lines + 1, silent + events)
+            return
+        self._quiet[fact] = (now + LOG_SECONDS, 0, 0)
+        left_out = f" left_out={lines}" if lines else ""
+        left_out += f" left_out_events={silent}" if silent else ""
+        logger.log(level, "%s %s%s", fact, details, left_out)
+
+
+class _Statsd(statsd.StatsClient):  # type: ignore[misc]  # the package has no types
+    """statsd's UDP client, for a unix socket too; it never waits for the other end."""
+
+    def __init__(self, endpoint: tuple[str, int] | str, prefix: str | None) -> None:
+        family: int
+        address: Any
+        if isinstance(endpoint, str):
+            family, address = socket.AF_UNIX, endpoint
+        else:
+            found = socket.getaddrinfo(*endpoint, type=socket.SOCK_DGRAM)
+            # IPv4 first: most daemons of statsd listen there only, and UDP does not say that nobody listens
+            family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+        self._addr = address
+        self._sock = socket.socket(family, socket.SOCK_DGRAM)
+        self._sock.setblocking(False)
+        self._prefix = prefix
+        self._maxudpsize = _DATAGRAM_BYTES
