@@ -1,0 +1,28 @@
+"""Fixtures for every test file."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+
+import posix_ipc
+import pytest
+from hypothesis import settings
+
+from eventpub.wire import QUEUE_PREFIX
+
+settings.register_profile("eventpub", deadline=None)  # a busy machine is no failure
+settings.load_profile("eventpub")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def queue_name() -> Iterator[str]:
+    """A queue name nobody else uses; the queue is removed afterwards."""
+    name = f"t{os.getpid()}-{next(_numbers)}"
+    yield name
+    with contextlib.suppress(posix_ipc.ExistentialError):
+        posix_ipc.unlink_message_queue(QUEUE_PREFIX + name)

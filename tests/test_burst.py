@@ -1,0 +1,225 @@
+"""Receiving and packing, compiled and interpreted: one set of promises for both."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support import wait_until
+
+from eventpub.message_queue import MessageQueue
+from eventpub.sidecar.spool import burst, records
+from eventpub.sidecar.spool.batch import OpenBatch
+from eventpub.sidecar.spool.burst import Ended, Loops
+from eventpub.sidecar.spool.disk import Disk
+
+ID = "00112233445566778899aabbccddeeff"
+
+
+@pytest.fixture(params=["compiled", "interpreted"])
+def loops(request: pytest.FixtureRequest) -> Loops:
+    return find_loops(request.param)
+
+
+def find_loops(kind: str) -> Loops:
+    found = burst.compiled() if kind == "compiled" else burst.interpreted()
+    if found is None:
+        assert "CI" not in os.environ, "the extension was not built"
+        pytest.skip("sidecar/spool/native is not built here; pip install . builds it")
+    return found
+
+
+@pytest.fixture
+def queue(queue_name: str) -> Iterator[MessageQueue]:
+    with MessageQueue.open(queue_name, max_messages=10, max_message_size=1024) as opened:
+        yield opened
+
+
+@pytest.fixture
+def batch(queue: MessageQueue, tmp_path: Path) -> Iterator[OpenBatch]:
+    made = OpenBatch(tmp_path, 1, Disk(), body_limit_bytes=8000, message_size_bytes=1024)
+    made.state.queue_fd = queue.fd
+    made.state.wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
+    made.state.max_age_ns = 30 * 10**9
+    yield made
+    os.close(made.state.wake_fd)
+
+
+def events_of(batch: OpenBatch) -> list[bytes]:
+    sealed = batch.seal(fsync=False)
+    return records.read(sealed.path.read_bytes()).events if sealed else []
+
+
+def test_burst_takes_all_there_is_in_order(queue: MessageQueue, batch: OpenBatch, loops: Loops) -> None:
+    sent = [b'{"n":%d}' % n for n in range(10)]
+    for message in sent:
+        queue.send(message)
+    assert loops.receive(batch.state, batch.memory) is Ended.EMPTY
+    assert queue.depth() == 0
+    assert events_of(batch) == sent
+
+
+def test_full_batch_never_exceeds_its_limit(queue: MessageQueue, batch: OpenBatch, loops: Loops) -> None:
+    message = b'{"pad":"' + b"x" * 900 + b'"}'
+    ended = Ended.EMPTY
+    sent = 0
+    while ended is Ended.EMPTY:
+        sent += queue.send(message)
+        ended = loops.receive(batch.state, batch.memory)
+    assert ended is Ended.FULL
+    assert batch.state.body <= batch.state.body_limit
+    assert batch.state.body + queue.max_message_size + 1 > batch.state.body_limit
+    assert len(events_of(batch)) == sent
+
+
+def test_tiny_messages_never_write_beyond_the_file(queue: MessageQueue, batch: OpenBatch, loops: Loops) -> None:
+    while loops.receive(batch.state, batch.memory) is Ended.EMPTY:
+        queue.send(b"7")
+    assert batch.state.offset <= batch.state.size
+    assert set(events_of(batch)) == {b"7"}
+
+
+def test_empty_message_is_a_record_too(queue: MessageQueue, batch: OpenBatch, loops: Loops) -> None:
+    for message in (b"{}", b"", b"{}"):
+        queue.send(message)
+    loops.receive(batch.state, batch.memory)
+    assert events_of(batch) == [b"{}", b"", b"{}"]
+
+
+def test_waiting_burst_ends_when_the_first_event_has_aged(
+    queue: MessageQueue, batch: OpenBatch, loops: Loops
+) -> None:
+    batch.state.wait = 1
+    batch.state.max_age_ns = 50 * 10**6
+    queue.send(b"{}")
+    started = time.monotonic()
+    assert loops.receive(batch.state, batch.memory) is Ended.AGED
+    assert time.monotonic() - started >= 0.05
+
+
+def test_idle_burst_is_woken(batch: OpenBatch, loops: Loops) -> None:
+    batch.state.wait = 1
+    ended: list[Ended] = []
+    thread = threading.Thread(target=lambda: ended.append(loops.receive(batch.state, batch.memory)))
+    thread.start()
+    os.eventfd_write(batch.state.wake_fd, 1)
+    thread.join()
+    assert ended == [Ended.WOKEN]
+
+
+def test_busy_burst_is_woken(queue: MessageQueue, batch: OpenBatch, loops: Loops) -> None:
+    batch.state.wait = 1
+    ended: list[Ended] = []
+    thread = threading.Thread(target=lambda: ended.append(loops.receive(batch.state, batch.memory)))
+    thread.start()
+    queue.send(b"{}")
+    wait_until(lambda: batch.state.events == 1, "the message is received")
+    os.eventfd_write(batch.state.wake_fd, 1)
+    thread.join()
+    assert ended == [Ended.WOKEN]
+    assert events_of(batch) == [b"{}"]
+
+
+def test_queue_that_cannot_be_read_is_an_error_and_keeps_what_came_before(
+    queue: MessageQueue, batch: OpenBatch, loops: Loops
+) -> None:
+    queue.send(b"{}")
+    loops.receive(batch.state, batch.memory)
+    batch.state.queue_fd = batch.state.wake_fd  # a descriptor, but no queue
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        loops.receive(batch.state, batch.memory)
+    assert events_of(batch) == [b"{}"]
+
+
+def test_batch_that_stayed_empty_leaves_no_file(batch: OpenBatch, tmp_path: Path) -> None:
+    assert batch.seal(fsync=False) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_packing_joins_whole_events(loops: Loops) -> None:
+    image = records.write(ID, [b'{"a":1}', b'{"b":"\xc3\xa9"}'])
+    joined, events = loops.pack(image) or (b"", 0)
+    assert (bytes(joined), events) == (b'{"a":1},{"b":"\xc3\xa9"}', 2)
+
+
+def test_packing_refuses_damage(loops: Loops) -> None:
+    image = bytearray(records.write(ID, [b'{"a":1}']))
+    image[-2] ^= 1
+    assert loops.pack(bytes(image)) is None
+    assert loops.pack(bytes(image[:-5])) is None
+
+
+NO_EVENTS = [
+    b"",
+    b" ",
+    b"7",
+    b"[]",
+    b"garbage",
+    b'{"a":1},{"b":2}',
+    b'{"a":1}}',
+    b'{"a":"',
+    b'"}',
+    b'{"a":[1}',
+    b'{"a":"}\\"',
+    b'{"a":1}\n',
+    b"\xff\xfe\x00",
+]
+
+
+@pytest.mark.parametrize("message", NO_EVENTS)
+def test_message_that_could_reach_its_neighbours_is_refused(loops: Loops, message: bytes) -> None:
+    assert not burst.is_one_object(message)
+    assert loops.pack(records.write(ID, [b"{}", message, b"{}"])) is None
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a":"}"}', b'{"a":"\\"}"}', b'{"a":"\\\\"}', b'{"a":"\x01"}', b'{"a":[{}]}']
+)
+def test_brackets_inside_strings_do_not_count(loops: Loops, text: bytes) -> None:
+    assert burst.is_one_object(text)
+    joined, events = loops.pack(records.write(ID, [text])) or (b"", 0)
+    assert (bytes(joined), events) == (text, 1)
+
+
+LONG = [
+    b'{"k":"' + b"}" * 70 + b'"}',
+    b'{"a":"\\""}' + b"}" * 60,
+    b'{"a":' + b"[" * 40 + b"]" * 40 + b'},"',
+    b'""{}',
+    b'{}"a"',
+]
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(
+        st.sampled_from([b"{", b"}", b"[", b"]", b'"', b"\\", b",", b"a", b'{"a":"', b'"}', b"x" * 61]),
+        max_size=30,
+    ).map(b"".join)
+)
+@example(b'{"\\')
+@example(LONG[0])
+@example(LONG[1])
+@example(LONG[2])
+@example(LONG[3])
+@example(LONG[4])
+def test_both_loops_agree_on_what_one_object_is(text: bytes) -> None:
+    image = records.write(ID, [text])
+    packed = [find_loops(kind).pack(image) for kind in ("compiled", "interpreted")]
+    assert (packed[0] is None) == (packed[1] is None)
+    assert (packed[1] is not None) == burst.is_one_object(text)
+
+
+@given(st.binary(max_size=700))
+def test_compiled_checksum_is_zlibs(event: bytes) -> None:
+    """A wrong checksum would make every record look damaged to the other loop, and to `records.read`."""
+    event = b'{"' + event.translate(None, b'\\"') + b'":1}'
+    packed = find_loops("compiled").pack(records.write(ID, [event]))
+    assert packed is not None
+    assert bytes(packed[0]) == event

@@ -1,0 +1,81 @@
+"""Which batch is sent next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eventpub.sidecar.delivery.outbox import Outbox
+from eventpub.sidecar.spool.batch import Batch
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def batch(number: int) -> Batch:
+    return Batch(Path(f"{number:012d}.1.batch"), 1, 100)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def outbox(clock: Clock) -> Outbox:
+    return Outbox(clock)
+
+
+def numbers(outbox: Outbox) -> list[int]:
+    taken = []
+    while (taken_batch := outbox.take()) is not None:
+        taken.append(taken_batch.sequence)
+    return taken
+
+
+def test_oldest_and_newest_take_turns_so_that_fresh_events_do_not_wait_behind_a_backlog(
+    outbox: Outbox,
+) -> None:
+    for number in range(1, 7):
+        outbox.put(batch(number))
+    assert numbers(outbox) == [1, 6, 2, 5, 3, 4]
+
+
+def test_batch_set_aside_is_not_taken_before_its_time(outbox: Outbox, clock: Clock) -> None:
+    outbox.set_aside(batch(1), 5.0)
+    outbox.put(batch(2))
+    assert numbers(outbox) == [2]
+    assert outbox.seconds_to_next() == pytest.approx(5.0)
+    clock.now += 5
+    assert outbox.seconds_to_next() == 0
+    assert numbers(outbox) == [1]
+
+
+def test_empty_outbox_has_nothing_to_wait_for(outbox: Outbox) -> None:
+    assert outbox.seconds_to_next() is None
+    assert outbox.take() is None
+    assert outbox.take_oldest() is None
+
+
+def test_hurry_lets_all_go_in_the_order_they_would_have_had(outbox: Outbox) -> None:
+    outbox.set_aside(batch(2), 20)
+    outbox.set_aside(batch(1), 10)
+    outbox.put(batch(3))
+    outbox.hurry()
+    assert [outbox.take_oldest(), outbox.take_oldest(), outbox.take_oldest()] == [
+        batch(1),
+        batch(2),
+        batch(3),
+    ]
+
+
+def test_length_counts_what_was_set_aside(outbox: Outbox) -> None:
+    outbox.put(batch(1))
+    outbox.set_aside(batch(2), 10)
+    assert len(outbox) == 2
