@@ -1,7 +1,7 @@
 """What all stages of the pipeline agree on: an event has a name, and a stage has `send`.
 
-Nothing else is asked of an event, so that a mapping, an `Event` and a Thrift struct go the same way; and nothing else
-of a stage, so that any of them can stand behind any other, to any depth.
+Nothing else is asked of an event, so a mapping, an `Event` and a Thrift struct go the same way; and nothing
+else of a stage, so that any of them can stand behind any other, to any depth.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ class Backend(Protocol):
 
 def name_of(event: Any) -> str:
     """Return an event's name: `event["name"]` of a mapping, `event.name` of anything else, else "unknown"."""
-    if isinstance(event, (dict, Mapping)):  # dict first: it is asked for without the machinery of ABCs
-        name = event.get("name")
-    else:
-        name = getattr(event, "name", None)
+    # dict first: it is asked for without the machinery of ABCs
+    name = event.get("name") if isinstance(event, (dict, Mapping)) else getattr(event, "name", None)
     return UNKNOWN_NAME if name is None else str(name)
