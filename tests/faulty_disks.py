@@ -56,7 +56,7 @@ class KillingDisk(_SteppingDisk):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def after(self) -> None:
-        if self._fatal == len(self.steps):
+        if self._fatal is not None and self._fatal <= len(self.steps):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -104,7 +104,7 @@ class PointKillingDisk(_SteppingDisk):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def after(self) -> None:
-        if not self._left:
+        if self._left <= 0:  # below it when another thread came to the same point meanwhile
             os.kill(os.getpid(), signal.SIGKILL)
 
 
