@@ -260,7 +260,9 @@ def test_other_encodings_are_refused_with_415(collector, encoding):
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"x", gzip.compress(BODY)[:-1], gzip.compress(BODY) + b"x", zlib.compress(BODY)]
+    "sent",
+    [b"", b"x", gzip.compress(BODY)[:-1], gzip.compress(BODY) + b"x", zlib.compress(BODY)],
+    ids=["nothing", "foreign", "cut", "more behind", "zlib"],
 )
 def test_a_damaged_encoding_is_refused_with_400(collector, sent):
     assert refused(collector.post(BODY, {"Content-Encoding": "gzip"}, sent=sent)) == (400, "bad_encoding")
