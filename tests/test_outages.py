@@ -247,7 +247,7 @@ def test_encoding_that_is_refused_gives_way_to_the_next(
 ) -> None:
     collector.set_faults([{}, *({"status": 415, "headers": {"Accept-Encoding": offer}} for offer in offers)])
     since = time.time()
-    sidecar = run()
+    sidecar = run(collector_timeout="5 s")
     put(queue, [0])
     wait_until(lambda: stored(collector, queue) == [0], "the first event is stored")
     put(queue, [1])
