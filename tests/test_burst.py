@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support import wait_until
 
 from eventpub.message_queue import MessageQueue
+from eventpub.sidecar.receive import gathering
 from eventpub.sidecar.spool import burst, records
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.burst import Ended, Loops
@@ -124,6 +125,53 @@ def test_busy_burst_is_woken(queue: MessageQueue, batch: OpenBatch, loops: Loops
     thread.join()
     assert ended == [Ended.WOKEN]
     assert events_of(batch) == [b"{}"]
+
+
+def test_busy_queue_is_left_alone_until_messages_have_gathered(
+    queue: MessageQueue, batch: OpenBatch, loops: Loops
+) -> None:
+    batch.state.wait, batch.state.gather, batch.state.max_pause_ns = 1, 5, 60 * 10**9
+    thread = threading.Thread(target=loops.receive, args=(batch.state, batch.memory))
+    queue.send(b"{}")
+    thread.start()
+    wait_until(lambda: queue.depth() == 0, "the first is taken")
+    for _ in range(3):
+        queue.send(b"{}")
+    os.eventfd_write(batch.state.wake_fd, 1)
+    thread.join()
+    assert (batch.state.events, queue.depth()) == (1, 3)
+
+
+def test_the_faster_a_queue_fills_the_sooner_it_is_emptied(
+    queue: MessageQueue, batch: OpenBatch, loops: Loops
+) -> None:
+    """The first pause is half of the longest; five messages in it, where one shall gather, shorten the next."""
+    longest_seconds = 1.6
+    batch.state.wait, batch.state.gather, batch.state.max_pause_ns = 1, 1, int(longest_seconds * 1e9)
+    thread = threading.Thread(target=loops.receive, args=(batch.state, batch.memory))
+    queue.send(b"{}")
+    thread.start()
+    wait_until(lambda: queue.depth() == 0, "the first is taken")
+    for _ in range(5):
+        queue.send(b"{}")
+    wait_until(lambda: queue.depth() == 0, "all five are taken")
+    queue.send(b"{}")
+    started = time.monotonic()
+    wait_until(lambda: queue.depth() == 0, "the last is taken")
+    waited = time.monotonic() - started
+    os.eventfd_write(batch.state.wake_fd, 1)
+    thread.join()
+    assert waited < longest_seconds / 2, "it waited as if nothing was known of the rate"
+
+
+@pytest.mark.parametrize(
+    ("max_messages", "expected"),
+    [(1, (0, 0)), (10, (0, 0)), (12, (3, 120_000)), (700, (175, 7_000_000)), (10_000, (2500, 10_000_000))],
+)
+def test_a_short_queue_is_never_left_to_fill_and_a_long_one_for_ten_milliseconds_at_most(
+    max_messages, expected
+):
+    assert gathering(max_messages) == expected
 
 
 def test_queue_that_cannot_be_read_is_an_error_and_keeps_what_came_before(

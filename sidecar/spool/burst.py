@@ -63,8 +63,9 @@ class State(ctypes.Structure):
         offset: bytes used so far.
         body: bytes the events will take in a container, commas included.
         body_limit: the most that `body` may become.
-        pause_ns: nanoseconds to let messages gather in after some were taken, so that one wake-up serves many;
-            0 waits for the next message.
+        gather: messages that shall gather in the queue before they are taken, so that one wake-up serves many:
+            the wait is as long as that takes at the rate just seen. 0 waits for the next message.
+        max_pause_ns: nanoseconds to let messages gather in at most; half of it where the rate is not known.
         max_age_ns: nanoseconds from the first event until the batch is aged.
         first_ns: CLOCK_MONOTONIC of the first event.
     """
@@ -79,7 +80,8 @@ class State(ctypes.Structure):
     offset: int
     body: int
     body_limit: int
-    pause_ns: int
+    gather: int
+    max_pause_ns: int
     max_age_ns: int
     first_ns: int
 
@@ -95,7 +97,8 @@ class State(ctypes.Structure):
         ("offset", ctypes.c_uint64),
         ("body", ctypes.c_uint64),
         ("body_limit", ctypes.c_uint64),
-        ("pause_ns", ctypes.c_int64),
+        ("gather", ctypes.c_int64),
+        ("max_pause_ns", ctypes.c_int64),
         ("max_age_ns", ctypes.c_int64),
         ("first_ns", ctypes.c_int64),
     ]
@@ -203,8 +206,7 @@ class _Interpreted:
         either = get_original("select", "poll")()
         either.register(state.wake_fd, select.POLLIN)
         either.register(state.queue_fd, select.POLLIN)
-        # poll counts whole milliseconds
-        pause_ms = -(-state.pause_ns // 1_000_000)
+        drained_ns = 0
         with _address(memory) as state.map:
             while True:
                 taken = self._drain(state, memory)
@@ -215,10 +217,16 @@ class _Interpreted:
                 left_ms = _left_ms(state)
                 if left_ms is not None and left_ms <= 0:
                     return Ended.AGED
-                if taken and pause_ms:
+                now_ns = time.monotonic_ns()
+                if taken and state.gather:
+                    pause_ns = state.max_pause_ns // 2
+                    if drained_ns:
+                        pause_ns = min(state.max_pause_ns, (now_ns - drained_ns) * state.gather // taken)
+                    pause_ms = -(-pause_ns // 1_000_000)  # poll counts whole milliseconds
                     ready = woken.poll(pause_ms if left_ms is None else min(pause_ms, left_ms))
                 else:
                     ready = either.poll(left_ms)
+                drained_ns = now_ns if taken else 0
                 if any(fd == state.wake_fd for fd, _ in ready):
                     return Ended.WOKEN
 

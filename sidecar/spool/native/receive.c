@@ -17,7 +17,7 @@ struct burst { /* burst.State */
     uint32_t message_size, events;
     uint8_t *map;
     uint64_t size, offset, body, body_limit;
-    int64_t pause_ns, max_age_ns, first_ns;
+    int64_t gather, max_pause_ns, max_age_ns, first_ns;
 };
 
 static int64_t now_ns(void) {
@@ -58,15 +58,21 @@ static int drain(struct burst *b) {
 
 int eventpub_receive(struct burst *b) {
     struct pollfd fds[] = {{b->queue_fd, POLLIN, 0}, {b->wake_fd, POLLIN, 0}};
+    int64_t drained_ns = 0; /* when the last drain ended, unless the queue has been idle since */
     for (;;) {
         int taken = drain(b);
         if (taken < 0) return FAILED;
         if (!has_room(b)) return FULL;
         if (!b->wait) return EMPTY;
-        int64_t wait_ns = b->events ? b->first_ns + b->max_age_ns - now_ns() : -1;
+        int64_t now = now_ns(), wait_ns = b->events ? b->first_ns + b->max_age_ns - now : -1;
         if (b->events && wait_ns <= 0) return AGED;
-        int nap = taken && b->pause_ns; /* let more messages gather, so that one wake-up serves many */
-        if (nap && b->pause_ns < wait_ns) wait_ns = b->pause_ns;
+        int nap = taken && b->gather; /* let more messages gather, so that one wake-up serves many */
+        if (nap) {
+            int64_t pause_ns = drained_ns ? (now - drained_ns) * b->gather / taken : b->max_pause_ns / 2;
+            if (pause_ns > b->max_pause_ns) pause_ns = b->max_pause_ns;
+            if (pause_ns < wait_ns) wait_ns = pause_ns;
+        }
+        drained_ns = taken ? now : 0;
         struct timespec wait = {wait_ns / 1000000000, wait_ns % 1000000000};
         if (ppoll(nap ? fds + 1 : fds, nap ? 1 : 2, wait_ns < 0 ? 0 : &wait, 0) < 0 && errno != EINTR)
             return b->error = errno, FAILED;
