@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import posix_ipc
 import pytest
 from hypothesis import settings
+from sidecar_nursery import Nursery
 
 from eventpub.wire import QUEUE_PREFIX
 
@@ -17,6 +18,13 @@ settings.register_profile("eventpub", deadline=None)  # a busy machine is no fai
 settings.load_profile("eventpub")
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """What most sidecars are forked from."""
+    with contextlib.closing(Nursery()) as opened:
+        yield opened
 
 
 @pytest.fixture

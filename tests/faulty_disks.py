@@ -117,7 +117,7 @@ class SwitchedDisk(_SteppingDisk):
     def before(self, step: str) -> None:
         try:
             number, *steps = self._switch.read_text().split()
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # not there, or there but not written yet
             return
         if not steps or step.partition(":")[0] in steps:
             raise OSError(int(number), os.strerror(int(number)), step)

@@ -8,7 +8,7 @@
 | `["wait", PID]`                            | its exit code, below 0 if a signal ended it                 |
 | `["poll", PID]`                            | the same, or null while it runs                             |
 
-`Nursery` and `NurserySidecar` are the test's side of it. What is forked is the daemon, whole and unchanged.
+`Nursery` and `NurserySidecar` are the side of the tests. What is forked is a whole sidecar, but for its disk.
 """
 
 from __future__ import annotations
@@ -158,6 +158,8 @@ def _start(queue_name: str, config: str, log: str, disk: dict[str, Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
+        if not disk:
+            os._exit(main(["--queue-name", queue_name, config]))
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         path = Path(config)
         Daemon(load_config(path, queue_name), path, queue_name, disk=_disk(**disk)).run()
@@ -167,11 +169,11 @@ def _start(queue_name: str, config: str, log: str, disk: dict[str, Any]) -> int:
     os._exit(0)
 
 
-def _disk(kind: str = "", **arguments: Any) -> Disk:
-    """Make a `killing` disk of these arguments, a `switched` one, or by default the real one."""
+def _disk(kind: str, **arguments: Any) -> Disk:
+    """Make a `killing` disk of these arguments, or a `switched` one."""
     if kind == "killing":
         return PointKillingDisk(**arguments)
-    return SwitchedDisk(Path(arguments["switch"])) if kind == "switched" else Disk()
+    return SwitchedDisk(Path(arguments["switch"]))
 
 
 if __name__ == "__main__":
@@ -183,6 +185,7 @@ if __name__ == "__main__":
 
     from faulty_disks import PointKillingDisk, SwitchedDisk
 
+    from eventpub.sidecar.cli import main
     from eventpub.sidecar.config import load_config
     from eventpub.sidecar.daemon import Daemon
     from eventpub.sidecar.spool.disk import Disk

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from collector_process import CollectorProcess
+from sidecar_nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import wait_until
 
@@ -75,13 +76,15 @@ def queue(queue_name: str) -> Iterator[MessageQueue]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, queue_name: str, collector: CollectorProcess, statsd: Statsd) -> Iterator[Run]:
+def run(
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess, statsd: Statsd
+) -> Iterator[Run]:
     started: list[SidecarProcess] = []
 
     def start(**keys: str) -> SidecarProcess:
         defaults = {"metrics_endpoint": statsd.endpoint, "batch_max_size": "128 KiB", "shutdown_timeout": "1 s"}
         keys = {**defaults, **keys}
-        started.append(SidecarProcess(tmp_path, queue_name, collector.port, **keys))
+        started.append(NurserySidecar(nursery, tmp_path, queue_name, collector.port, **keys))
         return started[-1]
 
     yield start

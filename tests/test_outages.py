@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from collector_process import CollectorProcess
 from line import Line
+from sidecar_nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import wait_until
 
@@ -48,13 +49,13 @@ def queue(queue_name: str) -> Iterator[MessageQueue]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, queue_name: str, line: Line) -> Iterator[Run]:
+def run(nursery: Nursery, tmp_path: Path, queue_name: str, line: Line) -> Iterator[Run]:
     """Start a sidecar that posts over the line, with these INI keys."""
     started: list[SidecarProcess] = []
 
     def start(port: int | None = None, **keys: str) -> SidecarProcess:
         keys = {"collector_version": "2j", "collector_timeout": "100 ms", **keys}
-        started.append(SidecarProcess(tmp_path, queue_name, port or line.port, **keys))
+        started.append(NurserySidecar(nursery, tmp_path, queue_name, port or line.port, **keys))
         return started[-1]
 
     yield start

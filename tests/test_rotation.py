@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from collector_process import CollectorProcess
 from line import Line
+from sidecar_nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import wait_until
 
@@ -47,12 +48,12 @@ def queue(queue_name: str) -> Iterator[MessageQueue]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, queue_name: str, collector: CollectorProcess) -> Iterator[Run]:
+def run(nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess) -> Iterator[Run]:
     started: list[SidecarProcess] = []
 
     def start(port: int | None = None, **keys: str) -> SidecarProcess:
         keys = {"collector_version": "2j", **keys}
-        started.append(SidecarProcess(tmp_path, queue_name, port or collector.port, **keys))
+        started.append(NurserySidecar(nursery, tmp_path, queue_name, port or collector.port, **keys))
         return started[-1]
 
     yield start

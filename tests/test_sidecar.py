@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from collector_process import CollectorProcess
+from sidecar_nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import DEADLINE_SECONDS, wait_until
 
@@ -39,13 +40,13 @@ def queue(queue_name: str) -> Iterator[MessageQueue]:
 
 @pytest.fixture
 def run(
-    tmp_path: Path, queue_name: str, collector: CollectorProcess
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
 ) -> Iterator[Callable[..., SidecarProcess]]:
     """Start a sidecar for the collector with these INI keys."""
     started: list[SidecarProcess] = []
 
     def start(**keys: str) -> SidecarProcess:
-        started.append(SidecarProcess(tmp_path, queue_name, collector.port, **{**V2J, **keys}))
+        started.append(NurserySidecar(nursery, tmp_path, queue_name, collector.port, **{**V2J, **keys}))
         return started[-1]
 
     yield start
