@@ -76,8 +76,9 @@ def scribble(part: Any) -> None:
 def test_a_snapshot_is_equal_of_the_same_types_and_shares_nothing_that_can_be_changed(event: Any):
     copied = snapshot(event)
     assert copied == copy.deepcopy(event)
-    assert repr(copied) == repr(event)
-    assert not {id(part) for part in changeable_parts(copied)} & {id(part) for part in changeable_parts(event)}
+    parts, copied_parts = changeable_parts(event), changeable_parts(copied)
+    assert [type(part) for part in copied_parts] == [type(part) for part in parts]
+    assert not {id(part) for part in copied_parts} & {id(part) for part in parts}
 
 
 @st.composite
