@@ -182,27 +182,42 @@ def test_when_full_the_oldest_event_is_lost_where_that_is_wanted():
         assert gate.names == ["0", "3", "4"]
 
 
-def test_when_full_send_waits_for_room_where_that_is_wanted():
-    with stuck(max_events=1, when_full="block") as (backend, gate):
-        backend.send(numbered(1))
+def test_when_full_send_waits_until_an_event_is_taken_where_that_is_wanted():
+    passes = threading.Semaphore(0)
+
+    class Turnstile(MemoryBackend):
+        def send(self, event: Any, /) -> None:
+            assert passes.acquire(timeout=DEADLINE_SECONDS)
+            super().send(event)
+
+    turnstile = Turnstile()
+    with AsyncBackend(turnstile, max_events=1, when_full="block") as backend:
+        backend.send(numbered(0))
+        backend.send(numbered(1))  # waits until the worker has taken 0, or there would be no room
         sender = threading.Thread(target=backend.send, args=(numbered(2),))
         sender.start()
         assert backend.books == Books(sent=2, delivered=0, waiting=2, lost={})
-        gate.opened.set()
-        sender.join(DEADLINE_SECONDS)
-        assert backend.flush(DEADLINE_SECONDS)
-        assert gate.names == ["0", "1", "2"]
-
-
-def test_a_sender_that_waits_for_room_is_let_go_by_close():
-    with stuck(max_events=1, when_full="block") as (backend, _):
-        backend.send(numbered(1))
-        sender = threading.Thread(target=backend.send, args=(numbered(2),))
-        sender.start()
-        backend.close(0)
+        passes.release()  # 0 is delivered and 1 taken
         sender.join(DEADLINE_SECONDS)
         assert not sender.is_alive()
-        assert backend.books == Books(3, 0, 1, {Loss.UNFINISHED: 1, Loss.CLOSED: 1})
+        passes.release(2)
+        assert backend.flush(DEADLINE_SECONDS)
+        assert turnstile.names == ["0", "1", "2"]
+
+
+def test_a_sender_that_waits_for_room_is_let_go_as_soon_as_close_begins():
+    with stuck(max_events=1, when_full="block") as (backend, gate):
+        backend.send(numbered(1))
+        sender = threading.Thread(target=backend.send, args=(numbered(2),))
+        closer = threading.Thread(target=backend.close, args=(DEADLINE_SECONDS,))
+        sender.start()
+        closer.start()
+        sender.join(DEADLINE_SECONDS)
+        assert not sender.is_alive()
+        assert backend.books == Books(3, 0, 2, {Loss.CLOSED: 1})
+        gate.opened.set()
+        closer.join(DEADLINE_SECONDS)
+        assert backend.books == Books(3, 2, 0, {Loss.CLOSED: 1})
 
 
 @given(
