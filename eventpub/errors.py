@@ -17,7 +17,7 @@ class EventPubError(Exception):
 
 
 class EventError(EventPubError):
-    """Base of everything `EventQueue.put` raises; the event was not enqueued."""
+    """Base of all that can be wrong with one event; when `EventQueue.put` raises it, it was not enqueued."""
 
 
 class EventTooLargeError(EventError):
@@ -233,3 +233,55 @@ class ConfigError(EventPubError):
         place = f"[{self.section}] {self.key}" if self.key else f"[{self.section}]"
         value = f" = {self.value}" if self.value else ""
         return f"{place}{value}: {self.allowed}"
+
+
+# --- raised by Event and by handlers of events -----------------------------------------------------------
+
+
+class EventClosedError(EventError):
+    """Raised on a change of an event that was closed: make a new one, or change it before `close`."""
+
+    def __init__(self, event_name: str, uid: str) -> None:
+        super().__init__(event_name, uid)
+        self.event_name = event_name
+        self.uid = uid
+
+    def __str__(self) -> str:
+        return f"event {self.event_name!r} ({self.uid}) is closed; change it before close(), or make a new one"
+
+
+class AttachmentError(EventError):
+    """A file cannot be attached to an event, or not be read when it is sent: `reason` says why."""
+
+    def __init__(self, attachment: str, path: str, reason: str) -> None:
+        super().__init__(attachment, path, reason)
+        self.attachment = attachment
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"attachment {self.attachment!r}, file {self.path}: {self.reason}"
+
+
+class EventFileError(EventError):
+    """Raised by `Event.load` for a file that `Event.dump` has not written: give one that it has."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} is no event written by Event.dump: {self.reason}"
+
+
+class HandlerError(EventPubError):
+    """A handler of events cannot be found or set up: `reason` says what to mend."""
+
+    def __init__(self, handler: str, reason: str) -> None:
+        super().__init__(handler, reason)
+        self.handler = handler
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"event handler {self.handler!r}: {self.reason}"
