@@ -253,7 +253,7 @@ def _fitting(kind: Type | None, value: Any) -> Any:
     """Return what a field of that type holds for `value`, None if it cannot, or there is no such field."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     is_whole = is_number and isinstance(value, int)
-    fitting = None
+    fitting: Any = None
     if kind is None:
         pass
     elif kind.leaf == "text":
