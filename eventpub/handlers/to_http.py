@@ -75,10 +75,20 @@ class HttpHandler(ConfiguredHandler):
             raise HandlerError(type(self).__name__, reason)
 
     def send_event(self, event: Any) -> bool:
-        """Post an event, and return whether the collector took it."""
+        """Post an event, and return whether the collector took it; what it said instead is logged."""
         url = f"{self.scheme}://{self.hostname}/v{self.version}"
         body = wire.container(self.version, [serialize(self.version, event)])
         headers = self._headers(url, body, wire.new_batch_id() if _id_of(event) is None else _digest(body))
+        try:
+            refusal = self._refusal(url, body, headers)
+        except requests.RequestException as error:
+            refusal = str(error)
+        if refusal:
+            logger.error("event %r was not taken by %s: %s", name_of(event), url, refusal)
+        return not refusal
+
+    def _refusal(self, url: str, body: bytes, headers: dict[str, str]) -> str:
+        """Post a request, and return what the answer says if it is no acceptance."""
         with requests.Session() as session:
             session.trust_env = False  # ~/.netrc must not add a password to signed requests
             response = session.post(
@@ -93,10 +103,9 @@ class HttpHandler(ConfiguredHandler):
             )
             # a page is what captive portals and lost proxies answer everything with
             if response.status_code in _SUCCESS and "html" not in response.headers.get("Content-Type", ""):
-                return True
-            reason = response.raw.read(_MAX_REASON_BYTES).decode(errors="replace")
-            logger.error("event %r: %s answered %d %r", name_of(event), url, response.status_code, reason)
-            return False
+                return ""
+            reason = next(response.iter_content(_MAX_REASON_BYTES), b"").decode(errors="replace")
+            return f"status {response.status_code} {reason!r}"
 
     def _headers(self, url: str, body: bytes, batch_id: str) -> dict[str, str]:
         now, key = time.time(), self._key()
