@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TIMES = ("begin_time", "end_time")  # written as dates, unless somebody sets another formatter
 _READ_ONLY = ("ctxt", "proc")
+_set_slot = object.__setattr__  # of an event takes attributes for data
 
 
 def unique_id() -> str:
@@ -70,9 +71,9 @@ class Event(processing.Event):
         _formatters: dict[str, Callable[[str, Any], Mapping[str, Any]]]
 
     def __init__(self, name: str, uid: str | None = None, *, ctxt: object = None, **data: Any) -> None:
-        times = {"begin_time": _now(), "end_time": None}
-        identity = {"name": name, "uid": unique_id() if uid is None else uid}
-        self._set({**identity, **times, **data}, {}, {}, is_closed=False, ctxt=ctxt)
+        uid = unique_id() if uid is None else uid
+        own = {"name": name, "uid": uid, "begin_time": _now(), "end_time": None}
+        self._set(own | data if data else own, {}, {}, is_closed=False, ctxt=ctxt)
 
     @property
     def name(self) -> str:
@@ -82,7 +83,8 @@ class Event(processing.Event):
     # --- data --------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._insist_on_open()
+        if self._closed:
+            self._insist_on_open()
         if name in _READ_ONLY:
             raise AttributeError(f"{name} cannot be set; call the piece of data something else")
         self._data[name] = value
@@ -117,13 +119,12 @@ class Event(processing.Event):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data, as the formatters write it, in a new dict."""
-        document: dict[str, Any] = {}
-        for key, value in self._data.items():
-            formatter = self._formatters.get(key) or (self.format_date if key in _TIMES else None)
-            if formatter is None:
-                document[key] = value
-            else:
-                document.update(formatter(key, value))
+        if self._formatters:
+            return self._formatted()
+        document = self._data.copy()
+        for key in _TIMES:
+            if key in document:
+                document.update(self.format_date(key, document[key]))
         return document
 
     # --- attachments -------------------------------------------------------------------------------------
@@ -157,7 +158,7 @@ class Event(processing.Event):
         """Set `end_time` and refuse changes from now on; again does nothing more."""
         if not self._closed:
             self._data["end_time"] = _now()
-            object.__setattr__(self, "_closed", True)
+            _set_slot(self, "_closed", True)
 
     def __enter__(self) -> Self:
         return self
@@ -213,6 +214,16 @@ class Event(processing.Event):
     def __repr__(self) -> str:  # no data: it may be anything, and a repr goes into logs
         return f"<{type(self).__name__} {self.name!r} {self.uid}, {'closed' if self._closed else 'open'}>"
 
+    def _formatted(self) -> dict[str, Any]:
+        document: dict[str, Any] = {}
+        for key, value in self._data.items():
+            formatter = self._formatters.get(key) or (self.format_date if key in _TIMES else None)
+            if formatter is None:
+                document[key] = value
+            else:
+                document.update(formatter(key, value))
+        return document
+
     def _copied(self, data: dict[str, Any]) -> Self:
         formatters, attachments = dict(self._formatters), dict(self._attachments)
         return self._made(data, formatters, attachments, is_closed=self._closed, ctxt=self.ctxt)
@@ -233,11 +244,10 @@ class Event(processing.Event):
         ctxt: object,
     ) -> None:
         super().__init__(ctxt)
-        set_slot = super().__setattr__
-        set_slot("_data", data)
-        set_slot("_formatters", formatters)
-        set_slot("_attachments", attachments)
-        set_slot("_closed", is_closed)
+        _set_slot(self, "_data", data)
+        _set_slot(self, "_formatters", formatters)
+        _set_slot(self, "_attachments", attachments)
+        _set_slot(self, "_closed", is_closed)
 
     def _insist_on_open(self) -> None:
         if self._closed:
@@ -250,7 +260,7 @@ def _unpickled(cls: type[Event], *state: Any) -> Event:
 
 
 def _now() -> float:
-    return round(time.time(), 6)  # as a date it has microseconds, and is to be the same when it is read
+    return time.time_ns() // 1000 / 1e6  # as a date it has microseconds, and is to be the same when it is read
 
 
 def _timestamp(date: str) -> float | None:

@@ -31,7 +31,7 @@ class EventManager:
 
     def __init__(self) -> None:
         self._handlers: dict[str, EventHandler] = {}
-        self._senders: tuple[tuple[Callable[[Any], bool], str], ...] = ()
+        self._senders: tuple[Callable[[Any], bool], ...] = ()
 
     @property
     def handlers(self) -> Mapping[str, EventHandler]:
@@ -45,14 +45,14 @@ class EventManager:
         same. Without handlers nothing can fail.
         """
         succeeded = True
-        for send, name in self._senders:
+        for send in self._senders:
             try:
-                if send(event):
-                    continue
-                logger.error("handler %r has not sent event %r", name, name_of(event))
+                if not send(event):
+                    succeeded = False
+                    logger.error("handler %r has not sent event %r", self._name_of(send), name_of(event))
             except Exception:  # a handler is anybody's
-                logger.exception("handler %r failed on event %r", name, name_of(event))
-            succeeded = False
+                succeeded = False
+                logger.exception("handler %r failed on event %r", self._name_of(send), name_of(event))
         return succeeded
 
     send = send_event  # the name under which whatever receives events is called
@@ -93,7 +93,7 @@ class EventManager:
         """
         self._handlers = {**self._handlers, name: handler}
         # as a tuple that is replaced, so that a thread that sends meanwhile is not disturbed
-        self._senders = tuple((handler.send_event, name) for name, handler in self._handlers.items())
+        self._senders = tuple(handler.send_event for handler in self._handlers.values())
 
     def load_handlers_from_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
         """Add the handlers that a variable of the environment lists: all of them, or on an error none.
@@ -119,6 +119,11 @@ class EventManager:
         """
         configurations = {name: handler.encode_config() for name, handler in self._handlers.items()}
         os.environ[var_name] = environment.encode(configurations)
+
+    def _name_of(self, send: Callable[[Any], bool]) -> str:
+        return next(
+            (name for name, handler in self._handlers.items() if handler.send_event == send), "replaced"
+        )
 
     def __repr__(self) -> str:
         return f"<EventManager: {', '.join(self._handlers) or 'no handlers'}>"
