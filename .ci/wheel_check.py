@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BESIDE_MODULES = ("eventpub/py.typed", "eventpub/schemas/event.thrift")
+BESIDE_MODULES = ("eventpub/py.typed", "eventpub/schemas/event.thrift", "eventpub/schemas/event/ttypes.pyi")
 COMMANDS = (
     ("bin/eventpub", "--version"),
     ("bin/python", "-m", "eventpub.sidecar", "--help"),
@@ -27,7 +27,7 @@ IMPORT_EVERYTHING = """
 import importlib, pkgutil, eventpub
 names = [module.name for module in pkgutil.walk_packages(eventpub.__path__, "eventpub.")]
 for name in names:
-    if not name.endswith((".__main__", "._burst")):  # the first run a program, the last is for ctypes
+    if not name.endswith((".__main__", "._burst", ".pytest_plugin")):  # programs, for ctypes, for pytest
         importlib.import_module(name)
 print(len(names), "modules imported from", eventpub.__path__[0])
 """

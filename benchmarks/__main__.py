@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import importing, put, sidecar, tracking
+from benchmarks import handlers, importing, processing, put, sidecar, tracking
 from benchmarks.machine import FEEDING_CORE, MEASURED_CORE, describe
 from benchmarks.report import table
 
@@ -23,6 +23,8 @@ PARTS = {
     "sidecar": (sidecar.rows, BASEPLATE),
     "import": (importing.rows, BASEPLATE),
     "tracking": (tracking.rows, PEERS),
+    "processing": (processing.rows, PEERS),
+    "handlers": (handlers.rows, PEERS),
 }
 
 

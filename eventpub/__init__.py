@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from eventpub.errors import (
     ConfigError,
     EventError,
@@ -21,7 +23,14 @@ from eventpub.event_queue import EventQueue
 from eventpub.serialize import serialize_json_event, serialize_v2_event
 from eventpub.wire import MAX_EVENT_SIZE, MAX_QUEUE_SIZE
 
+if TYPE_CHECKING:
+    from eventpub.event import Event, unique_id
+    from eventpub.v2_event import to_v2_event
+
 __all__ = [  # noqa: RUF022, grouped by stage
+    # make events
+    "Event",
+    "unique_id",
     # put events
     "EventQueue",
     "MAX_EVENT_SIZE",
@@ -29,6 +38,7 @@ __all__ = [  # noqa: RUF022, grouped by stage
     # serialize them
     "serialize_json_event",
     "serialize_v2_event",
+    "to_v2_event",
     # what can go wrong
     "ConfigError",
     "EventError",
@@ -40,3 +50,16 @@ __all__ = [  # noqa: RUF022, grouped by stage
     "QueueError",
 ]
 __version__ = "0.1.0"
+
+# What not every application uses is imported by who does.
+_LATER = {"Event": "event", "unique_id": "event", "to_v2_event": "v2_event"}
+
+if not TYPE_CHECKING:  # else type checkers took any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415
+
+        value = globals()[name] = getattr(import_module(f"eventpub.{_LATER[name]}"), name)
+        return value

@@ -21,10 +21,10 @@ from eventpub.thrift_spec import is_struct_class
 
 
 def serialize_event(event: Any) -> bytes:
-    """Serialize a Thrift struct as a version 2 event, a mapping as a version 2j event.
+    """Serialize a Thrift struct as a version 2 event, a mapping or an `Event` as a version 2j event.
 
     Raises:
-        EventSerializationError: `event` is neither, or holds what its format cannot.
+        EventSerializationError: `event` is none of these, or holds what its format cannot.
     """
     if is_struct_class(event.__class__):
         return encode(event)
@@ -42,17 +42,19 @@ def serialize_v2_event(event: Any) -> bytes:
 
 
 def serialize_json_event(event: Any) -> bytes:
-    """Serialize a mapping as a JSON object; the order of its keys is kept.
+    """Serialize a mapping, or an `Event`'s `as_dict`, as a JSON object; the order of its keys is kept.
 
     Besides what JSON has, values may be dates and datetimes (ISO 8601), UUIDs, Decimals (as text: readers
     make floats of JSON's numbers), bytes (base64), enum members (their values), tuples, sets, mappings.
 
     Raises:
-        EventSerializationError: `event` is no mapping, or holds NaN, an infinity, or a value of another type.
+        EventSerializationError: `event` is neither, or holds NaN, an infinity, or a value of another type.
     """
     if event.__class__ is not dict and not isinstance(event, Mapping):
-        reason = "neither a mapping nor a Thrift struct; give a dict, or an instance of a generated class"
-        raise EventSerializationError("event", shown(event), reason)
+        if not isinstance(event, _loaded("eventpub.event", "Event")):
+            reason = "no mapping, Event or Thrift struct; give a dict, or an instance of a generated class"
+            raise EventSerializationError("event", shown(event), reason)
+        event = event.as_dict()
     try:
         return _write(event).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -86,7 +88,7 @@ def _loaded(module: str, name: str) -> Any:
     """Return a class, or no class at all if its module is not loaded.
 
     Whoever holds an instance has loaded it. Nobody else shall pay 9 ms for decimal, nor load subprocess, which
-    comes with uuid on Python 3.10.
+    comes with uuid on Python 3.10, nor what `Event` needs.
     """
     return getattr(sys.modules.get(module), name, ())
 

@@ -1,0 +1,103 @@
+"""Handlers whose arguments are the fields of a dataclass: checked when made, and written as one line of text.
+
+The text is `FIRST?key=value&key=value`: the first field as it is, then those that differ from their default,
+with `%7C` for `|` and so on: `mail.example.com?sender=ci@example.com&recipients=a@example.com,b@example.com`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from eventpub.errors import HandlerError
+
+from .handler import EventHandler
+
+if TYPE_CHECKING:
+    from eventpub import ini
+
+_PLAIN = "/:,@+ ="  # beside letters, digits and _.-~; an = in a value is no other key's
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfiguredHandler(EventHandler):
+    """A handler whose fields are declared by `eventpub.ini.setting`, each named as its key.
+
+    Fields may be given as values or as text. None, where that is the default, means unset.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                object.__setattr__(self, field.name, self._parsed(field, value))
+        self.check()
+
+    def check(self) -> None:
+        """Raise HandlerError for fields that make no sense together; by default all do."""
+
+    @classmethod
+    def decode_config(cls, config_str: str) -> dict[str, Any]:
+        """Return the fields that a text gives, as text.
+
+        Raises:
+            HandlerError: it is not of the form above, or names a field twice, or one that there is not.
+        """
+        fields = dataclasses.fields(cls)
+        first, _, query = config_str.partition("?")
+        given = {fields[0].name: _unquoted(first)} if first else {}
+        for pair in filter(None, query.split("&")):
+            key, is_pair, value = pair.partition("=")
+            if not is_pair or key in given:
+                raise HandlerError(cls.__name__, f"{pair!r}: expected key=value, and each key once")
+            if key not in {field.name for field in fields}:
+                known = [field.name for field in fields]
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise HandlerError(cls.__name__, f"unknown setting {key!r}{hint} (known: {', '.join(known)})")
+            given[key] = _unquoted(value)
+        missing = [field.name for field in fields if field.name not in given and _is_required(field)]
+        if missing:
+            raise HandlerError(cls.__name__, f"{missing[0]} is missing")
+        return given
+
+    def encode_config(self) -> str:
+        """Return the fields that differ from their defaults."""
+        first, *others = dataclasses.fields(self)
+        pairs = [
+            f"{field.name}={_quoted(getattr(self, field.name))}"
+            for field in others
+            if getattr(self, field.name) != field.default
+        ]
+        value = getattr(self, first.name)
+        start = "" if value == first.default else _quoted(value)
+        return "?".join([start, "&".join(pairs)] if pairs else [start])
+
+    def _parsed(self, field: dataclasses.Field[Any], value: Any) -> Any:
+        kind: ini.Kind[Any] = field.metadata["kind"]
+        try:
+            return kind.parse(_text(value))
+        except ValueError:
+            reason = f"{field.name} is {_text(value)!r}: expected {kind.allowed}"
+            raise HandlerError(type(self).__name__, reason) from None
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING
+
+
+def _quoted(value: Any) -> str:
+    return quote(_text(value), safe=_PLAIN, errors="surrogateescape")  # as in the names of files
+
+
+def _unquoted(text: str) -> str:
+    return unquote(text, errors="surrogateescape")
+
+
+def _text(value: Any) -> str:
+    """Return a value as it is written in a configuration."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,58 @@
+"""What handlers for people and files send of an event: JSON with names in it, and attachments.
+
+The stages of the pipeline write Thrift structs as Thrift JSON, which has numbers for names. Here they become
+objects of field names, which `eventpub put --event` takes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eventpub.errors import AttachmentError
+from eventpub.event import Event, unique_id
+from eventpub.event_file import fit_for_a_name
+from eventpub.pipeline import name_of
+from eventpub.serialize import serialize_json_event
+from eventpub.thrift_spec import field_names, is_struct_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def json_of(event: Any) -> bytes:
+    """Return an event as a JSON object of names.
+
+    Raises:
+        EventSerializationError: it is no event, or JSON has no form for a value.
+    """
+    return serialize_json_event(_plain(event))
+
+
+def stem_of(event: Any) -> str:
+    """Return a fresh name, for the file of an event, that tells which it is."""
+    return f"{fit_for_a_name(name_of(event))}-{unique_id()}"
+
+
+def attachments_of(event: Any) -> Iterator[tuple[str, Path]]:
+    """Yield name and file of each attachment; nothing but an `Event` has any.
+
+    Raises:
+        AttachmentError: a file is not there any more.
+    """
+    if not isinstance(event, Event):
+        return
+    for name, (path, _) in event.get_attachments().items():
+        if not Path(path).is_file():
+            raise AttachmentError(name, path, "the file was removed before the event was sent")
+        yield name, Path(path)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with mappings for Thrift structs, without the fields that are not set."""
+    if is_struct_class(value.__class__):
+        given = [(name, getattr(value, name)) for name in field_names(value)]
+        return {name: _plain(item) for name, item in given if item is not None}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,41 @@
+"""The name of a handler -> its class, by the entry points of all installed packages."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import entry_points
+
+from eventpub.errors import HandlerError
+
+from .handler import EventHandler
+
+GROUP = "eventpub.handlers"
+
+
+def find(name: str) -> type[EventHandler]:
+    """Return the class that the entry point `name` leads to.
+
+    Raises:
+        HandlerError: there is none, packages disagree, or it leads to something else; the reason says which
+            handlers there are.
+    """
+    points = entry_points(group=GROUP)
+    found = {point.value: point for point in points if point.name == name}
+    if not found:
+        there = sorted({point.name for point in points})
+        near = difflib.get_close_matches(name, there, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        listed = ", ".join(there) or "none; reinstall eventpub"
+        raise HandlerError(name, f"there is no such handler{hint} (installed: {listed})")
+    if len(found) > 1:
+        raise HandlerError(
+            name, f"several packages have one: {', '.join(sorted(found))}; uninstall all but one"
+        )
+    ((value, point),) = found.items()
+    try:
+        cls = point.load()
+    except Exception as error:  # somebody else's module
+        raise HandlerError(name, f"{value} cannot be loaded: {error}") from error
+    if not isinstance(cls, type) or not issubclass(cls, EventHandler):
+        raise HandlerError(name, f"{value} is no subclass of eventpub.handlers.EventHandler")
+    return cls

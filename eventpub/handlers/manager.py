@@ -1,0 +1,136 @@
+"""Event -> every handler that was added; what one of them does is nothing to the next."""
+
+from __future__ import annotations
+
+import logging
+import os
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from eventpub.errors import HandlerError
+from eventpub.event import Event
+from eventpub.pipeline import name_of
+
+from . import environment, finder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .handler import EventHandler
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_VARIABLE = "EVENTPUB_HANDLERS"
+
+
+class EventManager:
+    """Sends events through handlers, in the order they were added.
+
+    A manager takes `Event`s, mappings and Thrift structs, and can stand behind a `Tracker`.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, EventHandler] = {}
+        self._senders: tuple[Callable[[Any], bool], ...] = ()
+
+    @property
+    def handlers(self) -> Mapping[str, EventHandler]:
+        """The handlers by name, not to be changed here."""
+        return MappingProxyType(self._handlers)
+
+    def send_event(self, event: Any) -> bool:
+        """Send an event through all handlers, and return whether each of them succeeded.
+
+        A handler that fails is logged, whether it returns False or raises, and the next gets the event all the
+        same. Without handlers nothing can fail.
+        """
+        succeeded = True
+        for send in self._senders:
+            try:
+                if not send(event):
+                    succeeded = False
+                    logger.error("handler %r has not sent event %r", self._name_of(send), name_of(event))
+            except Exception:  # a handler is anybody's
+                succeeded = False
+                logger.exception("handler %r failed on event %r", self._name_of(send), name_of(event))
+        return succeeded
+
+    send = send_event  # the name under which whatever receives events is called
+
+    def send_event_from_file(self, filename: str | os.PathLike[str]) -> bool:
+        """Send the event that `Event.dump` wrote into a file; see `send_event`.
+
+        Raises:
+            EventFileError: the file cannot be read, or holds something else.
+        """
+        return self.send_event(Event.load(filename))
+
+    def get_handler(self, name: str) -> type[EventHandler]:
+        """Return the class of the handlers that are called `name`.
+
+        Raises:
+            HandlerError: no installed package has an entry point of that name, or it leads nowhere.
+        """
+        return finder.find(name)
+
+    def add_handler(self, name: str, /, *args: Any, **kwargs: Any) -> None:
+        """Make a handler and add it; it takes the place of one that has its name.
+
+        Args:
+            name: what its entry point is called.
+            args: for its class, as `kwargs`.
+            kwargs: see there.
+
+        Raises:
+            HandlerError: there is no such handler, or it does not take these arguments.
+        """
+        self.register(name, _made(name, self.get_handler(name), args, kwargs))
+
+    def register(self, name: str, handler: EventHandler) -> None:
+        """Add a handler that is there already; it takes the place of one that has its name.
+
+        Only a handler whose entry point has that `name` can be rebuilt by `load_handlers_from_env`.
+        """
+        self._handlers = {**self._handlers, name: handler}
+        # as a tuple that is replaced, so that a thread that sends meanwhile is not disturbed
+        self._senders = tuple(handler.send_event for handler in self._handlers.values())
+
+    def load_handlers_from_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
+        """Add the handlers that a variable of the environment lists: all of them, or on an error none.
+
+        Args:
+            var_name: the variable, `name=value|name=value|name`; a missing one lists none.
+
+        Raises:
+            HandlerError: its text is not of that form, or names a handler that cannot be found or set up.
+        """
+        made = []
+        for name, value in environment.decode(os.environ.get(var_name, "")).items():
+            cls = self.get_handler(name)
+            made.append((name, _made(name, cls, (), cls.decode_config(value))))
+        for name, handler in made:
+            self.register(name, handler)
+
+    def handler_config_as_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
+        """Set a variable of the environment, from which `load_handlers_from_env` adds the same handlers.
+
+        Raises:
+            HandlerError: a handler's configuration, or its name, has a character that the format does not take.
+        """
+        configurations = {name: handler.encode_config() for name, handler in self._handlers.items()}
+        os.environ[var_name] = environment.encode(configurations)
+
+    def _name_of(self, send: Callable[[Any], bool]) -> str:
+        return next(
+            (name for name, handler in self._handlers.items() if handler.send_event == send), "replaced"
+        )
+
+    def __repr__(self) -> str:
+        return f"<EventManager: {', '.join(self._handlers) or 'no handlers'}>"
+
+
+def _made(name: str, cls: type[EventHandler], args: tuple[Any, ...], kwargs: dict[str, Any]) -> EventHandler:
+    try:
+        return cls(*args, **kwargs)
+    except TypeError as error:
+        raise HandlerError(name, f"its class does not take these arguments: {error}") from error

@@ -1,0 +1,144 @@
+"""`http`: each event is posted to a collector at once, signed, as a batch of its own (see `eventpub.wire`).
+
+For the few events of a script, or of a machine without a sidecar: the caller waits for the collector, and what
+that does not take is not sent again. An event with an id (`uid`, `uuid`) is stored once, however often it is
+sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from dataclasses import KW_ONLY, dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Literal
+
+import requests
+
+from eventpub import __version__, http_signature, ini, wire
+from eventpub.errors import HandlerError
+from eventpub.pipeline import name_of
+
+from . import secret
+from .configured import ConfiguredHandler
+from .to_queue import serialize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_MAX_REASON_BYTES = 500
+_SUCCESS = range(200, 300)
+
+
+@dataclass(frozen=True)
+class HttpHandler(ConfiguredHandler):
+    """Posts events to a collector; the names are those of the sidecar's INI file.
+
+    Args:
+        hostname: host or host:port of the collector.
+        key_name: of the key that signs.
+        secret_file: the key in base64; or `secret_variable`, the environment variable that has it.
+        version: "2" for Thrift events, which others are turned into (`to_v2_event`), or "2j" for JSON.
+        scheme: "https", or "http".
+        signature: "x-signature", "rfc9421" or "both".
+        ca_file: whom to trust; default: `$REQUESTS_CA_BUNDLE`, else the public authorities.
+        timeout_seconds: for connecting, and for each wait for the other end.
+    """
+
+    hostname: str = ini.setting(
+        "hostname",
+        ini.text("host, host:port or [ipv6]:port", r"(?:[^\s/:?#@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"),
+    )
+    _: KW_ONLY
+    key_name: str = ini.setting(
+        "key_name", ini.text("printable ASCII without blanks and commas", r"[!-+\--~]+")
+    )
+    secret_file: Path | None = ini.setting("secret_file", ini.path(), default=None)
+    secret_variable: str | None = ini.setting("secret_variable", ini.text("a variable's name"), default=None)
+    version: Literal["2", "2j"] = ini.setting("version", ini.choice(*wire.VERSIONS), default="2")
+    scheme: Literal["https", "http"] = ini.setting("scheme", ini.choice("https", "http"), default="https")
+    signature: Literal["x-signature", "rfc9421", "both"] = ini.setting(
+        "signature", ini.choice("x-signature", "rfc9421", "both"), default="x-signature"
+    )
+    ca_file: Path | None = ini.setting("ca_file", ini.path(), default=None)
+    timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=10.0)
+
+    def check(self) -> None:
+        """Raise HandlerError unless there is one place for the secret, and what its use takes."""
+        secret.check(type(self).__name__, "secret", self.secret_file, self.secret_variable)
+        if self.signature != "x-signature" and not http_signature.INSTALLED:
+            reason = f"signature {self.signature} needs a package: pip install 'eventpub[rfc9421]'"
+            raise HandlerError(type(self).__name__, reason)
+
+    def send_event(self, event: Any) -> bool:
+        """Post an event, and return whether the collector took it; what it said instead is logged."""
+        url = f"{self.scheme}://{self.hostname}/v{self.version}"
+        body = wire.container(self.version, [serialize(self.version, event)])
+        headers = self._headers(url, body, wire.new_batch_id() if _id_of(event) is None else _digest(body))
+        try:
+            refusal = self._refusal(url, body, headers)
+        except requests.RequestException as error:
+            refusal = str(error)
+        if refusal:
+            logger.error("event %r was not taken by %s: %s", name_of(event), url, refusal)
+        return not refusal
+
+    def _refusal(self, url: str, body: bytes, headers: dict[str, str]) -> str:
+        """Post a request, and return what the answer says if it is no acceptance."""
+        with requests.Session() as session:
+            session.trust_env = False  # ~/.netrc must not add a password to signed requests
+            response = session.post(
+                url,
+                data=body,
+                headers=headers,
+                timeout=self.timeout_seconds,
+                allow_redirects=False,
+                stream=True,
+                verify=str(self.ca_file) if self.ca_file else os.environ.get("REQUESTS_CA_BUNDLE") or True,
+                proxies=requests.utils.get_environ_proxies(url, no_proxy=None),
+            )
+            # a page is what captive portals and lost proxies answer everything with
+            if response.status_code in _SUCCESS and "html" not in response.headers.get("Content-Type", ""):
+                return ""
+            reason = next(response.iter_content(_MAX_REASON_BYTES), b"").decode(errors="replace")
+            return f"status {response.status_code} {reason!r}"
+
+    def _headers(self, url: str, body: bytes, batch_id: str) -> dict[str, str]:
+        now, key = time.time(), self._key()
+        headers = {
+            "Accept": "application/json, text/plain;q=0.5",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "Date": formatdate(now, usegmt=True),
+            "User-Agent": f"eventpub/{__version__}",
+            wire.IDEMPOTENCY_HEADER: batch_id,
+            wire.ATTEMPT_HEADER: "1",
+            wire.COUNT_HEADER: "1",
+        }
+        if self.signature != "rfc9421":
+            headers[wire.SIGNATURE_HEADER] = wire.signature(self.key_name, key, body)
+        if self.signature != "x-signature":
+            request = http_signature.Request("POST", url, headers)
+            http_signature.sign(request, body, key_name=self.key_name, secret=key, now=now)
+        return headers
+
+    def _key(self) -> bytes:
+        text = secret.read(type(self).__name__, "secret", self.secret_file, self.secret_variable)
+        try:
+            return ini.base64_bytes().parse(text)
+        except ValueError:
+            raise HandlerError(
+                type(self).__name__, "its secret is not base64; the collector's file has it so"
+            ) from None
+
+
+def _id_of(event: Any) -> Any:
+    return getattr(event, "uid", None) or getattr(event, "uuid", None)
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]  # as long as any batch id

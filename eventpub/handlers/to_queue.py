@@ -1,0 +1,50 @@
+"""`queue`: each event goes on a POSIX queue, for a sidecar to deliver; attachments stay where they are."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from eventpub import ini
+from eventpub.event_queue import EventQueue
+from eventpub.serialize import serialize_json_event, serialize_v2_event
+from eventpub.v2_event import to_v2_event
+from eventpub.wire import VERSIONS
+
+from .configured import ConfiguredHandler
+
+
+def serialize(version: str, event: Any) -> bytes:
+    """Return an event as collectors of a version of the wire take it.
+
+    Raises:
+        EventSerializationError: it cannot be written so.
+    """
+    return serialize_v2_event(to_v2_event(event)) if version == "2" else serialize_json_event(event)
+
+
+@dataclass(frozen=True)
+class QueueHandler(ConfiguredHandler):
+    """Puts events on an `EventQueue`, which is opened for the first of them.
+
+    Args:
+        name: the queue.
+        version: "2" for Thrift events, which others are turned into (`to_v2_event`), or "2j" for JSON; what the
+            queue's sidecar has as `collector.version`.
+        timeout_seconds: how long to wait for room, 0 by default.
+    """
+
+    name: str = ini.setting("name", ini.text("the name of a queue"))
+    _: KW_ONLY
+    version: Literal["2", "2j"] = ini.setting("version", ini.choice(*VERSIONS), default="2")
+    timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0, 86_400), default=0.0)
+
+    def send_event(self, event: Any) -> bool:
+        """Put an event; what `EventQueue.put` raises says why it is not there."""
+        self._queue.put(event, self.timeout_seconds)
+        return True
+
+    @cached_property
+    def _queue(self) -> EventQueue[Any]:
+        return EventQueue(self.name, lambda event: serialize(self.version, event))

@@ -1,0 +1,67 @@
+"""`s3`: each event becomes an object of a bucket, its attachments objects beside it.
+
+`PREFIX/NAME-ID.json` is the event, `PREFIX/NAME-ID/log` its attachment `log`; the event comes last. Credentials
+are found as by every program that uses boto3: in the environment, `~/.aws`, or by the machine's role.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import Any
+
+from eventpub import ini
+from eventpub.errors import HandlerError
+
+from .configured import ConfiguredHandler
+from .content import attachments_of, json_of, stem_of
+
+
+@dataclass(frozen=True)
+class S3Handler(ConfiguredHandler):
+    """Stores events in a bucket; needs `pip install 'eventpub[s3]'`.
+
+    Args:
+        bucket: its name.
+        prefix: what goes before all keys, such as "ci/"; by default nothing.
+        endpoint_url: of another service than AWS's.
+        region: by default as boto3 is configured.
+        profile: of the credentials, likewise.
+        encryption: at rest, "AES256", "aws:kms" or "none" to leave it to the bucket, which is the default.
+        timeout_seconds: for connecting, and for each wait for the other end.
+    """
+
+    bucket: str = ini.setting("bucket", ini.text("the name of a bucket", r"[A-Za-z0-9_.:/-]+"))
+    _: KW_ONLY
+    prefix: str = ini.setting("prefix", ini.text(pattern=r".*"), default="")
+    endpoint_url: str | None = ini.setting("endpoint_url", ini.text("a URL", r"https?://.+"), default=None)
+    region: str | None = ini.setting("region", ini.text(), default=None)
+    profile: str | None = ini.setting("profile", ini.text(), default=None)
+    encryption: str = ini.setting("encryption", ini.choice("AES256", "aws:kms", "none"), default="none")
+    timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=30.0)
+
+    def send_event(self, event: Any) -> bool:
+        """Store an event; what boto3 raises says why it is not there."""
+        content, stem = json_of(event), f"{self.prefix}{stem_of(event)}"
+        for name, path in attachments_of(event):
+            with path.open("rb") as file:
+                self._put(f"{stem}/{name}", file, "application/octet-stream")
+        self._put(f"{stem}.json", content, "application/json")
+        return True
+
+    def _put(self, key: str, body: Any, content_type: str) -> None:
+        encryption = {} if self.encryption == "none" else {"ServerSideEncryption": self.encryption}
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **encryption)
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            import boto3  # noqa: PLC0415, an extra, and a second
+            from botocore.config import Config  # noqa: PLC0415
+        except ImportError as error:
+            raise HandlerError(
+                type(self).__name__, "boto3 is not installed: pip install 'eventpub[s3]'"
+            ) from error
+        config = Config(connect_timeout=self.timeout_seconds, read_timeout=self.timeout_seconds)
+        session = boto3.Session(profile_name=self.profile, region_name=self.region)
+        return session.client("s3", endpoint_url=self.endpoint_url, config=config)

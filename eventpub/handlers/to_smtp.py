@@ -1,0 +1,140 @@
+"""`smtp`: each event is mailed: its JSON as the text, its attachments as parts.
+
+The connection is encrypted, and the server's certificate verified, unless `tls = none` says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import mimetypes
+import re
+import smtplib
+import ssl
+from dataclasses import KW_ONLY, dataclass
+from email.message import EmailMessage
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Literal
+
+from eventpub import ini
+from eventpub.errors import HandlerError
+from eventpub.event import unique_id
+from eventpub.pipeline import name_of
+
+from . import secret
+from .configured import ConfiguredHandler
+from .content import attachments_of, json_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_ADDRESS = re.compile(
+    r"[!-+\--;=?-~]+@[!-+\--;=?-~]+"
+)  # printable ASCII without blanks, commas and angle brackets
+_PORTS = {"starttls": 587, "ssl": 465, "none": 25}
+
+
+def _addresses() -> ini.Kind[tuple[str, ...]]:
+    def parse(value: str) -> tuple[str, ...]:
+        addresses = tuple(address.strip() for address in value.split(","))
+        if not all(map(_ADDRESS.fullmatch, addresses)):
+            raise ValueError
+        return addresses
+
+    return ini.Kind(parse, "addresses such as ci@example.com, with commas between them")
+
+
+@dataclass(frozen=True)
+class SmtpHandler(ConfiguredHandler):
+    """Mails events.
+
+    Args:
+        server: host or host:port; the port is by default 587, with `tls` ssl 465, with none 25.
+        sender: the address mails come from.
+        recipients: the addresses they go to.
+        subject: what goes before the event's name in their subject; by default "Event".
+        tls: "starttls", "ssl", or "none" for a server of this host.
+        ca_file: whom to trust; default: the authorities this machine trusts.
+        username: to log in; default: no login, and with one TLS has to be used.
+        password_file: its password; or `password_variable`, the environment variable that has it.
+        timeout_seconds: for connecting, and for each wait for the server.
+    """
+
+    server: str = ini.setting(
+        "server",
+        ini.text("host, host:port or [ipv6]:port", r"(?:[^\s/:?#@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"),
+    )
+    _: KW_ONLY
+    sender: str = ini.setting("sender", ini.text("an address such as ci@example.com", _ADDRESS.pattern))
+    recipients: tuple[str, ...] | list[str] | str = ini.setting("recipients", _addresses())
+    subject: str = ini.setting("subject", ini.text("a text of one line", r"[^\r\n\0]+"), default="Event")
+    tls: Literal["starttls", "ssl", "none"] = ini.setting("tls", ini.choice(*_PORTS), default="starttls")
+    ca_file: Path | None = ini.setting("ca_file", ini.path(), default=None)
+    username: str | None = ini.setting("username", ini.text(), default=None)
+    password_file: Path | None = ini.setting("password_file", ini.path(), default=None)
+    password_variable: str | None = ini.setting(
+        "password_variable", ini.text("a variable's name"), default=None
+    )
+    timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=30.0)
+
+    def check(self) -> None:
+        """Raise HandlerError for a login without password, or in clear text."""
+        if self.username is not None:
+            secret.check(type(self).__name__, "password", self.password_file, self.password_variable)
+            if self.tls == "none":
+                raise HandlerError(
+                    type(self).__name__, "a password does not go over a connection in clear text; set tls"
+                )
+
+    def send_event(self, event: Any) -> bool:
+        """Mail an event, and return whether the server took it for all recipients."""
+        message = self._message(event)
+        with self._connection() as connection:
+            refused = connection.send_message(message, self.sender, list(self.recipients))
+        if refused:
+            logger.error("event %r: the mail server refused %s", name_of(event), refused)
+        return not refused
+
+    def _connection(self) -> smtplib.SMTP:
+        host, port = _host_and_port(self.server)
+        port = port or _PORTS[self.tls]
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.tls == "ssl":
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(
+                host, port, timeout=self.timeout_seconds, context=context
+            )
+        else:
+            connection = smtplib.SMTP(host, port, timeout=self.timeout_seconds)
+        try:
+            if self.tls == "starttls":
+                connection.starttls(context=context)
+            if self.username is not None:
+                password = secret.read(
+                    type(self).__name__, "password", self.password_file, self.password_variable
+                )
+                connection.login(self.username, password)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _message(self, event: Any) -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"] = " ".join(f"{self.subject} {name_of(event)}".split())
+        message["From"] = self.sender
+        message["To"] = ", ".join(self.recipients)
+        message["Date"] = formatdate()
+        message["Message-ID"] = f"<{unique_id()}@{self.sender.rpartition('@')[2]}>"
+        message.set_content(json.dumps(json.loads(json_of(event)), indent=2, ensure_ascii=False))
+        for name, path in attachments_of(event):
+            kind, encoding = mimetypes.guess_type(name)
+            main, _, sub = (kind if kind and not encoding else "application/octet-stream").partition("/")
+            message.add_attachment(path.read_bytes(), maintype=main, subtype=sub, filename=name)
+        return message
+
+
+def _host_and_port(server: str) -> tuple[str, int]:
+    match = re.fullmatch(r"\[?(.*?)\]?(?::([0-9]+))?", server)
+    return (match[1], int(match[2] or 0)) if match else (server, 0)
