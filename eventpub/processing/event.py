@@ -1,0 +1,63 @@
+"""What handlers are called with: an event that has a name, a context, and room for what handlers tell each other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import SimpleNamespace
+
+
+class Proc:
+    """What handlers leave on an event for later handlers, under namespaces: `event.proc.billing.rate = 0.19`.
+
+    Reading a namespace makes it. Nothing can be set on `proc` itself, so that two handlers who know nothing of each
+    other do not meet in one attribute by chance.
+    """
+
+    def __getattr__(self, name: str) -> SimpleNamespace:
+        if name.startswith("_"):  # what copy, pickle and inspection ask for
+            raise AttributeError(f"proc has no {name}: a namespace's name has no underscore in front")
+        namespace: SimpleNamespace = self.__dict__.setdefault(name, SimpleNamespace())
+        return namespace
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"proc.{name} is a namespace and cannot be set; set an attribute of it: proc.{name}.x"
+        )
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"proc.{name} is a namespace and cannot be deleted; delete attributes of it")
+
+    def __repr__(self) -> str:
+        return f"Proc({', '.join(f'{name}={namespace!r}' for name, namespace in self.__dict__.items())})"
+
+
+class Event(ABC):
+    """An event that handlers can annotate; subclasses say what its `name` is, and add what else it carries.
+
+    Args:
+        ctxt: whatever handlers need to know of where the event came from; None by default.
+    """
+
+    __slots__ = ("_ctxt", "_proc")  # a subclass has a `__dict__` of its own, with nothing of ours in it
+
+    _ctxt: object
+    _proc: Proc
+
+    def __init__(self, ctxt: object = None) -> None:
+        object.__setattr__(self, "_ctxt", ctxt)  # a subclass may take attributes for data
+        object.__setattr__(self, "_proc", Proc())
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the event is called; handlers are chosen by it."""
+
+    @property
+    def ctxt(self) -> object:
+        """The context it was made with."""
+        return self._ctxt
+
+    @property
+    def proc(self) -> Proc:
+        """What handlers leave for later handlers, under namespaces."""
+        return self._proc
