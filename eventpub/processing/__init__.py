@@ -1,7 +1,48 @@
-"""Events handled in this process, by functions that say which events they want and which handlers go before them."""
+"""Handle events in this process: functions say which events they want, and which handlers go before them.
+
+>>> from eventpub.processing import Processor, want
+>>> @want("sold")
+... def thank(processor, event):
+...     print("Thank you for buying", event["noun"])
+>>> processor = Processor()
+>>> processor.register(thank)
+>>> processor.process({"name": "sold", "noun": "tea"})
+Thank you for buying tea
+"""
 
 from __future__ import annotations
 
+from eventpub.errors import (
+    HandlerLoadError,
+    HandlerMissingError,
+    HandlerRegisteredError,
+    HandlerReturnError,
+    IncompatibleWantsError,
+    ProcessingError,
+    RequirementLoopError,
+)
+from eventpub.processing.declare import required_by, requires, want
 from eventpub.processing.event import Event, Proc
+from eventpub.processing.processor import Processor
+from eventpub.processing.stop import StopProcessing
 
-__all__ = ["Event", "Proc"]
+__all__ = [  # noqa: RUF022, grouped by use
+    # events
+    "Event",
+    "Proc",
+    # handlers
+    "want",
+    "requires",
+    "required_by",
+    "StopProcessing",
+    # calling them
+    "Processor",
+    # what can go wrong
+    "ProcessingError",
+    "HandlerLoadError",
+    "HandlerMissingError",
+    "HandlerRegisteredError",
+    "HandlerReturnError",
+    "IncompatibleWantsError",
+    "RequirementLoopError",
+]

@@ -1,16 +1,17 @@
-"""What handlers are called with: an event that has a name, a context, and room for what handlers tell each other."""
+"""What handlers are called with: a name, a context, and room for what handlers tell each other."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import SimpleNamespace
+from typing import Any
 
 
 class Proc:
     """What handlers leave on an event for later handlers, under namespaces: `event.proc.billing.rate = 0.19`.
 
-    Reading a namespace makes it. Nothing can be set on `proc` itself, so that two handlers who know nothing of each
-    other do not meet in one attribute by chance.
+    Reading a namespace makes it. Nothing can be set on `proc` itself, so that two handlers who know nothing of
+    each other do not meet in one attribute by chance.
     """
 
     def __getattr__(self, name: str) -> SimpleNamespace:
@@ -40,10 +41,10 @@ class Event(ABC):
 
     __slots__ = ("_ctxt", "_proc")  # a subclass has a `__dict__` of its own, with nothing of ours in it
 
-    _ctxt: object
+    _ctxt: Any
     _proc: Proc
 
-    def __init__(self, ctxt: object = None) -> None:
+    def __init__(self, ctxt: Any = None) -> None:
         object.__setattr__(self, "_ctxt", ctxt)  # a subclass may take attributes for data
         object.__setattr__(self, "_proc", Proc())
 
@@ -53,9 +54,13 @@ class Event(ABC):
         """What the event is called; handlers are chosen by it."""
 
     @property
-    def ctxt(self) -> object:
-        """The context it was made with."""
+    def ctxt(self) -> Any:
+        """Whatever handlers need to know of where the event came from."""
         return self._ctxt
+
+    @ctxt.setter
+    def ctxt(self, ctxt: Any) -> None:
+        object.__setattr__(self, "_ctxt", ctxt)
 
     @property
     def proc(self) -> Proc:

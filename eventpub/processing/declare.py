@@ -1,0 +1,113 @@
+"""What a handler says of itself: the events it wants, and which handlers go before and after it.
+
+The decorators note it on the function and return the function as it is. What is noted is never changed, only
+replaced, so a wrapper made by `functools.wraps` may be decorated further without an effect on what it wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ATTRIBUTE = "_eventpub_declared"
+
+
+class Want(NamedTuple):
+    """One `@want`: any of the names, and all of the filters."""
+
+    names: frozenset[str]  # empty for any name
+    filters: tuple[Callable[[Any], object], ...]
+
+
+class Declared(NamedTuple):
+    """All decorators of one handler."""
+
+    wants: tuple[Want, ...] = ()  # empty for every event
+    requires: tuple[str, ...] = ()
+    required_by: tuple[str, ...] = ()
+
+
+def declared(function: Callable[..., Any]) -> Declared:
+    """Return what the decorators of a function said."""
+    found: Declared = getattr(function, _ATTRIBUTE, Declared())
+    return found
+
+
+def want(*names_or_filters: str | Callable[[Any], object]) -> Callable[[F], F]:
+    """Have the handler called only for events with one of these names that all of these filters let through.
+
+    Several `@want` on one handler are alternatives: the event has to match one of them. Without any, the
+    handler is called for every event.
+
+    Args:
+        names_or_filters: names of events; functions that take the event and say whether it is wanted. Filters
+            alone are asked about events of every name.
+
+    Raises:
+        TypeError: there is none, or one is neither.
+    """
+    if not names_or_filters:
+        raise TypeError(
+            "@want() wants nothing; give names of events or filters, or leave it out for all events"
+        )
+    names = [item for item in names_or_filters if isinstance(item, str)]
+    filters = [item for item in names_or_filters if not isinstance(item, str)]
+    for item in filters:
+        if not callable(item):
+            raise TypeError(f"@want takes names of events and filters, not {item!r}")
+    wanted = Want(frozenset(names), tuple(filters))
+
+    def note(function: F) -> F:
+        so_far = declared(function)
+        return _noted(function, so_far._replace(wants=(*so_far.wants, wanted)))
+
+    return note
+
+
+def requires(*handlers: str) -> Callable[[F], F]:
+    """Have the handlers of these names called before this one.
+
+    Args:
+        handlers: the names they are registered under, now or later.
+
+    Raises:
+        TypeError: one is no name.
+    """
+    _check_names("requires", handlers)
+
+    def note(function: F) -> F:
+        so_far = declared(function)
+        return _noted(function, so_far._replace(requires=(*so_far.requires, *handlers)))
+
+    return note
+
+
+def required_by(*handlers: str) -> Callable[[F], F]:
+    """Have this handler called before those of these names, as if each had `@requires` of this one.
+
+    Args:
+        handlers: the names they are registered under, now or later.
+
+    Raises:
+        TypeError: one is no name.
+    """
+    _check_names("required_by", handlers)
+
+    def note(function: F) -> F:
+        so_far = declared(function)
+        return _noted(function, so_far._replace(required_by=(*so_far.required_by, *handlers)))
+
+    return note
+
+
+def _noted(function: F, everything: Declared) -> F:
+    setattr(function, _ATTRIBUTE, everything)
+    return function
+
+
+def _check_names(decorator: str, handlers: tuple[object, ...]) -> None:
+    for handler in handlers:
+        if not isinstance(handler, str):
+            raise TypeError(f'@{decorator} takes names of handlers, not {handler!r}: @{decorator}("NAME")')
