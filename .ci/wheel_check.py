@@ -27,7 +27,7 @@ IMPORT_EVERYTHING = """
 import importlib, pkgutil, eventpub
 names = [module.name for module in pkgutil.walk_packages(eventpub.__path__, "eventpub.")]
 for name in names:
-    if not name.endswith((".__main__", "._burst")):  # the first run a program, the last is for ctypes
+    if not name.endswith((".__main__", "._burst", ".pytest_plugin")):  # programs, for ctypes, for pytest
         importlib.import_module(name)
 print(len(names), "modules imported from", eventpub.__path__[0])
 """

@@ -21,9 +21,7 @@ class Proc:
         return namespace
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(
-            f"proc.{name} is a namespace and cannot be set; set an attribute of it: proc.{name}.x"
-        )
+        raise AttributeError(f"proc.{name} is a namespace and cannot be set; set attributes of it")
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"proc.{name} is a namespace and cannot be deleted; delete attributes of it")

@@ -1,0 +1,20 @@
+"""Test applications that put events: no kernel queue, no sidecar, and what was put to look at.
+
+>>> from eventpub import EventQueue
+>>> from eventpub.testing import capture_events
+>>> with capture_events() as captured:
+...     EventQueue("v2j").put({"noun": "tea"})
+>>> captured.events
+[{'noun': 'tea'}]
+
+Under pytest the fixtures of `eventpub.testing.pytest_plugin` are there without an import.
+"""
+
+from __future__ import annotations
+
+from eventpub.testing.capture import capture_events
+from eventpub.testing.memory_queue import MemoryQueue
+from eventpub.testing.posix import posix_queue, take_messages
+from eventpub.testing.record import Put, Record
+
+__all__ = ["MemoryQueue", "Put", "Record", "capture_events", "posix_queue", "take_messages"]

@@ -1,0 +1,82 @@
+"""Have all event queues of this process put events down for a test, instead of handing them to the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eventpub import event_queue
+from eventpub.testing.memory_queue import MemoryMessages
+from eventpub.testing.record import Record, Serializer, active, noting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventpub.event_queue import EventQueue
+    from eventpub.message_queue import MessageQueue
+
+
+class _Diverted(NamedTuple):
+    """What a queue had before."""
+
+    queue: EventQueue[Any]
+    serialize: Serializer
+    messages: MessageQueue
+
+
+_diverted: list[_Diverted] = []
+_changing = threading.Lock()
+
+
+@contextlib.contextmanager
+def capture_events() -> Iterator[Record]:
+    """Capture what any thread of this process puts on any `EventQueue` within the block.
+
+    The kernel takes no part: queues that are open are diverted until the block ends, and those that are opened
+    within it stay in memory for good. Serializers, limits of size and errors are the real ones; no queue is
+    ever full. Blocks may be nested, or overlap in several threads: each captures what is put while it lasts.
+
+    Returns:
+        The record, as a context manager gives it; it can still be read after the block.
+    """
+    record = Record()
+    with _changing:
+        if not active:
+            _divert()
+        active.append(record)
+    try:
+        yield record
+    finally:
+        with _changing:
+            active.remove(record)
+            if not active:
+                _restore()
+
+
+def _divert() -> None:
+    event_queue.stand_in = _in_memory
+    for reference in event_queue.event_queues.valuerefs():
+        queue: EventQueue[Any] | None = reference()
+        if queue is None or isinstance(queue._queue, MemoryMessages) or queue._queue.fd < 0:
+            continue
+        _diverted.append(_Diverted(queue, queue._serialize, queue._queue))
+        queue._use(_in_memory(queue))
+
+
+def _restore() -> None:
+    event_queue.stand_in = None
+    for queue, serialize, messages in _diverted:
+        was_closed = queue._queue.fd < 0
+        queue._serialize = serialize
+        queue._use(messages)
+        if was_closed:
+            messages.close()
+    _diverted.clear()
+
+
+def _in_memory(queue: EventQueue[Any]) -> MemoryMessages:
+    """Return what stands in for the kernel's queue, and have the events noted that are put."""
+    limit_bytes = vars(queue).get("_limit_bytes", queue._wishes["max_message_size"])
+    queue._serialize = noting(queue._serialize)
+    return MemoryMessages(queue.name, [], None, limit_bytes)

@@ -1,0 +1,146 @@
+"""An event queue for tests, without a kernel and without a sidecar."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from eventpub.event_queue import EventQueue
+from eventpub.message_queue import MessageQueue
+from eventpub.queue_refusal import check_name
+from eventpub.serialize import serialize_event
+from eventpub.testing.record import Put, Record, active, noting, sent
+from eventpub.wire import MAX_EVENT_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class MemoryMessages(MessageQueue):
+    """The half of a message queue that an `EventQueue` uses; what is sent is put down in a list.
+
+    Args:
+        name: what a queue may be called.
+        puts: the list; it counts as what waits in the queue.
+        max_messages: how many it holds; None for any number.
+        max_message_size: how many bytes a message may have; None for what any queue takes at most.
+    """
+
+    __slots__ = ("_changed", "_full", "_puts")
+
+    def __init__(
+        self, name: str, puts: list[Put], max_messages: int | None, max_message_size: int | None
+    ) -> None:
+        check_name(name)
+        self.name = name
+        self.max_messages = sys.maxsize if max_messages is None else max_messages
+        self.max_message_size = max_message_size or MAX_EVENT_SIZE
+        self.created = True
+        self.fd = 0  # not negative, and so open
+        self.raw_send = self._put_down
+        self._puts = puts
+        self._full = False
+        self._changed = threading.Condition()
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room, since that was said or since it is so."""
+        return self._full or self.depth() >= self.max_messages
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        with self._changed:
+            self._full = full
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Forget the messages, which makes room."""
+        with self._changed:
+            self._puts.clear()
+            self._changed.notify_all()
+
+    def wait_writable(self, timeout_seconds: float) -> bool:
+        """Wait for another thread to make room, and say whether there is some."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.full, timeout_seconds)
+
+    def depth(self) -> int:
+        """Return how many messages wait in it."""
+        self._check_open()
+        return len(self._puts)
+
+    def is_orphaned(self) -> bool:
+        """Return False: it can be closed and not removed."""
+        self._check_open()
+        return False
+
+    def close(self) -> None:
+        """Close it, once or more often."""
+        self.fd = -1
+
+    def __repr__(self) -> str:
+        return f"<MemoryMessages {self.name!r}, {'closed' if self.fd < 0 else f'{len(self._puts):,} messages'}>"
+
+    def _put_down(self, message: bytes) -> None:
+        with self._changed:
+            if self.fd < 0 or self.full:
+                raise BlockingIOError  # one of those that a kernel's queue raises; the caller finds out why
+            put = sent(self.name, message)
+            self._puts.append(put)
+            for record in active:
+                record._puts.append(put)
+
+
+class MemoryQueue(EventQueue[T], Record):
+    """Stands in for an `EventQueue`: same calls, serializers, limits, counts and errors, and no kernel.
+
+    Args:
+        name: as for `EventQueue`; nobody else sees it.
+        event_serializer: event -> bytes; by default Thrift structs become version 2 events, mappings JSON.
+        max_messages: events it holds until `clear`; None for any number.
+        max_message_size: bytes of an event; None for 102,400, which is what any queue takes at most.
+        metrics: as for `EventQueue`.
+
+    Raises:
+        QueueNameError: that cannot be a name.
+    """
+
+    _queue: MemoryMessages
+
+    def __init__(
+        self,
+        name: str = "memory",
+        event_serializer: Callable[[T], bytes] | None = None,
+        *,
+        max_messages: int | None = None,
+        max_message_size: int | None = None,
+        metrics: Callable[[str, int], object] | None = None,
+    ) -> None:
+        Record.__init__(self)
+        super().__init__(
+            name,
+            noting(event_serializer or serialize_event),
+            max_messages=max_messages,
+            max_message_size=max_message_size,
+            metrics=metrics,
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether `put` raises EventQueueFullError; set it to have it so, or no longer."""
+        return self._queue.full
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        self._queue.full = full
+
+    def clear(self) -> None:
+        """Forget what was put so far, which makes room in a queue that is bounded."""
+        self._queue.clear()
+
+    def _open(self, *, create: bool) -> MemoryMessages:  # noqa: ARG002, there is nothing to create
+        wishes: dict[str, Any] = self._wishes
+        return MemoryMessages(self.name, self._puts, wishes["max_messages"], wishes["max_message_size"])

@@ -1,0 +1,61 @@
+"""Real queues for tests: small, under names nobody else uses, and gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from typing import TYPE_CHECKING, Any
+
+from eventpub.errors import QueueMissingError
+from eventpub.event_queue import EventQueue
+from eventpub.message_queue import MessageQueue, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_MESSAGES = 10  # what a fresh kernel allows
+_MESSAGE_SIZE = 4 * 1024  # 15 such queues at a time fit into the 819,200 bytes a user has on a fresh kernel
+
+_numbers = itertools.count()
+
+
+@contextlib.contextmanager
+def posix_queue(
+    event_serializer: Callable[[Any], bytes] | None = None,
+    *,
+    max_messages: int = _MESSAGES,
+    max_message_size: int = _MESSAGE_SIZE,
+) -> Iterator[EventQueue[Any]]:
+    """Make a real queue for the block, and remove it with whatever is in it.
+
+    Args:
+        event_serializer: as for `EventQueue`.
+        max_messages: events it holds, 10 by default.
+        max_message_size: bytes of an event, 4,096 by default.
+
+    Raises:
+        QueueError: it cannot be created; the reason says what to do.
+    """
+    name = f"test-{os.getpid()}-{next(_numbers)}"
+    with EventQueue(
+        name, event_serializer, max_messages=max_messages, max_message_size=max_message_size
+    ) as events:
+        try:
+            yield events
+        finally:
+            with contextlib.suppress(QueueMissingError):  # the test may have removed it
+                remove(name)
+
+
+def take_messages(queue_name: str) -> list[bytes]:
+    """Take what waits in a real queue, the oldest first, as a sidecar does.
+
+    Args:
+        queue_name: as given to `EventQueue`.
+
+    Raises:
+        QueueError: it is not there, or this user may not read it.
+    """
+    with MessageQueue.open(queue_name, write=False, create=False) as queue:
+        return list(iter(queue.receive, None))
