@@ -49,9 +49,9 @@ def capture_events() -> Iterator[Record]:
         yield record
     finally:
         with _changing:
-            active.remove(record)
-            if not active:
+            if active == [record]:
                 _restore()
+            active.remove(record)
 
 
 def _divert() -> None:
@@ -67,9 +67,11 @@ def _divert() -> None:
 def _restore() -> None:
     event_queue.stand_in = None
     for queue, serialize, messages in _diverted:
-        was_closed = queue._queue.fd < 0
+        in_memory = queue._queue
+        was_closed = in_memory.fd < 0
         queue._serialize = serialize
         queue._use(messages)
+        in_memory.close()  # a thread that was about to put into it is refused, and goes on with the kernel's
         if was_closed:
             messages.close()
     _diverted.clear()

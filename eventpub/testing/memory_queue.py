@@ -79,7 +79,8 @@ class MemoryMessages(MessageQueue):
 
     def close(self) -> None:
         """Close it, once or more often."""
-        self.fd = -1
+        with self._changed:
+            self.fd = -1
 
     def __repr__(self) -> str:
         return f"<MemoryMessages {self.name!r}, {'closed' if self.fd < 0 else f'{len(self._puts):,} messages'}>"
