@@ -40,7 +40,7 @@ lint: $(VENV)/installed-lint  ## check style, format and types
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --strict --allow-untyped-calls deploy/demo .ci/wheel_check.py  # thrift writes no types
+	@$(VENV)/bin/mypy --strict deploy/demo .ci/wheel_check.py
 
 bench: $(VENV)/installed $(BASEPLATE)/installed  ## measure, compared with baseplate
 	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python $(VENV)/bin/python -m benchmarks $(BENCH)

@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BESIDE_MODULES = ("eventpub/py.typed", "eventpub/schemas/event.thrift")
+BESIDE_MODULES = ("eventpub/py.typed", "eventpub/schemas/event.thrift", "eventpub/schemas/event/ttypes.pyi")
 COMMANDS = (
     ("bin/eventpub", "--version"),
     ("bin/python", "-m", "eventpub.sidecar", "--help"),

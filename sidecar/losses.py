@@ -70,7 +70,7 @@ class Losses:
             return serialize_json_event(fields)
         from eventpub.schemas.event.ttypes import Event  # noqa: PLC0415, 2 MB that few sidecars need
 
-        return serialize_v2_event(Event(**fields))  # type: ignore[no-untyped-call]  # thrift writes no types
+        return serialize_v2_event(Event(**fields))
 
     def clear(self) -> None:
         """Begin anew: what was counted has been reported."""

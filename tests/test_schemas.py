@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import shutil
 import subprocess
@@ -121,6 +123,21 @@ def test_a_misspelt_field_is_an_error_at_once() -> None:
         Event().sauce = "s"
 
 
+def test_type_checkers_are_told_of_every_parameter_in_its_order() -> None:
+    stub = ast.parse(Path(ttypes.__file__).with_suffix(".pyi").read_text())
+    told = {
+        cls.name: [
+            argument.arg
+            for method in cls.body[-4:]
+            for argument in method.args.args
+            if method.name == "__init__"
+        ]
+        for cls in stub.body
+        if isinstance(cls, ast.ClassDef)
+    }
+    assert told == {cls.__name__: list(inspect.signature(cls.__init__).parameters) for cls in STRUCTS}
+
+
 # --- generating ------------------------------------------------------------------------------------------
 
 
@@ -163,19 +180,21 @@ def test_a_changed_schema_is_noticed_and_generated(copied_schemas: Path) -> None
     checked = run(copied_schemas, "--check")
     assert checked.returncode == 1
     assert "ttypes.py is out of date" in checked.stderr
+    assert "ttypes.pyi is out of date" in checked.stderr
     assert "thing_id" not in (copied_schemas / "event" / "ttypes.py").read_text()
     assert run(copied_schemas).returncode == 0
     assert "thing_id" in (copied_schemas / "event" / "ttypes.py").read_text()
+    assert "thing_id: str | None = None" in (copied_schemas / "event" / "ttypes.pyi").read_text()
     assert run(copied_schemas, "--check").returncode == 0
 
 
 @pytest.mark.usefixtures("compiler")
 def test_classes_that_were_removed_are_generated_again(copied_schemas: Path) -> None:
-    before = {path.name: path.read_bytes() for path in (copied_schemas / "event").glob("*.py")}
+    before = {path.name: path.read_bytes() for path in (copied_schemas / "event").glob("*.py*")}
     shutil.rmtree(copied_schemas / "event")
     assert run(copied_schemas, "--check").returncode == 1
     assert run(copied_schemas).returncode == 0
-    assert {path.name: path.read_bytes() for path in (copied_schemas / "event").glob("*.py")} == before
+    assert {path.name: path.read_bytes() for path in (copied_schemas / "event").glob("*.py*")} == before
 
 
 @pytest.mark.usefixtures("compiler")
