@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import importing, put, sidecar
+from benchmarks import importing, processing, put, sidecar
 from benchmarks.machine import FEEDING_CORE, MEASURED_CORE, describe
 from benchmarks.report import table
 
@@ -22,6 +22,7 @@ PARTS = {
     "put": (put.rows, BASEPLATE),
     "sidecar": (sidecar.rows, BASEPLATE),
     "import": (importing.rows, BASEPLATE),
+    "processing": (processing.rows, PEERS),
 }
 
 

@@ -134,6 +134,8 @@ class Processor(Generic[E]):
 
 def _events(handler: str, returned: Any) -> Iterable[Any]:
     """Return what a handler returned, if it can be a list of events; a single event is often iterable too."""
+    if returned.__class__ is list:  # as nearly always
+        return returned
     if isinstance(returned, (str, bytes, Mapping)) or not isinstance(returned, Iterable):
         raise HandlerReturnError(handler, f"{returned!r:.100}")
     return returned
