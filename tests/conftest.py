@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 
 import posix_ipc
@@ -25,6 +26,15 @@ def nursery() -> Iterator[Nursery]:
     """What most sidecars are forked from."""
     with contextlib.closing(Nursery()) as opened:
         yield opened
+
+
+@pytest.fixture
+def frequent_switches() -> Iterator[None]:
+    """Threads take turns so often that what is not safe among them goes wrong soon."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture

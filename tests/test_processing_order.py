@@ -208,6 +208,7 @@ def test_an_unknown_handler_is_named_with_those_there_are(calls: Calls, relation
 def test_a_handler_of_all_events_cannot_require_one_of_some(calls: Calls):
     calls.add("some", want("x", "y"))
     calls.add("all", requires("some"))
+    calls.add("another", want("a"))
     error = refused(calls, IncompatibleWantsError, "x", "z")
     assert (error.handler, error.required, error.event_name) == ("all", "some", None)
     assert "an event of any other name is for 'all' and not for 'some'" in str(error)

@@ -205,13 +205,14 @@ def test_threads_may_register_and_process_at_the_same_time():
     assert event["by"] == list(range(1, 101))
 
 
+@pytest.mark.usefixtures("frequent_switches")
 def test_of_threads_that_register_at_the_same_time_none_loses_a_handler():
     processor: Processor[Any] = Processor()
     start = threading.Barrier(4)
 
     def register(prefix: str) -> None:
         start.wait()
-        for number in range(50):
+        for number in range(250):
             processor.register(lambda _, event: event["by"].append(1), f"{prefix}{number}")
 
     threads = [threading.Thread(target=register, args=(prefix,)) for prefix in "abcd"]
@@ -221,7 +222,7 @@ def test_of_threads_that_register_at_the_same_time_none_loses_a_handler():
         thread.join()
     event: dict[str, Any] = {"by": []}
     processor.process(event)
-    assert len(event["by"]) == 200
+    assert len(event["by"]) == 1000
 
 
 @pytest.mark.parametrize(
@@ -282,6 +283,18 @@ def test_an_entry_point_that_gives_no_handler_is_named_and_nothing_of_its_group_
         processor.load_from("g")
     assert reason in raised.value.reason
     assert "MODULE:FUNCTION" in str(raised.value)
+    assert processor.process({}) is None
+
+
+def test_two_distributions_that_offer_a_handler_of_one_name_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("one_app", "two_app"):
+        install(tmp_path, name, "def handle(_, event): 1 / 0", {"g": {"handle": f"{name}:handle"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    processor: Processor[Any] = Processor()
+    with pytest.raises(HandlerRegisteredError, match="'handle'"):
+        processor.load_from("g")
     assert processor.process({}) is None
 
 

@@ -34,11 +34,13 @@ def real() -> Iterator[EventQueue[Any]]:
 
 
 def test_a_queue_that_is_open_is_captured_and_afterwards_real_again(real: EventQueue[Any]):
+    serializer = real._serialize
     real.put(TEA)
     with capture_events() as captured:
         real.put(COFFEE)
         assert captured.events == [COFFEE]
     real.put(MILK)
+    assert real._serialize is serializer
     assert take_messages(real.name) == [b'{"noun":"tea"}', b'{"noun":"milk"}']
     assert captured.decoded == [COFFEE]
     assert [put.queue_name for put in captured.puts] == [real.name]

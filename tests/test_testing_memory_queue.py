@@ -82,10 +82,13 @@ def test_what_was_refused_is_not_there():
     assert memory.events == [TEA]
 
 
+@pytest.mark.usefixtures("frequent_switches")
 def test_each_thread_finds_its_own_events_beside_its_messages():
     memory: MemoryQueue[Any] = MemoryQueue()
+    start = threading.Barrier(4)
 
     def produce(letter: str) -> None:
+        start.wait()
         for number in range(200):
             memory.put({"number": number, "letter": letter})
 
