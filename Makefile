@@ -9,6 +9,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BASEPLATE = $(VENV)-baseplate
+PEERS = $(VENV)-peers
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak lint bench fuzz wheel-check clean
@@ -42,8 +43,9 @@ lint: $(VENV)/installed-lint  ## check style, format and types
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy --strict --allow-untyped-calls deploy/demo .ci/wheel_check.py  # thrift writes no types
 
-bench: $(VENV)/installed $(BASEPLATE)/installed  ## measure, compared with baseplate
-	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python $(VENV)/bin/python -m benchmarks $(BENCH)
+bench: $(VENV)/installed $(BASEPLATE)/installed $(PEERS)/installed  ## measure, compared with baseplate and others
+	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python EVENTPUB_PEERS_PYTHON=$(abspath $(PEERS))/bin/python \
+	    $(VENV)/bin/python -m benchmarks $(BENCH)
 
 fuzz: $(VENV)/installed-fuzz  ## look for bytes that break a reader (4 times 60 s)
 	@PYTHONPATH=.:tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m fuzz
@@ -54,7 +56,7 @@ wheel-check: $(VENV)/installed-lint  ## build a wheel, install it elsewhere and 
 endif
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(BASEPLATE) build dist demo-run *.egg-info sidecar/*/*.so
+	rm -rf $(VENV) $(BASEPLATE) $(PEERS) build dist demo-run *.egg-info sidecar/*/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -87,3 +89,6 @@ $(VENV)/installed-fuzz: $(VENV)/installed
 # without dependencies, since the file lists what is needed and baseplate asks for twice as much
 $(BASEPLATE)/installed: tests/baseplate-requirements.txt
 	$(call install,30,--no-deps -r $<)
+
+$(PEERS)/installed: benchmarks/peers-requirements.txt
+	$(call install,10,--no-deps -r $<)

@@ -1,37 +1,49 @@
-"""`python -m benchmarks [put|sidecar|import] [--quick]`: measure, and print the table."""
+"""`python -m benchmarks [put|sidecar|import|…] [--quick]`: measure, and print the table."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import time
+from typing import TYPE_CHECKING
 
 from benchmarks import importing, put, sidecar
 from benchmarks.machine import FEEDING_CORE, MEASURED_CORE, describe
 from benchmarks.report import table
 
-PARTS = {"put": put.rows, "sidecar": sidecar.rows, "import": importing.rows}
+if TYPE_CHECKING:
+    from benchmarks.report import Row
+
+# Variables that name an interpreter which has what a part is measured beside; `make bench` sets them.
+BASEPLATE = "EVENTPUB_BASEPLATE_PYTHON"
+PEERS = "EVENTPUB_PEERS_PYTHON"  # has what peers-requirements.txt lists
+
+PARTS = {
+    "put": (put.rows, BASEPLATE),
+    "sidecar": (sidecar.rows, BASEPLATE),
+    "import": (importing.rows, BASEPLATE),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure, compared with baseplate."
+        prog="python -m benchmarks", description="Measure, compared with baseplate and other peers."
     )
-    parser.add_argument("parts", nargs="*", metavar="put | sidecar | import", help="default: all of them")
+    parser.add_argument("parts", nargs="*", metavar=" | ".join(PARTS), help="default: all of them")
     parser.add_argument("--quick", action="store_true", help="one short round: a minute, rough figures")
     options = parser.parse_args()
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"no such part: {', '.join(unknown)}")
-    baseplate_python = os.environ.get("EVENTPUB_BASEPLATE_PYTHON")
-    if not baseplate_python:
+    parts = options.parts or PARTS
+    if missing := {variable for _, variable in map(PARTS.__getitem__, parts)} - os.environ.keys():
         parser.error(
-            "EVENTPUB_BASEPLATE_PYTHON must name an interpreter that has baseplate; or run: make bench"
+            f"{' and '.join(sorted(missing))} must name an interpreter that has the peers; or run: make bench"
         )
     started = time.monotonic()
     print(f"{describe()}; core {MEASURED_CORE} is measured, core {FEEDING_CORE} feeds it")
-    rows = [
-        row for part in options.parts or PARTS for row in PARTS[part](baseplate_python, quick=options.quick)
-    ]
+    rows: list[Row] = []
+    for measure, variable in map(PARTS.__getitem__, parts):
+        rows += measure(os.environ[variable], quick=options.quick)
     print(f"\n{table(rows)}\n\nmeasured in {time.monotonic() - started:.0f} s")
 
 

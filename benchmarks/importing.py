@@ -27,7 +27,7 @@ def rows(baseplate_python: str, *, quick: bool) -> list[Row]:
         baseplates.append(_import_ms(baseplate_python, _BASEPLATES))
     loaded = subprocess.check_output([sys.executable, "-c", _LOADED], cwd=ROOT, text=True).split()
     return [
-        at_most(_OURS, GOAL_MS, median(ours), "ms", baseplate=f"{median(baseplates):.0f} ms"),
+        at_most(_OURS, GOAL_MS, median(ours), "ms", peer=f"{median(baseplates):.0f} ms"),
         at_most(f"of {', '.join(UNWANTED)}: loaded by it", 0, len(loaded), "modules"),
     ]
 

@@ -59,6 +59,6 @@ def _row(kind: str, goal: float, us: dict[str, float]) -> Row:
         f"put of the {kind} (bare system call: {us['floor']:.1f} us)",
         us["baseplate"] / us["eventpub"],
         goal,
-        baseplate=f"{us['baseplate']:.1f} us",
+        peer=f"{us['baseplate']:.1f} us",
         eventpub=f"{us['eventpub']:.2f} us",
     )

@@ -1,10 +1,10 @@
-"""The table of results: one row a measurement, with what baseplate takes, what eventpub takes, and the goal."""
+"""The table of results: one row a measurement, with what the peer takes, what eventpub takes, and the goal."""
 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
 
-HEADINGS = ("measurement", "baseplate", "eventpub", "result", "goal", "")
+HEADINGS = ("measurement", "peer", "eventpub", "result", "goal", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,26 +12,24 @@ class Row:
     """One line of the table; `verdict` is empty where there is no goal."""
 
     measurement: str
-    baseplate: str
+    peer: str
     eventpub: str
     result: str = ""
     goal: str = ""
     verdict: str = ""
 
 
-def ratio(measurement: str, times: float, goal_times: float | None, *, baseplate: str, eventpub: str) -> Row:
+def ratio(measurement: str, times: float, goal_times: float | None, *, peer: str, eventpub: str) -> Row:
     """Return the row of a ratio that should be at least `goal_times`, where there is a goal."""
-    row = Row(measurement, baseplate, eventpub, f"{times:.1f} x")
+    row = Row(measurement, peer, eventpub, f"{times:.1f} x")
     if goal_times is None:
         return row
     return replace(row, goal=f">= {goal_times:g} x", verdict=_verdict(times >= goal_times))
 
 
-def at_most(measurement: str, goal: float, value: float, unit: str, *, baseplate: str = "") -> Row:
+def at_most(measurement: str, goal: float, value: float, unit: str, *, peer: str = "") -> Row:
     """Return the row of a quantity of eventpub's that should be at most `goal`."""
-    return Row(
-        measurement, baseplate, f"{value:.0f} {unit}", "", f"<= {goal:g} {unit}", _verdict(value <= goal)
-    )
+    return Row(measurement, peer, f"{value:.0f} {unit}", "", f"<= {goal:g} {unit}", _verdict(value <= goal))
 
 
 def table(rows: list[Row]) -> str:

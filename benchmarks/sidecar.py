@@ -90,7 +90,7 @@ def _rows(shape: QueueShape, publishers: Mapping[str, Publisher], *, quick: bool
                 f"CPU per event at {EVENTS_PER_SECOND:,}/s, {where}, {name}",
                 cpu(BASEPLATE) / cpu(name),
                 CPU_GOAL if shape is DEEP and name != NO_COMPILER else None,
-                baseplate=f"{cpu(BASEPLATE):.1f} us",
+                peer=f"{cpu(BASEPLATE):.1f} us",
                 eventpub=f"{cpu(name):.1f} us",
             )
             for name in steady
@@ -102,7 +102,7 @@ def _rows(shape: QueueShape, publishers: Mapping[str, Publisher], *, quick: bool
             f"events per second, saturated, {where}",
             saturated(GZIP) / saturated(BASEPLATE),
             SATURATED_GOAL if shape is DEEP else None,
-            baseplate=f"{saturated(BASEPLATE):,.0f}",
+            peer=f"{saturated(BASEPLATE):,.0f}",
             eventpub=f"{saturated(GZIP):,.0f}",
         ),
         at_most(
@@ -110,7 +110,7 @@ def _rows(shape: QueueShape, publishers: Mapping[str, Publisher], *, quick: bool
             PEAK_GOAL_MB,
             max(run.peak_mb for run in ours),
             "MB",
-            baseplate=f"{max(run.peak_mb for runs in (steady, flat_out) for run in runs[BASEPLATE]):.0f} MB",
+            peer=f"{max(run.peak_mb for runs in (steady, flat_out) for run in runs[BASEPLATE]):.0f} MB",
         ),
         at_most(
             f"lost or repeated of {sum(run.total.accepted for run in ours):,} events, {where}",
