@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from eventpub.errors import NotAStageError
+
 UNKNOWN_NAME = "unknown"
 
 
@@ -25,3 +27,25 @@ def name_of(event: Any) -> str:
     # dict first: it is asked for without the machinery of ABCs
     name = event.get("name") if isinstance(event, (dict, Mapping)) else getattr(event, "name", None)
     return UNKNOWN_NAME if name is None else str(name)
+
+
+def check_backend(argument: str, backend: Any) -> None:
+    """Refuse what events cannot be sent to.
+
+    Args:
+        argument: what the error calls it.
+        backend: what should have a `send(event)`.
+
+    Raises:
+        NotAStageError: it has no `send`, or none that can be called.
+    """
+    if not callable(getattr(backend, "send", None)):
+        raise NotAStageError(argument, repr(backend), "has no send(event) that can be called")
+
+
+def only_reads(stage: object) -> bool:
+    """Tell whether a stage promises to neither change nor keep what it is sent: by an attribute `only_reads`.
+
+    A stage that does not is sent copies of what belongs to others.
+    """
+    return getattr(stage, "only_reads", False) is True

@@ -1,0 +1,72 @@
+"""Track events: name and data, with time and context, through processors to backends.
+
+>>> from eventpub.tracking import LoggerBackend, Tracker, emit, register_tracker
+>>> register_tracker(Tracker({"log": LoggerBackend(name="events")}))
+>>> emit("shop.cart.opened", {"items": 2})
+"""
+
+from __future__ import annotations
+
+from eventpub.errors import (
+    EventEmissionExit,
+    EventSkipped,
+    FilterError,
+    LogLineTooLongError,
+    NoBackendEnabled,
+    NotAStageError,
+    NoTransformerImplemented,
+    StageError,
+    TrackerMissingError,
+)
+
+from .background import AsyncBackend, Books, Loss
+from .contexts import ContextLocator, DefaultContextLocator, carried
+from .filters import NameAllowlist, RegexFilter
+from .logger import LoggerBackend
+from .memory import MemoryBackend
+from .routing import EventProcessor, RoutingBackend
+from .snapshot import snapshot
+from .tracker import (
+    DEFAULT_TRACKER_NAME,
+    TrackedEvent,
+    Tracker,
+    emit,
+    get_tracker,
+    register_tracker,
+)
+
+__all__ = [  # noqa: RUF022, grouped by stage
+    # emit events
+    "DEFAULT_TRACKER_NAME",
+    "TrackedEvent",
+    "Tracker",
+    "emit",
+    "get_tracker",
+    "register_tracker",
+    # what is in force while they are
+    "ContextLocator",
+    "DefaultContextLocator",
+    "carried",
+    # process them
+    "EventEmissionExit",
+    "EventProcessor",
+    "NameAllowlist",
+    "RegexFilter",
+    "RoutingBackend",
+    # take them
+    "AsyncBackend",
+    "Books",
+    "Loss",
+    "LoggerBackend",
+    "MemoryBackend",
+    "snapshot",
+    # what can go wrong
+    "EventSkipped",
+    "FilterError",
+    "LogLineTooLongError",
+    "NoBackendEnabled",
+    "NoTransformerImplemented",
+    "NotAStageError",
+    "StageError",
+    "TrackerMissingError",
+]

@@ -1,0 +1,239 @@
+"""A backend that takes events at once and hands them to another from a thread of its own.
+
+It holds a bounded number of events in this process's memory. Nothing leaves the books without a reason: at all
+times `sent = delivered + waiting + lost`. What must survive the process goes to an `EventQueue` instead.
+
+The thread starts with the first event. A forked child starts empty, since its parent still delivers what waits
+there, and with a thread of its own. At exit there are five seconds for what waits.
+"""
+
+from __future__ import annotations
+
+import atexit
+import enum
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from eventpub.errors import StageError
+from eventpub.pipeline import check_backend, name_of
+
+from .snapshot import snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from eventpub.pipeline import Backend
+
+logger = logging.getLogger(__name__)
+
+WhenFull = Literal["drop_newest", "drop_oldest", "block"]
+
+EXIT_SECONDS = 5.0  # half of what supervisors commonly grant before they kill
+WARN_SECONDS = 60.0
+
+
+class Loss(enum.Enum):
+    """Why an event was lost."""
+
+    FULL = "full"  # it, or the oldest, had no room
+    FAILED = "failed"  # the backend behind raised
+    CLOSED = "closed"  # sent after close
+    UNFINISHED = "unfinished"  # still waiting when close had no more time
+
+
+@dataclass(frozen=True)
+class Books:
+    """What became of the events sent: `sent` is the sum of all others."""
+
+    sent: int
+    delivered: int
+    waiting: int
+    lost: Mapping[Loss, int]
+
+
+class AsyncBackend:
+    """Takes events without waiting for the backend behind it.
+
+    Greenlets share it where gevent has patched `threading`; asyncio handlers may send, and close it in a
+    thread.
+
+    Args:
+        backend: gets the events one by one, in their order. What it raises is logged.
+        max_events: that wait at most; 10,000 by default.
+        when_full: "drop_newest" loses the event being sent (the default), "drop_oldest" the one that waits
+            longest; "block" makes `send` wait for room.
+
+    Raises:
+        NotAStageError: (a ValueError) the backend has no `send` that can be called.
+        StageError: (a ValueError) `max_events` is less than 1, or there is no such `when_full`.
+    """
+
+    only_reads = True  # what waits are copies
+
+    def __init__(
+        self, backend: Backend, *, max_events: int = 10_000, when_full: WhenFull = "drop_newest"
+    ) -> None:
+        check_backend("backend", backend)
+        if max_events < 1:
+            raise StageError("max_events", repr(max_events), "is too few; 1 is the least")
+        if when_full not in get_args(WhenFull):
+            raise StageError("when_full", repr(when_full), f"is none of {', '.join(get_args(WhenFull))}")
+        self.backend = backend
+        self.max_events = max_events
+        self.when_full = when_full
+        self._closed = False
+        self._begin()
+        _living.add(self)
+
+    def _begin(self) -> None:
+        # Its lock may be taken again by who holds it, such as a signal handler that sends.
+        self._changed = threading.Condition()
+        self._waiting: deque[Any] = deque()
+        self._in_hand = 0  # events the worker has taken and the backend not yet
+        self._sent = self._delivered = 0
+        self._lost: Counter[Loss] = Counter()
+        self._warn_at: dict[Loss, float] = {}
+        self._worker: threading.Thread | None = None
+
+    @property
+    def books(self) -> Books:
+        """What became of the events that this process sent."""
+        with self._changed:
+            waiting = len(self._waiting) + self._in_hand
+            return Books(self._sent, self._delivered, waiting, dict(self._lost))
+
+    def send(self, event: Any, /) -> None:
+        """Take one event; it waits for the backend, or is lost and counted."""
+        event = snapshot(event)
+        with self._changed:
+            if self.when_full == "block":
+                self._changed.wait_for(lambda: self._closed or len(self._waiting) < self.max_events)
+            self._sent += 1
+            reason, lost = self._take(event)
+            if reason:
+                self._lost[reason] += 1
+        if reason:
+            self._warn(reason, lost)
+
+    def _take(self, event: Any) -> tuple[Loss | None, Any]:
+        """Let an event wait; return which one is lost by that, and why."""
+        if self._closed:
+            return Loss.CLOSED, event
+        is_full = len(self._waiting) >= self.max_events
+        if is_full and self.when_full == "drop_newest":
+            return Loss.FULL, event
+        oldest = self._waiting.popleft() if is_full else None
+        self._waiting.append(event)
+        if self._worker is None or not self._worker.is_alive():
+            self._worker = threading.Thread(target=self._work, name="eventpub-async-backend", daemon=True)
+            self._worker.start()
+        self._changed.notify_all()
+        return Loss.FULL if is_full else None, oldest
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until nothing waits any more.
+
+        Args:
+            timeout: seconds to wait at most; without an end by default.
+
+        Returns:
+            Whether nothing waits.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._in_hand, timeout)
+
+    def close(self, timeout: float | None = EXIT_SECONDS) -> bool:
+        """Take no more events, and deliver those that wait.
+
+        Args:
+            timeout: seconds to wait at most, 5 by default, None without an end. What then still waits is lost;
+                what the backend has in its hands is up to it.
+
+        Returns:
+            Whether all was delivered.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            is_finished = self.flush(timeout)
+            left, self._waiting = self._waiting, deque()
+            if left:
+                self._lost[Loss.UNFINISHED] += len(left)
+        if left:
+            self._warn(Loss.UNFINISHED, left[0])
+        return is_finished
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        while (event := self._next()) is not _NO_MORE:
+            is_delivered = False
+            try:
+                self.backend.send(event)
+                is_delivered = True
+            except Exception:  # a backend is anybody's
+                name = name_of(event)
+                logger.exception("backend %r failed on event %r, which it has lost", self.backend, name)
+            finally:
+                self._put_down(is_delivered=is_delivered)
+
+    def _next(self) -> Any:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return _NO_MORE
+            self._in_hand = 1
+            self._changed.notify_all()  # there is room for who waits to send
+            return self._waiting.popleft()
+
+    def _put_down(self, *, is_delivered: bool) -> None:
+        with self._changed:
+            self._in_hand = 0
+            if is_delivered:
+                self._delivered += 1
+            else:
+                self._lost[Loss.FAILED] += 1
+            self._changed.notify_all()
+
+    def _warn(self, reason: Loss, event: Any) -> None:
+        """Say that events are lost, once a minute for each reason; without the lock: handlers may send."""
+        now = time.monotonic()
+        if now < self._warn_at.get(reason, now):
+            return
+        self._warn_at[reason] = now + WARN_SECONDS
+        lost = f"{self._lost[reason]:,} events lost so far ({reason.value})"
+        logger.warning("%s, the latest of them %r; the books of %r tell more", lost, name_of(event), self)
+
+
+_NO_MORE = object()
+_living: weakref.WeakSet[AsyncBackend] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    for backend in _living:
+        backend._begin()  # noqa: SLF001, our own
+
+
+def _close_at_exit() -> None:
+    deadline = time.monotonic() + EXIT_SECONDS
+    for backend in list(_living):
+        backend.close(max(0.0, deadline - time.monotonic()))
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
+atexit.register(_close_at_exit)

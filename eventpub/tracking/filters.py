@@ -1,0 +1,78 @@
+"""Processors that end events by their name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar, get_args
+
+from eventpub.errors import EventEmissionExit, FilterError
+from eventpub.pipeline import name_of
+
+E = TypeVar("E")
+
+FilterType = Literal["allowlist", "blocklist"]
+
+
+class RegexFilter:
+    """Lets events pass, or ends them, whose name matches a regular expression from its beginning.
+
+    Args:
+        filter_type: "allowlist" ends every event that matches no expression, "blocklist" every one that matches
+            any.
+        regular_expressions: matched as `re.match` does; end one with `$` to match whole names. Without any, an
+            allowlist ends all events and a blocklist none.
+
+    Raises:
+        FilterError: (a ValueError) another type, an expression that is none, or one text instead of several.
+    """
+
+    def __init__(
+        self, filter_type: FilterType = "allowlist", regular_expressions: Iterable[str | re.Pattern[str]] = ()
+    ) -> None:
+        if filter_type not in get_args(FilterType):
+            raise FilterError("filter_type", repr(filter_type), f"is none of {', '.join(get_args(FilterType))}")
+        _check_several("regular_expressions", regular_expressions)
+        self.filter_type = filter_type
+        self._matches = [_compiled(expression).match for expression in regular_expressions]
+        self._allows = filter_type == "allowlist"
+
+    def __call__(self, event: E) -> E:
+        """Return the event, or raise EventEmissionExit."""
+        name = name_of(event)
+        if any(match(name) for match in self._matches) is not self._allows:
+            raise EventEmissionExit
+        return event
+
+
+class NameAllowlist:
+    """Ends every event whose name is not listed.
+
+    Args:
+        names: the names that may pass.
+
+    Raises:
+        FilterError: (a ValueError) one text instead of several names.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        _check_several("names", names)
+        self.names = frozenset(names)
+
+    def __call__(self, event: E) -> E:
+        """Return the event, or raise EventEmissionExit."""
+        if name_of(event) not in self.names:
+            raise EventEmissionExit
+        return event
+
+
+def _check_several(argument: str, given: Any) -> None:
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise FilterError(argument, repr(given), "is not several; write [...] around it")
+
+
+def _compiled(expression: str | re.Pattern[str]) -> re.Pattern[str]:
+    try:
+        return re.compile(expression)
+    except (re.error, TypeError) as error:
+        raise FilterError("regular_expressions", repr(expression), f"cannot be compiled: {error}") from error

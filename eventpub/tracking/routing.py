@@ -1,0 +1,124 @@
+"""Event -> processors, one after the other -> every backend.
+
+Whoever sends an event keeps it as it was: processors work on a copy. Without processors there is a copy only
+for backends that may change an event, or keep it, which is every one that does not say otherwise
+(`pipeline.only_reads`). A router says otherwise of itself, so routers behind routers, to any depth, copy where
+they process and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from eventpub.errors import EventEmissionExit, EventSkipped, NotAStageError
+from eventpub.pipeline import Backend, check_backend, name_of, only_reads
+
+from .snapshot import snapshot
+
+logger = logging.getLogger(__name__)
+
+EventProcessor = Callable[[Any], Any]
+
+
+class RoutingBackend:
+    """Sends an event through processors, and what comes out to every backend.
+
+    A processor is called with the event and returns it, or another in its place, or None for the one it got,
+    which it may have changed. The next gets what the one before it returned. Raising `EventEmissionExit` ends
+    the event here; whatever else a processor raises is logged, and its neighbours go on.
+
+    Backends are called in turn, in the order of their registration, with the same event. What one raises is
+    logged and does not keep the event from the next. Any stage can be a backend, a router included.
+
+    Args:
+        backends: registered in the order of their sorted names.
+        processors: registered in their own order.
+
+    Attributes:
+        failures: how often each backend and processor has raised, by "backend NAME" and "processor NAME".
+
+    Raises:
+        NotAStageError: (a ValueError) a backend has no `send` that can be called, or a processor cannot be
+            called.
+    """
+
+    only_reads = True  # whatever it does, it does to a copy
+
+    def __init__(
+        self, backends: Mapping[str, Backend] | None = None, processors: Iterable[EventProcessor] | None = None
+    ) -> None:
+        self.backends: dict[str, Backend] = {}
+        self.processors: list[EventProcessor] = []
+        self.failures: Counter[str] = Counter()
+        backends = backends or {}
+        for name in sorted(backends):
+            self.register_backend(name, backends[name])
+        for processor in processors or ():
+            self.register_processor(processor)
+
+    def register_backend(self, name: str, backend: Backend) -> None:
+        """Add a backend behind the others, or put it in the place of the one of that name.
+
+        Raises:
+            NotAStageError: it has no `send` that can be called.
+        """
+        check_backend(f"backend {name!r}", backend)
+        self.backends[name] = backend
+
+    def register_processor(self, processor: EventProcessor) -> None:
+        """Add a processor behind the others.
+
+        Raises:
+            NotAStageError: it cannot be called.
+        """
+        if not callable(processor):
+            raise NotAStageError(f"processor {len(self.processors) + 1}", repr(processor), "cannot be called")
+        self.processors.append(processor)
+
+    def send(self, event: Any, /) -> None:
+        """Process an event and send it to every backend; nothing that any of them raises comes back."""
+        if self.processors:
+            try:
+                event = self.process_event(snapshot(event))
+            except EventEmissionExit:
+                return
+        elif not all(map(only_reads, self.backends.values())):
+            event = snapshot(event)
+        self.send_to_backends(event)
+
+    def process_event(self, event: Any) -> Any:
+        """Return what the processors make of an event, which they may change.
+
+        Raises:
+            EventEmissionExit: one of them ended it.
+        """
+        for processor in self.processors:
+            try:
+                processed = processor(event)
+            except EventEmissionExit:
+                raise
+            except Exception:  # a processor is anybody's
+                self.failures[f"processor {_name_of_code(processor)}"] += 1
+                logger.exception("processor %r failed on event %r, which goes on", processor, name_of(event))
+            else:
+                if processed is not None:
+                    event = processed
+        return event
+
+    def send_to_backends(self, event: Any) -> None:
+        """Send an event to every backend as it is."""
+        for name, backend in self.backends.items():
+            try:
+                backend.send(event)
+            except EventSkipped as skipped:
+                logger.info("backend %r does not take event %r: %r", name, name_of(event), skipped)
+            except Exception:  # a backend is anybody's
+                self.failures[f"backend {name}"] += 1
+                logger.exception("backend %r failed on event %r, which it has lost", name, name_of(event))
+
+
+def _name_of_code(processor: EventProcessor) -> str:
+    return str(getattr(processor, "__qualname__", processor.__class__.__qualname__))

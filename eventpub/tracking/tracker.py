@@ -1,0 +1,174 @@
+"""`emit(name, data)` -> an event with the time and the contexts entered here -> processors -> backends."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from eventpub.errors import TrackerMissingError
+from eventpub.pipeline import UNKNOWN_NAME
+
+from .contexts import DefaultContextLocator, put_back
+from .routing import RoutingBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+
+    from eventpub.pipeline import Backend
+
+    from .contexts import ContextLocator
+    from .routing import EventProcessor
+
+DEFAULT_TRACKER_NAME = "default"
+
+_trackers: dict[str, Tracker] = {}
+
+
+class TrackedEvent(TypedDict):
+    """What `Tracker.emit` makes, which processors and backends get."""
+
+    name: str
+    timestamp: datetime
+    data: dict[str, Any]
+    context: dict[str, Any]
+
+
+class Tracker:
+    """Turns what happened into events, and sends them through processors to backends.
+
+    >>> from eventpub.tracking import MemoryBackend, Tracker
+    >>> memory = MemoryBackend()
+    >>> tracker = Tracker({"memory": memory})
+    >>> with tracker.context("request", {"user": 7}):
+    ...     tracker.emit("shop.cart.opened", {"items": 2})
+    >>> memory.events[0]["context"]
+    {'user': 7}
+
+    Args:
+        backends: whatever has `send(event)`, by name; an `EventQueue` takes events out of the process.
+        context_locator: finds the contexts entered here; by default those of the running thread, greenlet or
+            task.
+        processors: called in turn with each event, see `RoutingBackend`.
+
+    Raises:
+        NotAStageError: (a ValueError) a backend has no `send` that can be called, or a processor cannot be
+            called.
+    """
+
+    def __init__(
+        self,
+        backends: Mapping[str, Backend] | None = None,
+        context_locator: ContextLocator | None = None,
+        processors: Iterable[EventProcessor] | None = None,
+    ) -> None:
+        self.routing_backend = RoutingBackend(backends=backends, processors=processors)
+        self.context_locator = DefaultContextLocator() if context_locator is None else context_locator
+
+    @property
+    def backends(self) -> dict[str, Backend]:
+        """The registered backends by name."""
+        return self.routing_backend.backends
+
+    @property
+    def processors(self) -> list[EventProcessor]:
+        """The registered processors."""
+        return self.routing_backend.processors
+
+    def get_backend(self, name: str) -> Backend:
+        """Return the backend registered as `name`.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self.backends[name]
+
+    def emit(self, name: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+        """Emit an event with the time in UTC and everything the entered contexts hold.
+
+        It is in the hands of every backend when this returns. What a processor or a backend raises does not
+        come back, and `data` is never changed.
+
+        Args:
+            name: what happened, dotted by custom (`shop.cart.opened`); "unknown" by default.
+            data: what there is to say about it, as far as the backends can serialize it; {} by default.
+        """
+        event = {
+            "name": name or UNKNOWN_NAME,
+            "timestamp": datetime.now(timezone.utc),
+            "data": data or {},
+            "context": self.resolve_context(),
+        }
+        self.routing_backend.send(event)
+
+    # --- contexts ----------------------------------------------------------------------------------------
+
+    @property
+    def located_context(self) -> MutableMapping[str, Any]:
+        """The contexts entered here, by name."""
+        return self.context_locator.get()
+
+    def resolve_context(self) -> dict[str, Any]:
+        """Return what events emitted here have as their context: all that is entered, the latest winning."""
+        merged: dict[str, Any] = {}
+        for ctx in self.context_locator.get().values():
+            merged.update(ctx)
+        return merged
+
+    def enter_context(self, name: str, ctx: Mapping[str, Any]) -> None:
+        """Add `ctx` to all events emitted here from now on, in place of a context of that name.
+
+        It wins over contexts entered before, and loses to those entered after.
+        """
+        self.located_context[name] = ctx
+
+    def exit_context(self, name: str) -> None:
+        """Take a context away from all events emitted here from now on.
+
+        Raises:
+            KeyError: none of that name is entered here.
+        """
+        del self.located_context[name]
+
+    @contextmanager
+    def context(self, name: str, ctx: Mapping[str, Any]) -> Iterator[None]:
+        """Run the block with a context entered.
+
+        However the block ends, `name` is then what it was before: exited, or the context that was entered
+        outside.
+        """
+        before = dict(self.located_context)
+        self.enter_context(name, ctx)
+        try:
+            yield
+        finally:
+            put_back(self.located_context, name, before)
+
+
+# --- trackers that the whole process knows ---------------------------------------------------------------
+
+
+def register_tracker(tracker: Tracker, name: str = DEFAULT_TRACKER_NAME) -> None:
+    """Make a tracker known as `name` to the whole process; without a name, as the one that `emit` uses."""
+    _trackers[name] = tracker
+
+
+def get_tracker(name: str = DEFAULT_TRACKER_NAME) -> Tracker:
+    """Return the tracker registered as `name`.
+
+    Raises:
+        TrackerMissingError: (a KeyError) none is.
+    """
+    try:
+        return _trackers[name]
+    except KeyError:
+        raise TrackerMissingError(name) from None
+
+
+def emit(name: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    """Emit an event through the default tracker, see `Tracker.emit`.
+
+    Raises:
+        TrackerMissingError: (a KeyError) none is registered.
+    """
+    get_tracker().emit(name, data)
