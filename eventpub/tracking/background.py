@@ -17,8 +17,7 @@ import threading
 import time
 import weakref
 from collections import Counter, deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from eventpub.errors import StageError
 from eventpub.pipeline import check_backend, name_of
@@ -50,8 +49,7 @@ class Loss(enum.Enum):
     UNFINISHED = "unfinished"  # still waiting when close had no more time
 
 
-@dataclass(frozen=True)
-class Books:
+class Books(NamedTuple):
     """What became of the events sent: `sent` is the sum of all others."""
 
     sent: int

@@ -2,7 +2,7 @@
 
 `copy.deepcopy` asks every value how it wants to be copied and remembers each answer. Events are mostly dicts
 and lists of values that cannot change, so those are gone through directly and only the rest is left to
-`deepcopy`: an event of 15 fields in five dicts takes a tenth of the time (4 us for 46, measured in Python 3.11).
+`deepcopy`: an event of 15 fields in five dicts takes a tenth of the time (4 us for 46, in Python 3.11).
 """
 
 from __future__ import annotations

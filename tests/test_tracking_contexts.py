@@ -1,0 +1,271 @@
+"""Who sees which contexts: threads, greenlets and asyncio tasks, and what `carried` takes along."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gevent
+import pytest
+from gevent.threadpool import ThreadPool as GeventThreadPool
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventpub.tracking import MemoryBackend, Tracker, carried
+from eventpub.tracking.contexts import put_back
+
+WORKERS = 4
+ROUNDS = 25
+
+
+def seen_by_each(tracker: Tracker, rendezvous: Callable[[], object]) -> Callable[[int], list[Any]]:
+    """A worker that enters a context of its own, meets the others, and looks; again and again."""
+
+    def work(worker: int) -> list[Any]:
+        seen = []
+        for n in range(ROUNDS):
+            with tracker.context("worker", {"worker": worker, "round": n}):
+                rendezvous()
+                seen.append(tracker.resolve_context())
+        seen.append(tracker.resolve_context())
+        return seen
+
+    return work
+
+
+def own(worker: int) -> list[Any]:
+    """What a worker that sees nothing of the others sees."""
+    return [*({"worker": worker, "round": n} for n in range(ROUNDS)), {}]
+
+
+# --- isolation -------------------------------------------------------------------------------------------
+
+
+def test_threads_never_see_each_others_contexts():
+    tracker = Tracker()
+    work = seen_by_each(tracker, threading.Barrier(WORKERS).wait)
+    with tracker.context("main", {"main": True}), ThreadPoolExecutor(WORKERS) as pool:
+        seen = list(pool.map(work, range(WORKERS)))
+        assert tracker.resolve_context() == {"main": True}
+    assert seen == [own(worker) for worker in range(WORKERS)]
+
+
+def test_greenlets_never_see_each_others_contexts():
+    tracker = Tracker()
+    work = seen_by_each(tracker, lambda: gevent.sleep(0))
+    with tracker.context("main", {"main": True}):
+        greenlets = [gevent.spawn(work, worker) for worker in range(WORKERS)]
+        gevent.joinall(greenlets, raise_error=True)
+        assert tracker.resolve_context() == {"main": True}
+    assert [greenlet.value for greenlet in greenlets] == [own(worker) for worker in range(WORKERS)]
+
+
+def test_asyncio_tasks_never_see_each_others_contexts():
+    tracker = Tracker()
+
+    async def work(worker: int) -> list[Any]:
+        seen = []
+        for n in range(ROUNDS):
+            with tracker.context("worker", {"worker": worker, "round": n}):
+                await asyncio.sleep(0)
+                seen.append(tracker.resolve_context())
+        return [*seen, tracker.resolve_context()]
+
+    async def main() -> list[list[Any]]:
+        return await asyncio.gather(*map(work, range(WORKERS)))
+
+    assert asyncio.run(main()) == [own(worker) for worker in range(WORKERS)]
+
+
+def test_an_asyncio_task_inherits_the_contexts_it_is_started_in_and_keeps_its_changes_to_itself():
+    tracker = Tracker()
+    memory = MemoryBackend()
+    tracker.routing_backend.register_backend("memory", memory)
+
+    async def child(exited: asyncio.Event) -> None:
+        await exited.wait()
+        tracker.emit("in the child")
+        tracker.exit_context("request")
+        tracker.enter_context("child", {"child": True})
+        tracker.emit("in the child, changed")
+
+    async def main() -> None:
+        exited = asyncio.Event()
+        with tracker.context("request", {"path": "/"}):
+            task = asyncio.create_task(child(exited))
+            await asyncio.sleep(0)
+        exited.set()
+        await task
+        tracker.emit("in the parent")
+
+    asyncio.run(main())
+    assert [event["context"] for event in memory.events] == [{"path": "/"}, {"child": True}, {}]
+
+
+def test_a_thread_that_asyncio_starts_inherits_them_too():
+    tracker = Tracker()
+
+    async def main() -> dict[str, Any]:
+        with tracker.context("request", {"path": "/"}):
+            return await asyncio.to_thread(tracker.resolve_context)
+
+    assert asyncio.run(main()) == {"path": "/"}
+
+
+# --- carried ---------------------------------------------------------------------------------------------
+
+
+def in_a_thread(func: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(func).result()
+
+
+def in_a_greenlet(func: Callable[[], Any]) -> Any:
+    return gevent.spawn(func).get()
+
+
+def in_a_thread_of_gevent(func: Callable[[], Any]) -> Any:
+    pool = GeventThreadPool(1)
+    try:
+        return pool.spawn(func).get()
+    finally:
+        pool.kill()
+
+
+def in_an_executor_of_asyncio(func: Callable[[], Any]) -> Any:
+    async def main() -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, func)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [in_a_thread, in_a_greenlet, in_a_thread_of_gevent, in_an_executor_of_asyncio]
+)
+def test_what_is_carried_sees_the_contexts_it_was_carried_from(elsewhere: Callable[..., Any]):
+    tracker = Tracker()
+    with tracker.context("request", {"path": "/"}):
+        func = carried(tracker.resolve_context)
+    assert elsewhere(func) == {"path": "/"}
+    assert elsewhere(tracker.resolve_context) == {}
+
+
+def test_what_is_carried_keeps_its_changes_to_itself_each_time_it_is_called():
+    tracker = Tracker()
+
+    def enter() -> dict[str, Any]:
+        before = tracker.resolve_context()
+        tracker.enter_context("inner", {"inner": True})
+        return before
+
+    with tracker.context("request", {"path": "/"}):
+        func = carried(enter)
+        assert [func(), in_a_thread(func), in_a_thread(func)] == [{"path": "/"}] * 3
+        assert tracker.resolve_context() == {"path": "/"}
+
+
+def test_what_is_carried_may_run_in_any_number_of_threads_at_once():
+    tracker = Tracker()
+    barrier = threading.Barrier(WORKERS)
+
+    def work(_: int) -> dict[str, Any]:
+        barrier.wait()
+        return tracker.resolve_context()
+
+    with tracker.context("request", {"path": "/"}), ThreadPoolExecutor(WORKERS) as pool:
+        assert list(pool.map(carried(work), range(WORKERS))) == [{"path": "/"}] * WORKERS
+
+
+def test_what_is_carried_takes_arguments_and_gives_results_and_errors_as_before():
+    def divide(a: int, *, by: int) -> float:
+        """Divide."""
+        return a / by
+
+    func = carried(divide)
+    assert func(6, by=3) == 2
+    assert (func.__name__, func.__doc__, inspect.signature(func)) == (
+        "divide",
+        "Divide.",
+        inspect.signature(divide),
+    )
+    with pytest.raises(ZeroDivisionError):
+        func(6, by=0)
+
+
+def test_what_is_carried_takes_along_other_context_variables_too():
+    variable = contextvars.ContextVar("variable", default="none")
+    variable.set("set")
+    assert in_a_thread(carried(variable.get)) == "set"
+
+
+# --- contexts as a stack ---------------------------------------------------------------------------------
+
+names = st.sampled_from("abc")
+contexts = st.dictionaries(st.sampled_from(["user", "path", "x"]), st.integers(), max_size=3)
+
+
+def entered(tracker: Tracker) -> list[tuple[str, Any]]:
+    return list(tracker.located_context.items())
+
+
+def in_new_context(test: Callable[[], None]) -> None:
+    contextvars.Context().run(test)
+
+
+@given(st.lists(st.tuples(names, contexts)))
+def test_blocks_however_nested_leave_what_they_found_and_the_innermost_wins(blocks: list[tuple[str, Any]]):
+    tracker = Tracker()
+
+    def nest(depth: int) -> None:
+        if depth == len(blocks):
+            return
+        name, ctx = blocks[depth]
+        before = entered(tracker)
+        with tracker.context(name, ctx):
+            assert entered(tracker) == [pair for pair in before if pair[0] != name] + [(name, ctx)]
+            assert tracker.resolve_context().items() >= ctx.items()
+            nest(depth + 1)
+        assert entered(tracker) == before
+
+    in_new_context(lambda: nest(0))
+
+
+@given(
+    before=st.lists(st.tuples(names, contexts)),
+    name=names,
+    inside=st.lists(st.tuples(names, st.none() | contexts)),
+)
+def test_a_block_puts_back_its_own_name_and_nothing_else(
+    before: list[tuple[str, Any]], name: str, inside: list[tuple[str, Any]]
+):
+    tracker = Tracker()
+
+    def others() -> list[tuple[str, Any]]:
+        return [pair for pair in entered(tracker) if pair[0] != name]
+
+    def run() -> None:
+        for other, ctx in before:
+            tracker.enter_context(other, ctx)
+        outer = dict(entered(tracker)).get(name)
+        with tracker.context(name, {"inner": True}):
+            for other, ctx in inside:
+                if ctx is not None:
+                    tracker.enter_context(other, ctx)
+                elif other in tracker.located_context:
+                    tracker.exit_context(other)
+            left = others()
+        assert dict(entered(tracker)).get(name) == outer
+        assert others() == left
+
+    in_new_context(run)
+
+
+def test_what_is_put_back_comes_after_what_it_came_after_and_before_what_is_new():
+    now = {"b": 2, "inner": 3, "new": 4}
+    put_back(now, "inner", {"a": 1, "b": 2, "inner": 0})
+    assert list(now.items()) == [("b", 2), ("inner", 0), ("new", 4)]
