@@ -214,8 +214,10 @@ class AsyncBackend:
         if now < self._warn_at.get(reason, now):
             return
         self._warn_at[reason] = now + WARN_SECONDS
-        lost = f"{self._lost[reason]:,} events lost so far ({reason.value})"
-        logger.warning("%s, the latest of them %r; the books of %r tell more", lost, name_of(event), self)
+        lost = f"{reason.value}: {self._lost[reason]:,}"
+        logger.warning(
+            "events lost so far: %s, the last %r; the books of %r tell more", lost, name_of(event), self
+        )
 
 
 _NO_MORE = object()
