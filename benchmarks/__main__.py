@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import importing, put, sidecar
+from benchmarks import importing, put, sidecar, tracking
 from benchmarks.machine import FEEDING_CORE, MEASURED_CORE, describe
 from benchmarks.report import table
 
@@ -22,6 +22,7 @@ PARTS = {
     "put": (put.rows, BASEPLATE),
     "sidecar": (sidecar.rows, BASEPLATE),
     "import": (importing.rows, BASEPLATE),
+    "tracking": (tracking.rows, PEERS),
 }
 
 
