@@ -1,6 +1,6 @@
 """Times `Tracker.emit` in one interpreter: run as `python -m benchmarks.tracking_worker SIDE EMITS`.
 
-SIDE is `eventpub` or `event-tracking`. Prints a JSON object: for each kind of event the microseconds of an emit,
+SIDE is `eventpub` or `event-tracking`. Prints a JSON object: for each kind of event the microseconds of an emit
 and what the backend got.
 """
 

@@ -69,6 +69,8 @@ class EventQueue(Generic[T]):
         QueueError: it cannot be opened or created; a subclass for each reason, each with its remedy.
     """
 
+    only_reads = True  # so that nothing is copied for it: see `pipeline.only_reads`
+
     def __init__(
         self,
         name: str,

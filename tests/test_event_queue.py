@@ -224,7 +224,11 @@ def test_an_event_error_of_a_serializer_is_passed_on_as_it_is(queue_name: str):
         assert events.counts.unserializable == 1
 
 
-@pytest.mark.parametrize("returned", [None, 7, "text", ["list"], bytearray(b"x"), memoryview(b"x")], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "returned",
+    [None, 7, "text", ["list"], bytearray(b"x"), memoryview(b"x")],
+    ids=lambda value: type(value).__name__,
+)
 def test_a_serializer_that_does_not_return_bytes_is_found_out(queue_name: str, returned: object):
     with EventQueue(queue_name, lambda _: returned, max_messages=1, max_message_size=128) as events:
         with pytest.raises(EventSerializationError, match=f"returned {type(returned).__name__}, not bytes"):

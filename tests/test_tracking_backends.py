@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from eventpub import EventQueue
 from eventpub.errors import EventSerializationError
+from eventpub.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event as ThriftEvent
 from eventpub.thrift_json_decode import decode, loads
 from eventpub.tracking import LoggerBackend, LogLineTooLongError, MemoryBackend, Tracker
@@ -146,3 +148,43 @@ def test_no_more_than_the_latest_events_are_kept_where_a_number_is_given():
     for name in "abc":
         memory.send({"name": name})
     assert memory.names == ["b", "c"]
+
+
+# --- queue -----------------------------------------------------------------------------------------------
+
+
+def test_a_queue_as_backend_takes_tracked_events_out_of_the_process_and_needs_no_copy(queue_name: str):
+    queue: EventQueue[Any] = EventQueue(queue_name, max_messages=10, max_message_size=1024)
+    tracker = Tracker({"queue": queue})
+    copies: list[Any] = []
+
+    class Watched:
+        def __deepcopy__(self, memo: Any) -> Watched:
+            copies.append(self)
+            return self
+
+    with tracker.context("request", {"path": "/"}):
+        tracker.emit("shop.cart.opened", {"items": 2})
+    tracker.emit("refused", {"watched": Watched()})
+    assert copies == []
+    with MessageQueue.open(queue_name) as reader:
+        event = json.loads(reader.receive())
+    del event["timestamp"]
+    assert event == {"name": "shop.cart.opened", "data": {"items": 2}, "context": {"path": "/"}}
+    assert tracker.routing_backend.failures == {"backend queue": 1}
+    queue.close()
+
+
+def test_a_full_queue_costs_a_tracker_the_event_and_nothing_else(
+    queue_name: str, caplog: pytest.LogCaptureFixture
+):
+    queue: EventQueue[Any] = EventQueue(queue_name, max_messages=1, max_message_size=1024)
+    memory = MemoryBackend()
+    tracker = Tracker({"1 queue": queue, "2 memory": memory})
+    tracker.emit("a")
+    tracker.emit("b")
+    assert memory.names == ["a", "b"]
+    (record,) = caplog.records
+    assert "backend '1 queue' has lost event 'b': EventQueueFullError: the event queue" in record.getMessage()
+    assert record.exc_info is None  # it may be full for long
+    queue.close()

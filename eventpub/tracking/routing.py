@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from eventpub.errors import EventEmissionExit, EventSkipped, NotAStageError
+from eventpub.errors import EventEmissionExit, EventPubError, EventSkipped, NotAStageError
 from eventpub.pipeline import Backend, check_backend, name_of, only_reads
 
 from .snapshot import snapshot
@@ -66,7 +66,7 @@ class RoutingBackend:
             NotAStageError: it has no `send` that can be called.
         """
         check_backend(f"backend {name!r}", backend)
-        self.backends[name] = backend
+        self.backends = {**self.backends, name: backend}  # a thread may be going through the old one
 
     def register_processor(self, processor: EventProcessor) -> None:
         """Add a processor behind the others.
@@ -100,9 +100,10 @@ class RoutingBackend:
                 processed = processor(event)
             except EventEmissionExit:
                 raise
-            except Exception:  # a processor is anybody's
-                self.failures[f"processor {_name_of_code(processor)}"] += 1
-                logger.exception("processor %r failed on event %r, which goes on", processor, name_of(event))
+            except Exception as error:  # noqa: BLE001, a processor is anybody's
+                label = getattr(processor, "__qualname__", type(processor).__qualname__)
+                self.failures[f"processor {label}"] += 1
+                _log_failure("processor %r failed, and event %r goes on: %s: %s", label, event, error)
             else:
                 if processed is not None:
                     event = processed
@@ -115,10 +116,12 @@ class RoutingBackend:
                 backend.send(event)
             except EventSkipped as skipped:
                 logger.info("backend %r does not take event %r: %r", name, name_of(event), skipped)
-            except Exception:  # a backend is anybody's
+            except Exception as error:  # noqa: BLE001, a backend is anybody's
                 self.failures[f"backend {name}"] += 1
-                logger.exception("backend %r failed on event %r, which it has lost", name, name_of(event))
+                _log_failure("backend %r has lost event %r: %s: %s", name, event, error)
 
 
-def _name_of_code(processor: EventProcessor) -> str:
-    return str(getattr(processor, "__qualname__", processor.__class__.__qualname__))
+def _log_failure(template: str, stage: str, event: Any, error: Exception) -> None:
+    # errors of ours say what there is to know; a queue may be full for thousands of events
+    traceback = None if isinstance(error, EventPubError) else error
+    logger.error(template, stage, name_of(event), type(error).__name__, error, exc_info=traceback)

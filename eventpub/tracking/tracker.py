@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from eventpub import ambient
 from eventpub.errors import TrackerMissingError
 from eventpub.pipeline import UNKNOWN_NAME
 
@@ -109,8 +110,11 @@ class Tracker:
         return self.context_locator.get()
 
     def resolve_context(self) -> dict[str, Any]:
-        """Return what events emitted here have as their context: all that is entered, the latest winning."""
-        merged: dict[str, Any] = {}
+        """Return what events emitted here have as their context: all that is entered, the latest winning.
+
+        What is bound for all trackers, such as the request that is served (`eventpub.ambient`), comes before.
+        """
+        merged = ambient.resolve()
         for ctx in self.context_locator.get().values():
             merged.update(ctx)
         return merged
