@@ -1,11 +1,11 @@
-"""What every event says that is emitted meanwhile, through whichever tracker: named contexts of the running task.
+"""What every event says that is emitted meanwhile, through whichever tracker: contexts of the running task.
 
-A tracker's own contexts are the affair of who holds that tracker. These are for those who know what goes on and hold no
-tracker: a middleware that binds the request being served. `Tracker.resolve_context` begins with `resolve()`, so that
-the contexts a tracker entered itself come later and win.
+A tracker's own contexts are the affair of who holds that tracker. These are for those who know what goes on and
+hold no tracker: a middleware that binds the request being served. `Tracker.resolve_context` begins with
+`resolve()`, so that the contexts a tracker entered itself come later and win.
 
-They are kept in one context variable whose value is never changed, only replaced, so threads, greenlets and asyncio
-tasks never see each other's, and what a task inherits does not change under it.
+They are kept in one context variable whose value is never changed, only replaced, so threads, greenlets and
+asyncio tasks never see each other's, and what a task inherits does not change under it.
 """
 
 from __future__ import annotations
