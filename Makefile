@@ -41,7 +41,7 @@ lint: $(VENV)/installed-lint  ## check style, format and types
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --strict --allow-untyped-calls deploy/demo .ci/wheel_check.py  # thrift writes no types
+	@$(VENV)/bin/mypy --strict --allow-untyped-calls deploy/demo docs/examples .ci/wheel_check.py  # thrift writes no types
 	@$(VENV)/bin/mypy --strict tests/typing  # what a user's code gets
 
 bench: $(VENV)/installed $(BASEPLATE)/installed $(PEERS)/installed  ## measure, compared with baseplate and others
