@@ -25,19 +25,11 @@ COMMANDS = (
 )
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, eventpub
-NEED_FRAMEWORKS = {
-    ("eventpub.integrations.baseplate", "baseplate"),
-    ("eventpub.integrations.django", "asgiref"),
-    ("eventpub.integrations.flask", "flask"),
-}
 names = [module.name for module in pkgutil.walk_packages(eventpub.__path__, "eventpub.")]
 for name in names:
-    if not name.endswith((".__main__", "._burst")):  # the first run a program, the last is for ctypes
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if (name, error.name) not in NEED_FRAMEWORKS:
-                raise
+    # the first run a program, the next is for ctypes, the others need what they are named after
+    if not name.endswith((".__main__", "._burst", ".baseplate", ".django", ".flask")):
+        importlib.import_module(name)
 print(len(names), "modules imported from", eventpub.__path__[0])
 """
 
