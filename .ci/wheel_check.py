@@ -27,7 +27,8 @@ IMPORT_EVERYTHING = """
 import importlib, pkgutil, eventpub
 names = [module.name for module in pkgutil.walk_packages(eventpub.__path__, "eventpub.")]
 for name in names:
-    if not name.endswith((".__main__", "._burst", ".pytest_plugin")):  # programs, for ctypes, for pytest
+    # the first runs a program, the next is for ctypes, the others need what they are named after
+    if not name.endswith((".__main__", "._burst", ".pytest_plugin", ".baseplate", ".django", ".flask")):
         importlib.import_module(name)
 print(len(names), "modules imported from", eventpub.__path__[0])
 """

@@ -90,7 +90,11 @@ def test_no_module_is_imported_under_a_second_name():
     program = f"""
 import importlib, sys
 for name in {names}:
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != "baseplate":  # it has an environment of its own
+            raise
 print(*[name for name in sys.modules if name.split(".")[0] in {OURS}])
 """
     done = subprocess.run(

@@ -1,0 +1,141 @@
+"""An application's settings -> its event queue and its tracker, the same way in every framework.
+
+| setting            | meaning                                                              | default          |
+|--------------------|----------------------------------------------------------------------|------------------|
+| `queue_name`       | the queue: 1 to 200 letters, digits, dots, dashes, underscores       | required         |
+| `serializer`       | `auto`, `v2`, `json`, `package.module:function`; in Python, any callable | `auto`       |
+| `max_queue_size`   | events it holds, if it must be created                               | the largest |
+| `max_message_size` | bytes of an event, likewise                                          | the largest |
+| `queue_mode`       | permission bits in octal, likewise                                   | `0600`           |
+| `queue_group`      | its group, likewise                                                  | this process's   |
+| `queue`            | in Python: a queue that is open already, such as a test's            |                  |
+
+`auto` writes Thrift structs as version 2 events and mappings as JSON. The queue of a sidecar takes one of the
+two, so with `v2` what the tracker emits is turned into Thrift events first, and with `json` structs are
+refused.
+
+A queue is opened once per process, or once before its server forks: parent and children go on with the same
+queue. It stays open as long as the process lives.
+"""
+
+from __future__ import annotations
+
+import importlib
+from configparser import RawConfigParser
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from eventpub import ini
+from eventpub.event_queue import EventQueue
+from eventpub.queue_access import DEFAULT_MODE
+from eventpub.serialize import serialize_event, serialize_json_event, serialize_v2_event
+from eventpub.tracking import Tracker
+from eventpub.v2_event import to_v2_event
+from eventpub.wire import MAX_EVENT_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_SERIALIZERS: dict[str, Callable[[Any], bytes]] = {
+    "auto": serialize_event,
+    "v2": serialize_v2_event,
+    "json": serialize_json_event,
+}
+
+
+def _serializer() -> ini.Kind[Callable[[Any], bytes]]:
+    def parse(value: str) -> Callable[[Any], bytes]:
+        if value in _SERIALIZERS:
+            return _SERIALIZERS[value]
+        module, _, function = value.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError):
+            raise ValueError from None
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+        raise ValueError
+
+    return ini.Kind(parse, "auto, v2, json, or package.module:function of a function that can be imported")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueSettings:
+    """The settings of an application's queue."""
+
+    queue_name: str = ini.setting(
+        "queue_name",
+        ini.text("letters, digits, dots, dashes and underscores", r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}"),
+    )
+    serializer: Callable[[Any], bytes] = ini.setting("serializer", _serializer(), default=serialize_event)
+    max_queue_size_events: int | None = ini.setting("max_queue_size", ini.integer(1, 65_536), default=None)
+    max_message_size_bytes: int | None = ini.setting(
+        "max_message_size", ini.size(128, MAX_EVENT_SIZE), default=None
+    )
+    queue_mode: int = ini.setting("queue_mode", ini.file_mode(), default=DEFAULT_MODE)
+    queue_group: str | None = ini.setting("queue_group", ini.text("the name of a group"), default=None)
+
+    def open(self) -> EventQueue[Any]:
+        """Open the queue, or create it.
+
+        Raises:
+            QueueError: it cannot be opened; the message says what would help.
+        """
+        return EventQueue(
+            self.queue_name,
+            self.serializer,
+            max_messages=self.max_queue_size_events,
+            max_message_size=self.max_message_size_bytes,
+            mode=self.queue_mode,
+            group=self.queue_group,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AppEvents:
+    """What an application's code uses: `queue.put(event)` raises `EventError`, `tracker.emit(…)` does not."""
+
+    queue: EventQueue[Any]
+    tracker: Tracker
+
+
+def read_settings(settings: Mapping[str, Any], place: str) -> QueueSettings:
+    """Read an application's settings.
+
+    Args:
+        settings: by the names above; values are text, or what Python programs write in its place.
+        place: where they stand, for errors: "eventpub" for keys that begin with "eventpub.".
+
+    Raises:
+        ConfigError: a setting is unknown, missing or out of range.
+    """
+    given = {"queue_name": "given", **settings} if "queue" in settings else settings
+    parser = RawConfigParser()
+    parser.read_dict({place: {key: _text(key, value) for key, value in given.items() if key != "queue"}})
+    read = ini.read_section(parser, place, QueueSettings)
+    serializer = settings.get("serializer")
+    return replace(read, serializer=serializer) if callable(serializer) else read
+
+
+def open_events(settings: Mapping[str, Any], place: str) -> AppEvents:
+    """Open the queue that an application's settings speak of, and a tracker whose events go onto it.
+
+    Args:
+        settings: as for `read_settings`.
+        place: likewise.
+
+    Raises:
+        ConfigError: a setting is unknown, missing or out of range.
+        QueueError: the queue cannot be opened.
+    """
+    read = read_settings(settings, place)
+    queue = settings.get("queue") or read.open()
+    as_structs = read.serializer is serialize_v2_event
+    return AppEvents(queue, Tracker({"queue": queue}, processors=[to_v2_event] if as_structs else None))
+
+
+def _text(key: str, value: Any) -> str:
+    """Return what an INI file would hold."""
+    if key == "queue_mode" and isinstance(value, int):
+        return f"{value:o}"
+    return "" if value is None or callable(value) else str(value)

@@ -1,0 +1,108 @@
+"""A request as a framework hands it over -> what every event inside it should say about it.
+
+The names are those of `Request` in schemas/event.thrift, so the same words stand in JSON and in Thrift events.
+What came from the client is untrusted: every text is cut to its bound and holds printable characters only, and
+an id that does not look like one is replaced by a fresh one. The query string is left out, since it may hold
+secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping
+
+_MAX_CHARACTERS = {"method": 16, "host": 255, "path": 1024, "user_agent": 512, "client_address": 64}
+_UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:;,=+/@-]{1,128}")
+_TRACE_HEADERS = (  # best first; each pattern's first group is the trace id
+    (  # version 00 ends after the flags, later ones may go on
+        "traceparent",
+        re.compile(r"(?!ff|00.{54})[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"),
+    ),
+    ("b3", re.compile(r"([0-9a-fA-F]{32}|[0-9a-fA-F]{16})-[0-9a-fA-F]{16}(?:-.*)?")),
+    ("x-b3-traceid", re.compile(r"([0-9a-fA-F]{1,32})")),
+    ("x-trace", re.compile(r"([0-9a-fA-F]{1,32})")),  # baseplate's
+)
+
+
+def from_environ(environ: Mapping[str, Any], path: str | None = None) -> dict[str, str]:
+    """Describe the request of a WSGI environ, or of Django's `request.META`.
+
+    Args:
+        environ: as PEP 3333 has it.
+        path: where the framework knows it better than SCRIPT_NAME and PATH_INFO do.
+    """
+    if path is None:
+        joined = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
+        path = joined.encode("latin-1", "replace").decode("utf-8", "replace")  # PEP 3333 hands over bytes so
+    return describe(
+        lambda name: environ.get(f"HTTP_{name.upper().replace('-', '_')}"),
+        method=environ.get("REQUEST_METHOD"),
+        path=path,
+        client_address=environ.get("REMOTE_ADDR"),
+    )
+
+
+def from_scope(scope: MutableMapping[str, Any]) -> dict[str, str]:
+    """Describe the request, or the websocket, of an ASGI scope."""
+    headers = {name: value.decode("latin-1") for name, value in reversed(list(scope["headers"]))}
+    client = scope.get("client")
+    return describe(
+        lambda name: headers.get(name.encode()),
+        method=scope.get("method"),
+        path=scope["path"],
+        client_address=client[0] if client else None,
+    )
+
+
+def describe(
+    header: Callable[[str], str | None], *, method: str | None, path: str, client_address: str | None
+) -> dict[str, str]:
+    """Return what is known of a request, by the names of the Thrift `Request`; what is not known is left out.
+
+    Args:
+        header: the value of a header by its name in lower case, None if it was not sent.
+        method: as the client sent it, None for a websocket.
+        path: without the query.
+        client_address: of the peer; behind a proxy, whatever the server made of its headers.
+    """
+    request_id = header("x-request-id") or ""
+    texts = {
+        "method": method,
+        "host": header("host"),
+        "path": path,
+        "user_agent": header("user-agent"),
+        "client_address": client_address,
+    }
+    return {
+        "id": request_id if _REQUEST_ID.fullmatch(request_id) else new_id(),
+        "trace_id": _trace_id(header) or new_id(),
+        **{name: _printable(text, _MAX_CHARACTERS[name]) for name, text in texts.items() if text},
+    }
+
+
+def new_id() -> str:
+    """Return a fresh id: 32 hexadecimal digits, as W3C trace ids have."""
+    return os.urandom(16).hex()
+
+
+def _trace_id(header: Callable[[str], str | None]) -> str | None:
+    """Return the id of the trace the request belongs to, from the first header that holds a valid one."""
+    for name, pattern in _TRACE_HEADERS:
+        found = pattern.fullmatch(header(name) or "")
+        if found and found[1].strip("0"):
+            return found[1].lower()
+    return None
+
+
+def _printable(text: str, max_characters: int) -> str:
+    """Cut a text, and replace controls, separators, lone surrogates and what else has no shape of its own."""
+    text = text[:max_characters]
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _UNPRINTABLE for character in text)

@@ -1,0 +1,63 @@
+"""Flask: `EventPub(app)`, or `events = EventPub()` and later `events.init_app(app)`.
+
+Settings are `EVENTPUB_QUEUE_NAME`, `EVENTPUB_SERIALIZER`, … (see `eventpub.integrations.app_events`). The
+request's description is bound by WSGI middleware, so that it is there in every hook and in streamed answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app
+
+from .app_events import AppEvents, open_events
+from .wsgi import RequestContextMiddleware
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from eventpub.event_queue import EventQueue
+    from eventpub.tracking import Tracker
+
+_KEY = "eventpub"
+
+
+class EventPub:
+    """The extension; one serves any number of applications.
+
+    Args:
+        app: set up at once, if given.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        QueueError: the queue cannot be opened.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Open the application's queue, keep it as `app.extensions["eventpub"]`, and wrap `app.wsgi_app`.
+
+        Raises:
+            ConfigError: a setting cannot be used.
+            QueueError: the queue cannot be opened.
+        """
+        app.extensions[_KEY] = open_events(app.config.get_namespace("EVENTPUB_"), "EVENTPUB")
+        app.wsgi_app = RequestContextMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+
+    @property
+    def queue(self) -> EventQueue[Any]:
+        """The queue of the current application: `put` raises `EventError`."""
+        return self._events.queue
+
+    @property
+    def tracker(self) -> Tracker:
+        """The tracker of the current application: `emit` never raises."""
+        return self._events.tracker
+
+    @property
+    def _events(self) -> AppEvents:
+        events: AppEvents = current_app.extensions[_KEY]
+        return events
