@@ -152,7 +152,7 @@ class Daemon:
     def _report_losses(self) -> None:
         """Put a loss report on our own queue, if one is wanted and there is something to report."""
         config, losses = self._config, self._telemetry.losses
-        if not (config.loss_report_interval_seconds and losses):
+        if not self._has_report():
             return
         try:
             with MessageQueue.open(self._queue_name, create=False, read=False) as queue:
@@ -164,6 +164,20 @@ class Daemon:
             self._telemetry.reported()
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
 
+    def _has_report(self) -> bool:
+        return bool(self._config.loss_report_interval_seconds and self._telemetry.losses)
+
+    def _keep_report(self) -> None:
+        """Keep what has not been reported for the next process to deliver."""
+        if self._has_report():
+            event = self._telemetry.losses.event(self._config.collector_version, self._queue_name)
+            try:
+                self._spool.add_report(event)
+            except OSError as error:
+                logger.warning("losses cannot be reported: %s; they were %s", error, event.decode())
+            else:
+                self._telemetry.reported()
+
     def _flush(self) -> None:
         self._telemetry.spooled = self._spool.events
         self._telemetry.gauge("spool.bytes", self._spool.size_bytes)
@@ -171,7 +185,9 @@ class Daemon:
         self._telemetry.flush()
 
     def _close(self) -> None:
+        self._keep_report()
         self._flush()
+        self._telemetry.close()
         ledger = self._telemetry.ledger()
         is_clean = not (ledger.dead or ledger.dropped or ledger.unaccounted)
         logger.log(logging.INFO if is_clean else logging.WARNING, "stopped %s", ledger)

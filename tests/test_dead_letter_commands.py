@@ -228,6 +228,12 @@ def test_what_to_drop_or_replay_must_be_said_in_one_way(
     assert "in one way: ID…, --all or" in done.err
 
 
+def test_what_to_show_must_be_said(eventpub: Command, spool: SpoolFolder) -> None:
+    done = eventpub("dead-letters", "show", "--spool", spool.directory)
+    assert (done.code, done.out) == (64, "")
+    assert "say which dead letters: ID…" in done.err
+
+
 # --- replay ----------------------------------------------------------------------------------------------
 
 
@@ -257,7 +263,7 @@ def test_dry_run_sends_and_changes_nothing(
     fill(spool, 3)
     before = spool.files()
     done = eventpub("dead-letters", "replay", *place(config), "--all", "--dry-run")
-    assert done == (0, f"would send 3 events in 1 batches to {collector.url}/v2j, would keep 0\n", "")
+    assert done == (0, f"would send 3 events in 1 batch to {collector.url}/v2j, would keep 0\n", "")
     assert spool.files() == before
     assert collector.requests() == []
 
@@ -284,7 +290,7 @@ def test_replay_signs_with_the_key_of_today(
     events = fill(spool, 2)
     refused = eventpub("dead-letters", "replay", *place(config), "--all")
     assert refused.code == 2
-    assert "does not take this key: check key.name and key.secret" in refused.err
+    assert "does not take this key: check key.name, key.secret and key.signature" in refused.err
     assert len(list(spool.dead.glob("*.json"))) == 2
     secret.write_text(base64.b64encode(NEW).decode())
     assert eventpub("dead-letters", "replay", *place(config), "--all").code == 0

@@ -13,7 +13,7 @@ from eventpub.cli.arguments import add_command
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
 from eventpub.sidecar.commands import repair, status, survey
-from eventpub.sidecar.commands.place import add_place, denied, guarded, locate
+from eventpub.sidecar.commands.place import add_place, counted, denied, guarded, locate
 from eventpub.sidecar.spool import records
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ examples:
   eventpub spool status --queue-name v2 example.ini
   eventpub spool status --spool /var/spool/eventpub --json
 
-exit codes: 0 shown   73 no spool, or no access
+exit codes: 0 shown
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _CHECK_EPILOG = """\
 examples:
@@ -47,7 +48,8 @@ examples:
 Reads every file, and holds it to its checksums and to its name. No damage keeps a sidecar from working: it
 takes damaged records out as it goes, counts them, and keeps a copy.
 
-exit codes: 0 sound   1 damage was found   2 something could not be read   73 no spool, or no access
+exit codes: 0 sound   1 damage was found   2 something could not be read
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _EXPORT_EPILOG = """\
 examples:
@@ -58,7 +60,7 @@ Writes each event that waits, oldest first, as a line of JSON; one that is no JS
 They stay in the spool. A whole record is taken out of a damaged file, too.
 
 exit codes: 0 all were written   1 some files are damaged   2 something could not be read or written
-            73 no spool, or no access
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _REPAIR_EPILOG = """\
 examples:
@@ -70,7 +72,8 @@ it touches is kept as it was below QUEUE/repaired/. It may be interrupted and re
 when it starts and when it sends, so this is for those who want to see it first.
 
 exit codes: 0 nothing is left to repair   1 there is something, and --apply was not given
-            2 something could not be repaired   73 no spool, or not this user's
+            2 something could not be repaired
+            64 wrong arguments   73 no spool, or not this user's   78 wrong configuration
 """
 
 
@@ -171,12 +174,12 @@ def _export(files: Iterable[Path], target: BinaryIO) -> int:
             continue
         if contents.damaged and (contents.events or contents.batch_id):
             code = max(code, EXIT_WARNING)
-            complain(f"{path}: is damaged; its whole records are written, {len(contents.events):,}")
+            complain(f"{path}: is damaged; its whole records are written: {len(contents.events):,}")
         target.writelines(_line(event) for event in contents.events)
         events += len(contents.events)
         read += 1
     target.flush()
-    complain(f"wrote {events:,} events of {read:,} files")
+    complain(f"wrote {counted(events, 'event')} of {counted(read, 'file')}")
     return code
 
 

@@ -131,9 +131,7 @@ class Folder:
         try:
             self._disk.make_directory(staging)
             for part in parts:
-                image = records.write(part.batch_id, part.events, part.created_us)
-                path = sealed_path(staging, part.sequence, len(part.events))
-                write_file(self._disk, path, image, fsync=self._fsync)
+                self._write(staging, part)
             for name, letter in letters.items():
                 write_file(self._disk, staging / name, letter, fsync=self._fsync)
             self._disk.rename(staging, finished)
@@ -152,6 +150,20 @@ class Folder:
             )
         paths = [sealed_path(self.directory, part.sequence, len(part.events)) for part in parts]
         return [Batch.at(path if path.exists() else finished / path.name) for path in paths]
+
+    def add(self, part: Part) -> Batch:
+        """Write a batch that replaces none.
+
+        Raises:
+            OSError: the disk failed; there is no such batch.
+        """
+        return Batch.at(self._write(self.directory, part))
+
+    def _write(self, directory: Path, part: Part) -> Path:
+        path = sealed_path(directory, part.sequence, len(part.events))
+        image = records.write(part.batch_id, part.events, part.created_us)
+        write_file(self._disk, path, image, fsync=self._fsync)
+        return path
 
     def _discard(self, staging: Path) -> None:
         if staging.exists():

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from eventpub import wire
-from eventpub.sidecar.spool import dead_letters
+from eventpub.sidecar.losses import is_report, may_hold_report
+from eventpub.sidecar.spool import dead_letters, records
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.burst import is_one_object
 from eventpub.sidecar.spool.disk import Disk
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from eventpub.sidecar.spool import records
     from eventpub.sidecar.spool.batch import Batch
     from eventpub.sidecar.spool.dead_letters import Cause
     from eventpub.sidecar.spool.slot import Slot
@@ -155,14 +156,26 @@ class Spool:
         self._telemetry.delivered(batch.events, batch.size_bytes)
 
     def drop(self, batch: Batch, reason: DropReason) -> None:
-        """Remove a batch that nobody will get.
+        """Remove a batch that nobody will get; what loss reports in it tell goes into the next one.
 
         Raises:
             OSError: it cannot be removed; it is still in the books.
         """
+        reports = _reports(batch.path)
         self._disk.remove(batch.path)
         self._dismiss(batch)
-        self._telemetry.dropped(batch.events, reason)
+        self._telemetry.dropped(batch.events - len(reports), reason)
+        for report in reports:
+            self._telemetry.report_dropped(report)
+
+    def add_report(self, report: bytes) -> None:
+        """Keep a loss report as a batch of its own, for the next process; the last step before `close`.
+
+        Raises:
+            OSError: the disk is full or unusable; there is no such batch.
+        """
+        part = Part(next(self._sequences), wire.new_batch_id(), time.time_ns() // 1000, [report])
+        self.received(self._folder.add(part))
 
     def missing(self, batch: Batch) -> None:
         """Take a batch out of the books whose file somebody removed, or put something else in place of."""
@@ -237,10 +250,12 @@ class Spool:
         for replacement in replacements:
             self._admit(replacement)
         for index, cause in buried.items():
-            if index in refused:
-                self._telemetry.dropped(1, DropReason.DEAD_LETTERS_FULL)
-            else:
+            if index not in refused:
                 self._telemetry.dead(1, cause.reason)
+            elif is_report(contents.events[index]):
+                self._telemetry.report_dropped(contents.events[index])
+            else:
+                self._telemetry.dropped(1, DropReason.DEAD_LETTERS_FULL)
         return replacements
 
     def is_in_place(self) -> bool:
@@ -258,6 +273,15 @@ class Spool:
     def _dismiss(self, batch: Batch) -> None:
         self.events -= batch.events
         self.size_bytes -= batch.size_bytes
+
+
+def _reports(path: Path) -> list[bytes]:
+    """Return the loss reports in a batch file; a damaged or missing one has none."""
+    try:
+        image = path.read_bytes()
+    except OSError:
+        return []
+    return [event for event in records.read(image).events if is_report(event)] if may_hold_report(image) else []
 
 
 def batch_id_of(batch: Batch, contents: records.Contents) -> str:
