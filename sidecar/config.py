@@ -171,7 +171,10 @@ class SidecarConfig:
         """Return who else may read or replace the secret's file, with the command against it, or None."""
         if self.key_secret_file is None:
             return None
-        mode = stat.S_IMODE(self.key_secret_file.stat().st_mode)
+        try:
+            mode = stat.S_IMODE(self.key_secret_file.stat().st_mode)
+        except OSError:  # `signing_key` says so
+            return None
         if not mode & _EXPOSED:
             return None
         return (

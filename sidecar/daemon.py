@@ -87,6 +87,7 @@ class Daemon:
             make_room=self._sender.make_room,
         )
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
+        self._exposure: str | None = None
         for batch in self._spool.recovered:
             self._sender.put(batch)
 
@@ -103,6 +104,7 @@ class Daemon:
         for stage in stages:
             stage.link_exception(lambda _: arrived.put(_CRASHED))
         ticker = gevent.spawn(self._tick)
+        self._look_at_key()
         logger.info("started queue=%s spool=%s", self._receiver.queue, self._spool)
         while (number := arrived.get()) == signal.SIGHUP:
             self._reload()
@@ -145,9 +147,17 @@ class Daemon:
                 self._receiver.reopen_queue()
             if time.monotonic() >= self._report_at:
                 self._report_losses()
+            self._look_at_key()
             if not self._spool.is_in_place():
                 self._arrived.put(_SPOOL_GONE)
             self._flush()
+
+    def _look_at_key(self) -> None:
+        """Warn once when others may read the key's file; it may have been replaced by such a one."""
+        exposure = self._config.exposure()
+        if exposure and exposure != self._exposure:
+            logger.warning("%s", exposure)
+        self._exposure = exposure
 
     def _report_losses(self) -> None:
         """Put a loss report on our own queue, if one is wanted and there is something to report."""

@@ -376,7 +376,14 @@ def test_refused_events_stay_with_the_new_reason_and_the_rest_goes(
     eventpub: Command, spool: SpoolFolder, config: Path
 ) -> None:
     fill(spool, 3)
-    bad = spool.letter(b'{"n":"\\ud800"}', batch_id=BATCH, index=3, reason="too_large", status=413)
+    bad = spool.letter(
+        b'{"n":"\\ud800"}',
+        batch_id=BATCH,
+        index=3,
+        reason="too_large",
+        status=413,
+        died_at="2020-02-02T00:00:00Z",
+    )
     done = eventpub("dead-letters", "replay", *place(config), "--all")
     assert done.code == 1
     assert done.out.endswith("accepted 3, stayed 1\n")
@@ -384,6 +391,12 @@ def test_refused_events_stay_with_the_new_reason_and_the_rest_goes(
     letter = json.loads(bad.read_bytes())
     assert (letter["reason"], letter["status"], letter["attempts"]) == ("rejected", 422, 2)
     assert letter["event"] == '{"n":"\\ud800"}'
+    assert letter["died_at"] == "2020-02-02T00:00:00Z", (
+        "when it died is no matter of how often it is sent again"
+    )
+    assert letter["refused_at"] > "2026"
+    (listed,) = eventpub("dead-letters", "list", *place(config), "--json").out.splitlines()
+    assert json.loads(listed)["refused_at"] == letter["refused_at"]
     assert [path.name for path in spool.dead.iterdir()] == [bad.name]
 
 

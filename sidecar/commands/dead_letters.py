@@ -241,6 +241,7 @@ def _summary(letter: Letter) -> dict[str, object]:
     return {
         "id": letter.id,
         "died_at": letter.died_at,
+        "refused_at": letter.refused_at or None,
         "queue": letter.path.parent.parent.name,
         "reason": letter.reason,
         "status": letter.status,

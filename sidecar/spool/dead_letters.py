@@ -98,6 +98,7 @@ def letter(event: bytes, cause: Cause, *, queue: str, batch_id: str, index: int,
     """Return the bytes of a dead letter."""
     document: dict[str, object] = {
         "died_at": _now(),
+        "refused_at": None,  # by the last replay
         "queue": queue,
         "reason": cause.reason,
         "status": cause.status,
@@ -145,7 +146,7 @@ def event_of(document: Mapping[str, Any]) -> bytes:
 
 def refused_again(document: Mapping[str, Any], cause: Cause) -> bytes:
     """Return the bytes of a dead letter that was sent again, and why it stays."""
-    news = {"died_at": _now(), "reason": cause.reason, "status": cause.status, "detail": cause.detail}
+    news = {"refused_at": _now(), "reason": cause.reason, "status": cause.status, "detail": cause.detail}
     return _encode({**document, **news, "attempts": int(document.get("attempts") or 0) + 1})
 
 
