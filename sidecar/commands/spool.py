@@ -68,8 +68,10 @@ examples:
   eventpub spool repair --queue-name v2 example.ini --apply     do it
 
 In slots that no sidecar owns: cuts damaged records out, seals what was left open, finishes splits. Every file
-it touches is kept as it was below QUEUE/repaired/. It may be interrupted and repeated. A sidecar does the same
-when it starts and when it sends, so this is for those who want to see it first.
+it touches is kept as it was below QUEUE/repaired/; once that takes as much as dead_letters.max_size allows,
+nothing is changed until a person removes some. What is cut out is counted, as dropped.damaged, by the next
+sidecar that starts. It may be interrupted and repeated. A sidecar does the same when it starts and when it
+sends, so this is for those who want to see it first.
 
 exit codes: 0 nothing is left to repair   1 there is something, and --apply was not given
             2 something could not be repaired
@@ -99,7 +101,9 @@ def add_parser(commands: Commands) -> None:
         actions, "export", help="write the events that wait as JSON lines", epilog=_EXPORT_EPILOG
     )
     export.add_argument("--output", type=Path, metavar="FILE", help="a new file (default: standard output)")
-    export.add_argument("--damaged", action="store_true", help="those in copies of damaged files, too")
+    export.add_argument(
+        "--damaged", action="store_true", help="those in copies of damaged or repaired files, too"
+    )
     export.set_defaults(run=guarded(run_export))
 
     mend = add_command(actions, "repair", help="bring slots that nobody owns into order", epilog=_REPAIR_EPILOG)
@@ -135,7 +139,7 @@ def run_export(options: argparse.Namespace) -> int:
         path for queue in place.queues for slot in survey.slots(queue) for path in survey.batch_files(slot)
     ]
     if options.damaged:
-        for folder in (queue / "damaged" for queue in place.queues):
+        for folder in (queue / name for queue in place.queues for name in (survey.DAMAGED, survey.BACKUPS)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
     if options.output is None:
         return _export(files, sys.stdout.buffer)

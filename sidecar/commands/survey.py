@@ -16,12 +16,13 @@ from eventpub.sidecar.commands import letters
 from eventpub.sidecar.commands.place import counted
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX, Batch, sequence_of
-from eventpub.sidecar.spool.folder import SPLIT_SUFFIX, is_in_its_place
+from eventpub.sidecar.spool.folder import CUT_SUFFIX, SPLIT_SUFFIX, is_in_its_place
 from eventpub.sidecar.spool.slot import is_owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DAMAGED, BACKUPS = "damaged", "repaired"  # folders of a queue: what was damaged, and what a repair has changed
 _FLOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ", re.MULTILINE)
 
 
@@ -139,7 +140,7 @@ def _examine(path: Path, *, owned: bool) -> Iterator[Finding]:
             yield _out_of_place(path)
     elif path.suffix == SEALED_SUFFIX:
         yield from _sealed(path)
-    elif owned:
+    elif owned or path.suffix == CUT_SUFFIX:
         return
     elif path.suffix == OPEN_SUFFIX:
         yield _left_open(path)

@@ -40,11 +40,11 @@ class Cause:
 
 
 class Room:
-    """What `dead_letters.max_size` leaves free.
+    """What `dead_letters.max_size` leaves free, in the folder of the dead letters or that of damaged files.
 
     Args:
-        directory: where the dead letters are.
-        max_bytes: how much they may take together.
+        directory: the folder.
+        max_bytes: how much the files in it may take together.
 
     Raises:
         OSError: the folder cannot be read.
@@ -55,24 +55,24 @@ class Room:
         self._max_bytes = max_bytes
         self._measure()
 
-    def beyond(self, letters: Mapping[int, bytes]) -> set[int]:
-        """Return the places of the letters there is no room for.
+    def beyond(self, sizes_bytes: Mapping[int, int]) -> set[int]:
+        """Return which of the files, by number, there is no room for.
 
         Raises:
             OSError: the folder cannot be read.
         """
-        if sum(map(len, letters.values())) > self._left_bytes and self._changed_ns() != self._measured_ns:
+        if sum(sizes_bytes.values()) > self._left_bytes and self._changed_ns() != self._measured_ns:
             self._measure()
         left_bytes, refused = self._left_bytes, set()
-        for index, data in letters.items():
-            if len(data) > left_bytes:
+        for index, size_bytes in sizes_bytes.items():
+            if size_bytes > left_bytes:
                 refused.add(index)
             else:
-                left_bytes -= len(data)
+                left_bytes -= size_bytes
         return refused
 
     def fill(self, size_bytes: int) -> None:
-        """Note that letters of so many bytes were added."""
+        """Note that so many bytes were added."""
         self._left_bytes -= size_bytes
 
     def _measure(self) -> None:

@@ -40,7 +40,7 @@ class Spool:
         directory: `spool.dir`; made with mode 0700 where it does not exist.
         queue: the queue's name.
         max_bytes: how much the batch files may take together.
-        dead_max_bytes: how much the dead letters may take together.
+        dead_max_bytes: how much the dead letters may take together, and likewise the copies of damaged files.
         fsync: have batches on the disk, not only in the page cache, when they are sealed.
         telemetry: the books.
         disk: the file system.
@@ -73,7 +73,6 @@ class Spool:
         self._telemetry = telemetry
         self.events = 0
         self.size_bytes = 0
-
         self._reserved_bytes = 0
 
         make_private(directory)
@@ -85,6 +84,7 @@ class Spool:
             make_private(folder)
         try:
             self._dead_room = dead_letters.Room(self._dead, dead_max_bytes)
+            self._copy_room = dead_letters.Room(self._damaged, dead_max_bytes)
             self._recover(orphans)
         except OSError as error:
             for slot in (self._slot, *orphans):
@@ -95,16 +95,20 @@ class Spool:
         """Find what earlier processes left, in this slot and in those of dead sidecars, and book it."""
         self._folder = self._folder_of(self._slot)
         self._folder.restore()
+        cut = self._folder.take_cuts()
         self._sequences = self._folder.numbers()
         for orphan in orphans:
             left = self._folder_of(orphan)
             left.restore()
+            cut += left.take_cuts()
             self._folder.adopt(left, self._sequences)
             orphan.release()
         self.recovered = self._folder.batches()
         for batch in self.recovered:
             self._admit(batch)
             self._telemetry.recovered(batch.events)
+        self._telemetry.recovered(cut)
+        self._telemetry.dropped(cut, DropReason.DAMAGED)
 
     def _folder_of(self, slot: Slot) -> Folder:
         return Folder(slot.directory, self._dead, self._damaged, self._disk, fsync=self._fsync)
@@ -188,8 +192,9 @@ class Spool:
         Malformed events become dead letters; damaged records are counted as dropped, and a copy of the file
         is kept. Returns the batches that replace it.
         """
-        if contents.damaged or len(contents.events) != batch.events:
-            self._folder.keep_copy(batch.path)
+        is_damaged = contents.damaged or len(contents.events) != batch.events
+        if is_damaged and (why := self._folder.keep_copy(batch.path, self._copy_room)):
+            self._telemetry.copy_missed(batch.path, why)
         good = [index for index, event in enumerate(contents.events) if is_one_object(event)]
         cause = dead_letters.Cause("malformed", detail="the message is not one JSON object")
         buried = dict.fromkeys(set(range(len(contents.events))).difference(good), cause)
@@ -239,7 +244,7 @@ class Spool:
             )
             for index, cause in buried.items()
         }
-        refused = self._dead_room.beyond(letters)
+        refused = self._dead_room.beyond({index: len(data) for index, data in letters.items()})
         kept = {dead_letters.name(batch_id, index): letters[index] for index in letters if index not in refused}
         replacements = self._folder.replace(batch, parts, kept)
         self._dead_room.fill(sum(map(len, kept.values())))
