@@ -3,7 +3,7 @@
 It does what the next sidecar would do at its start and when it sends (`spool.folder` has the code for both),
 for those who want it done, seen and backed up before. It can be killed and repeated; done twice it does nothing
 the second time. A whole record is never lost: it is in a batch, and in the backup. What is cut out is counted
-by the next sidecar. Backups are never removed: once they take too much, a person has to, before more is repaired.
+by the next sidecar. Backups are never removed here: once they take too much, a person has to do that first.
 """
 
 from __future__ import annotations

@@ -128,9 +128,12 @@ class Folder:
 
     def adopt(self, other: Folder, sequences: Iterator[int]) -> None:
         """Take over the batches of a slot whose sidecar is gone."""
-        for batch in other.batches():
+        batches = other.batches()
+        for batch in batches:
             logger.info("batch of a stopped sidecar is taken over file=%s", batch.path)
             self._disk.rename(batch.path, sealed_path(self.directory, next(sequences), batch.events))
+        if batches and self._fsync:  # before the next owner of that slot has it forget them
+            self._disk.sync_directory(self.directory)
 
     def replace(
         self, batch: Batch, parts: Sequence[Part], letters: Mapping[str, bytes], *, cut: int = 0
@@ -201,6 +204,8 @@ class Folder:
         for path in sorted(finished.iterdir()):
             home = self._dead if path.suffix == dead_letters.SUFFIX else self.directory
             self._disk.rename(path, home / path.name)
+        if self._fsync:  # before the folder they come from may be gone
+            self._disk.sync_directory(self._dead)
         self._disk.remove_directory(finished)
 
     def _seal_left_open(self, path: Path) -> None:
