@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 _RETRY_DISK_SECONDS = 1.0  # how soon a full or failing disk is tried again
 _TICK_SECONDS = 1.0  # gauges are sent, and the queue is looked at, this often
+_LOOKUP_SECONDS = (
+    2.0  # for the name of statsd's host; a name server that is silent must not hold up anything else
+)
 _AT_START = {  # settings of what stays open while the process runs
     "max_queue_size_events",
     "max_message_size_bytes",
@@ -192,7 +195,8 @@ class Daemon:
         self._telemetry.spooled = self._spool.events
         self._telemetry.gauge("spool.bytes", self._spool.size_bytes)
         self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
-        self._telemetry.flush()
+        with gevent.Timeout(_LOOKUP_SECONDS, False):
+            self._telemetry.flush()
 
     def _close(self) -> None:
         self._keep_report()
