@@ -23,9 +23,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from eventpub.serialize import serialize_json_event, serialize_v2_event
+from eventpub.sidecar.spool import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 REPORT_REASON = "report"  # of a dead letter that is a report
 _NAMES = {"source": "eventpub", "action": "report", "noun": "loss"}
@@ -95,9 +97,15 @@ def is_report(event: bytes) -> bool:
     return event.startswith(_BEGINNINGS)
 
 
-def may_hold_report(image: bytes) -> bool:
-    """Tell, in a tenth of the time that reading it takes, whether a batch file may hold a loss report."""
-    return any(beginning in image for beginning in _BEGINNINGS)
+def reports_in(path: Path) -> list[bytes]:
+    """Return the loss reports in a batch file; one that cannot be read has none."""
+    try:
+        image = path.read_bytes()
+    except OSError:
+        return []
+    if not any(beginning in image for beginning in _BEGINNINGS):  # a tenth of the time that reading it takes
+        return []
+    return [event for event in records.read(image).events if is_report(event)]
 
 
 def _measurements(report: bytes) -> dict[str, float]:

@@ -100,16 +100,15 @@ class Folder:
         for path in sorted(self.directory.glob(f"*{OPEN_SUFFIX}"), key=sequence_of):
             self._seal_left_open(path)
 
-    def take_cuts(self) -> int:
-        """Return how many events repairs have cut out since the last time.
+    def take_cuts(self) -> Iterator[int]:
+        """Yield how many events each repair has cut out, and forget it.
 
         Raises:
-            OSError: the disk failed; call it again.
+            OSError: the disk failed; call it again for the others.
         """
-        cuts = list(self.directory.glob(f"*{CUT_SUFFIX}"))
-        for path in cuts:
+        for path in list(self.directory.glob(f"*{CUT_SUFFIX}")):
             self._disk.remove(path)
-        return sum(int(path.name.split(".")[1]) for path in cuts)
+            yield int(path.name.split(".")[1])
 
     def keep_copy(self, path: Path, room: Room) -> str:
         """Keep a second name for a damaged file, if there is room; return why not, or nothing."""

@@ -12,8 +12,8 @@ import time
 from typing import TYPE_CHECKING
 
 from eventpub import wire
-from eventpub.sidecar.losses import is_report, may_hold_report
-from eventpub.sidecar.spool import dead_letters, records
+from eventpub.sidecar.losses import is_report, reports_in
+from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.burst import is_one_object
 from eventpub.sidecar.spool.disk import Disk
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from eventpub.sidecar.spool import records
     from eventpub.sidecar.spool.batch import Batch
     from eventpub.sidecar.spool.dead_letters import Cause
     from eventpub.sidecar.spool.slot import Slot
@@ -95,20 +96,23 @@ class Spool:
         """Find what earlier processes left, in this slot and in those of dead sidecars, and book it."""
         self._folder = self._folder_of(self._slot)
         self._folder.restore()
-        cut = self._folder.take_cuts()
+        self._count_cuts(self._folder)
         self._sequences = self._folder.numbers()
         for orphan in orphans:
             left = self._folder_of(orphan)
             left.restore()
-            cut += left.take_cuts()
+            self._count_cuts(left)
             self._folder.adopt(left, self._sequences)
             orphan.release()
         self.recovered = self._folder.batches()
         for batch in self.recovered:
             self._admit(batch)
             self._telemetry.recovered(batch.events)
-        self._telemetry.recovered(cut)
-        self._telemetry.dropped(cut, DropReason.DAMAGED)
+
+    def _count_cuts(self, folder: Folder) -> None:
+        for events in folder.take_cuts():
+            self._telemetry.recovered(events)
+            self._telemetry.dropped(events, DropReason.DAMAGED)
 
     def _folder_of(self, slot: Slot) -> Folder:
         return Folder(slot.directory, self._dead, self._damaged, self._disk, fsync=self._fsync)
@@ -165,7 +169,7 @@ class Spool:
         Raises:
             OSError: it cannot be removed; it is still in the books.
         """
-        reports = _reports(batch.path)
+        reports = reports_in(batch.path)
         self._disk.remove(batch.path)
         self._dismiss(batch)
         self._telemetry.dropped(batch.events - len(reports), reason)
@@ -278,15 +282,6 @@ class Spool:
     def _dismiss(self, batch: Batch) -> None:
         self.events -= batch.events
         self.size_bytes -= batch.size_bytes
-
-
-def _reports(path: Path) -> list[bytes]:
-    """Return the loss reports in a batch file; a damaged or missing one has none."""
-    try:
-        image = path.read_bytes()
-    except OSError:
-        return []
-    return [event for event in records.read(image).events if is_report(event)] if may_hold_report(image) else []
 
 
 def batch_id_of(batch: Batch, contents: records.Contents) -> str:
