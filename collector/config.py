@@ -109,10 +109,9 @@ def load(path: str | os.PathLike[str]) -> Config:
     """
     parser = ini.load(path)
     settings = ini.read_section(parser, SECTION, Settings)
-    if (settings.tls_certificate is None) != (settings.tls_key is None):
-        raise ConfigError(SECTION, "tls.certificate", "", "tls.certificate and tls.key go together; set both")
-    if settings.tls_client_ca is not None and settings.tls_certificate is None:
-        raise ConfigError(SECTION, "tls.client_ca", "", "needs tls.certificate and tls.key; set them too")
+    for key, path_ in (("tls.key", settings.tls_key), ("tls.client_ca", settings.tls_client_ca)):
+        if path_ is not None and settings.tls_certificate is None:
+            raise ConfigError(SECTION, key, str(path_), "needs tls.certificate; set it too")
     if settings.dedupe_memory_seconds < 2 * settings.replay_window_seconds:  # a date may be ahead, then behind
         allowed = "expected at least twice replay.window, or a recorded request could be stored again"
         raise ConfigError(SECTION, "dedupe.memory", f"{settings.dedupe_memory_seconds:g}", allowed)

@@ -101,5 +101,6 @@ def tls_context(settings: Settings) -> Any:
     except OSError as error:  # missing files, and SSLError
         paths = (settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
         files = ", ".join(str(path) for path in paths if path)
-        raise ConfigError(SECTION, "tls.certificate", files, f"cannot be loaded: {error}") from error
+        hint = "" if settings.tls_key else "; name the file with its key in tls.key, if it stands apart"
+        raise ConfigError(SECTION, "tls.certificate", files, f"cannot be loaded: {error}{hint}") from error
     return context

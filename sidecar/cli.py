@@ -71,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check_config:
             check_host(config, SECTION_PREFIX + options.queue_name)
             spool = config.spool_dir or default_spool_dir()
+            if exposure := config.exposure():
+                print(f"eventpub.sidecar: {exposure}", file=sys.stderr)  # noqa: T201
             print(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")  # noqa: T201
             return EXIT_OK
-        if exposure := config.exposure():
-            logging.getLogger(__name__).warning("%s", exposure)
         _keep_freed_memory()
         Daemon(config, options.config_file, options.queue_name).run()
     except ConfigError as error:

@@ -32,6 +32,7 @@ MAX_SECRET_FILE_BYTES = 64 * 1024  # more than any key, and an end to reading a 
 
 _MAX_PORT = 65_535
 _KIB, _MIB, _GIB, _TIB = 1024, 1024**2, 1024**3, 1024**4
+DEAD_LETTERS_MAX_BYTES = 100 * _MIB
 _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 _EXPOSED = stat.S_IROTH | stat.S_IWOTH  # a group may be the sidecar's own, as in Kubernetes
 _HOSTNAME = re.compile(r"(?:[^\s/:?#@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
@@ -121,7 +122,7 @@ class SidecarConfig:
         "spool.when_full", ini.choice("block", "drop_oldest", "drop_newest"), default="block"
     )
     dead_letters_max_size_bytes: int = ini.setting(
-        "dead_letters.max_size", ini.size(1 * _MIB, 1024 * _TIB), default=100 * _MIB
+        "dead_letters.max_size", ini.size(1 * _MIB, 1024 * _TIB), default=DEAD_LETTERS_MAX_BYTES
     )
 
     # --- telling downstream; 0 = never
@@ -171,7 +172,10 @@ class SidecarConfig:
         """Return who else may read or replace the secret's file, with the command against it, or None."""
         if self.key_secret_file is None:
             return None
-        mode = stat.S_IMODE(self.key_secret_file.stat().st_mode)
+        try:
+            mode = stat.S_IMODE(self.key_secret_file.stat().st_mode)
+        except OSError:  # `signing_key` says so
+            return None
         if not mode & _EXPOSED:
             return None
         return (

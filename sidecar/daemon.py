@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 _RETRY_DISK_SECONDS = 1.0  # how soon a full or failing disk is tried again
 _TICK_SECONDS = 1.0  # gauges are sent, and the queue is looked at, this often
+_LOOKUP_SECONDS = (
+    2.0  # for the name of statsd's host; a name server that is silent must not hold up anything else
+)
 _AT_START = {  # settings of what stays open while the process runs
     "max_queue_size_events",
     "max_message_size_bytes",
@@ -87,6 +90,7 @@ class Daemon:
             make_room=self._sender.make_room,
         )
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
+        self._exposure: str | None = None
         for batch in self._spool.recovered:
             self._sender.put(batch)
 
@@ -103,6 +107,7 @@ class Daemon:
         for stage in stages:
             stage.link_exception(lambda _: arrived.put(_CRASHED))
         ticker = gevent.spawn(self._tick)
+        self._look_at_key()
         logger.info("started queue=%s spool=%s", self._receiver.queue, self._spool)
         while (number := arrived.get()) == signal.SIGHUP:
             self._reload()
@@ -145,14 +150,22 @@ class Daemon:
                 self._receiver.reopen_queue()
             if time.monotonic() >= self._report_at:
                 self._report_losses()
+            self._look_at_key()
             if not self._spool.is_in_place():
                 self._arrived.put(_SPOOL_GONE)
             self._flush()
 
+    def _look_at_key(self) -> None:
+        """Warn once when others may read the key's file; it may have been replaced by such a one."""
+        exposure = self._config.exposure()
+        if exposure and exposure != self._exposure:
+            logger.warning("%s", exposure)
+        self._exposure = exposure
+
     def _report_losses(self) -> None:
         """Put a loss report on our own queue, if one is wanted and there is something to report."""
         config, losses = self._config, self._telemetry.losses
-        if not (config.loss_report_interval_seconds and losses):
+        if not self._has_report():
             return
         try:
             with MessageQueue.open(self._queue_name, create=False, read=False) as queue:
@@ -164,14 +177,31 @@ class Daemon:
             self._telemetry.reported()
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
 
+    def _has_report(self) -> bool:
+        return bool(self._config.loss_report_interval_seconds and self._telemetry.losses)
+
+    def _keep_report(self) -> None:
+        """Keep what has not been reported for the next process to deliver."""
+        if self._has_report():
+            event = self._telemetry.losses.event(self._config.collector_version, self._queue_name)
+            try:
+                self._spool.add_report(event)
+            except OSError as error:
+                logger.warning("losses cannot be reported: %s; they were %s", error, event.decode())
+            else:
+                self._telemetry.reported()
+
     def _flush(self) -> None:
         self._telemetry.spooled = self._spool.events
         self._telemetry.gauge("spool.bytes", self._spool.size_bytes)
         self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
-        self._telemetry.flush()
+        with gevent.Timeout(_LOOKUP_SECONDS, False):
+            self._telemetry.flush()
 
     def _close(self) -> None:
+        self._keep_report()
         self._flush()
+        self._telemetry.close()
         ledger = self._telemetry.ledger()
         is_clean = not (ledger.dead or ledger.dropped or ledger.unaccounted)
         logger.log(logging.INFO if is_clean else logging.WARNING, "stopped %s", ledger)

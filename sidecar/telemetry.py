@@ -16,6 +16,7 @@ of a closed set.
 | `reported`                     | counter | loss reports put on the queue; each is received like any event  |
 | `dead`, `dead.rejected`        | counter | events that became dead letters; each by its reason             |
 | `dropped`, `dropped.damaged`   | counter | events lost; each by its reason                                 |
+| `copies.missed`                | counter | damaged files of which no copy was kept                         |
 | `received.bytes`, `sent.bytes` | counter | the batch files these events filled                             |
 | `spooled`, `unaccounted`       | gauge   | events on disk; events the books cannot explain                 |
 | `queue.depth`, `spool.bytes`   | gauge   | messages in the kernel queue; bytes on disk                     |
@@ -33,19 +34,19 @@ from __future__ import annotations
 
 import enum
 import logging
-import socket
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
-
-import statsd
+from typing import TYPE_CHECKING
 
 from eventpub.sidecar.delivery.answer import Verdict
+from eventpub.sidecar.log_limit import LogLimit
 from eventpub.sidecar.losses import REPORT_REASON, Losses
+from eventpub.sidecar.statsd_client import StatsdClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from eventpub.sidecar.delivery.answer import Answer
     from eventpub.sidecar.spool.batch import Batch
@@ -53,15 +54,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOKUP_SECONDS = 60.0  # statsd's address is looked up again this often: it may have moved, or not been there
-LOG_SECONDS = 5.0  # one line of a kind in this time; the next one says how many were left out
 
 _MAX_TIMINGS = 1000  # kept from one flush to the next; a hundred times what a busy sidecar posts in a second
-_DATAGRAM_BYTES = 512  # fits every path
 
 _OUTAGES = (Verdict.RETRY, Verdict.HOLD, Verdict.MISCONFIGURED)  # the others are about one batch
 _LEVELS = {Verdict.HOLD: logging.ERROR, Verdict.MISCONFIGURED: logging.ERROR}
 _REMEDIES = {
-    Verdict.HOLD: "the collector does not take this key: check key.name and key.secret, and this host's clock",
+    Verdict.HOLD: "the collector does not take this key: check key.name, key.secret and key.signature, "
+    "and this host's clock",
     Verdict.MISCONFIGURED: "this is no answer of a collector: check collector.hostname, version and scheme",
     Verdict.BISECT: "the batch is split to find the bad events",
     Verdict.HALVE: "the batch is halved",
@@ -78,6 +78,7 @@ class DropReason(enum.Enum):
     DAMAGED = "damaged"  # records that cannot be read; a copy of the file is kept
     MISSING = "missing"  # somebody removed the file
     DEAD_LETTERS_FULL = "dead_letters_full"  # dead_letters.max_size
+    REPORT = "report"  # a loss report, for one of these reasons; what it tells stands in the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,9 @@ class Telemetry:
         self._prefix = namespace.strip(".") or None
         self._endpoint = endpoint
         self._clock = clock
-        self._statsd: _Statsd | None = None
+        self._statsd: StatsdClient | None = None
         self._look_up_at = clock()
-        self._quiet: dict[str, tuple[float, int, int]] = {}
+        self._limit = LogLimit(logger, clock)
         self._failed_attempts = 0  # since the last batch that was delivered
 
     # --- the books
@@ -155,17 +156,28 @@ class Telemetry:
         self._count("dead", reason, events)
         if reason != REPORT_REASON:
             self.losses.add(f"dead.{reason}", events)
-        self._log(logging.ERROR, "events became dead letters", f"events={events} reason={reason}", events)
+        self._left("events became dead letters", events, reason)
 
     def dropped(self, events: int, reason: DropReason) -> None:
         """Count events that are lost."""
         if events:
             self._count("dropped", reason.value, events)
             self.losses.add(f"dropped.{reason.value}", events)
-            self._log(logging.ERROR, "events were dropped", f"events={events} reason={reason.value}", events)
+            self._left("events were dropped", events, reason.value)
+
+    def report_dropped(self, report: bytes) -> None:
+        """Count a loss report that nobody will get; the next one tells what it told."""
+        self._count("dropped", DropReason.REPORT.value, 1)
+        self.losses.put_back(report)
+        self._limit.log(logging.WARNING, "loss report was dropped, the next one tells the same", "")
+
+    def copy_missed(self, path: Path, why: str) -> None:
+        """Count a damaged file of which no copy could be kept."""
+        self._counts["copies.missed"] += 1
+        self._limit.log(logging.ERROR, "no copy of a damaged file was kept", f"file={path} reason={why!r}")
 
     def reported(self) -> None:
-        """Count a loss report that is on the queue; there is nothing left to report."""
+        """Count a loss report that is on the queue or in the spool; there is nothing left to report."""
         self._counts["reported"] += 1
         self.losses.clear()
 
@@ -203,7 +215,7 @@ class Telemetry:
         else:
             self._count("error.http", str(answer.status), 1)
             outcome = f"status={answer.status}"
-        self._log(
+        self._limit.log(
             _LEVELS.get(verdict, logging.WARNING),
             f"batch was not delivered, {_REMEDIES[verdict]}",
             f"{outcome} {facts} reason={answer.reason!r}",
@@ -212,7 +224,7 @@ class Telemetry:
     def disk_error(self, error: OSError) -> None:
         """Count and log a failure of the spool's disk; the batch stays as it was."""
         self._counts["error.disk"] += 1
-        self._log(logging.ERROR, "spool could not be read or written", f"error={str(error)!r}")
+        self._limit.log(logging.ERROR, "spool could not be read or written", f"error={str(error)!r}")
 
     def gauge(self, name: str, value: int) -> None:
         """Note a value to be sent by the next `flush`: `queue.depth` or `spool.bytes`."""
@@ -225,9 +237,10 @@ class Telemetry:
 
         Only a lookup of statsd's name can wait, and only here: at most once in `LOOKUP_SECONDS`.
         """
+        self._limit.tell_left_out()
         ledger = self.ledger()
         if ledger.unaccounted:
-            self._log(logging.ERROR, "events are unaccounted for", str(ledger))
+            self._limit.log(logging.ERROR, "events are unaccounted for", str(ledger))
         client = self._client()
         if client is None:
             return
@@ -244,56 +257,29 @@ class Telemetry:
             pipe.gauge("unaccounted", ledger.unaccounted)
 
     def close(self) -> None:
-        """Send what is left and close the socket."""
+        """Send what is left, close the socket, and log what was left out."""
         self.flush()
+        self._limit.tell_left_out(at_once=True)
         if self._statsd is not None:
             self._statsd.close()
         self._statsd = self._endpoint = None
 
-    def _client(self) -> _Statsd | None:
+    def _client(self) -> StatsdClient | None:
         if self._endpoint is not None and self._clock() >= self._look_up_at:
             self._look_up_at = self._clock() + LOOKUP_SECONDS
             try:
-                client = _Statsd(self._endpoint, self._prefix)
+                client = StatsdClient(self._endpoint, self._prefix)
             except OSError as error:
-                self._log(logging.WARNING, "statsd could not be looked up", f"error={str(error)!r}")
+                self._limit.log(logging.WARNING, "statsd could not be looked up", f"error={str(error)!r}")
             else:
                 if self._statsd is not None:
                     self._statsd.close()
                 self._statsd = client
         return self._statsd
 
+    def _left(self, fact: str, events: int, reason: str) -> None:
+        self._limit.log(logging.ERROR, fact, f"events={events}", kind=f"reason={reason}", events=events)
+
     def _count(self, name: str, detail: str, number: int) -> None:
         self._counts[name] += number
         self._counts[f"{name}.{detail}"] += number
-
-    def _log(self, level: int, fact: str, details: str, events: int = 0) -> None:
-        """Write a line, unless one about the same fact was written a moment ago."""
-        now = self._clock()
-        quiet_until, lines, silent = self._quiet.get(fact, (now, 0, 0))
-        if now < quiet_until:
-            self._quiet[fact] = (quiet_until, lines + 1, silent + events)
-            return
-        self._quiet[fact] = (now + LOG_SECONDS, 0, 0)
-        left_out = f" left_out={lines}" if lines else ""
-        left_out += f" left_out_events={silent}" if silent else ""
-        logger.log(level, "%s %s%s", fact, details, left_out)
-
-
-class _Statsd(statsd.StatsClient):  # type: ignore[misc]  # the package has no types
-    """statsd's UDP client, for a unix socket too; it never waits for the other end."""
-
-    def __init__(self, endpoint: tuple[str, int] | str, prefix: str | None) -> None:
-        family: int
-        address: Any
-        if isinstance(endpoint, str):
-            family, address = socket.AF_UNIX, endpoint
-        else:
-            found = socket.getaddrinfo(*endpoint, type=socket.SOCK_DGRAM)
-            # IPv4 first: most daemons of statsd listen there only, and UDP does not say that nobody listens
-            family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-        self._addr = address
-        self._sock = socket.socket(family, socket.SOCK_DGRAM)
-        self._sock.setblocking(False)
-        self._prefix = prefix
-        self._maxudpsize = _DATAGRAM_BYTES

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,81 @@ class PointKillingDisk(_SteppingDisk):
     def after(self) -> None:
         if self._left <= 0:  # below it when another thread came to the same point meanwhile
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class ForgetfulDisk(KillingDisk):
+    """Loses its power before change number `fatal`: it then holds what was synced, and its process ends.
+
+    Files keep the bytes they had when they were last synced, folders the names they had then. With
+    `keeps_names` folders keep the names they have: file systems may write them before the bytes. Folders that
+    are not made by the seam (of slots, of dead letters) stay, and so does what is there at the start.
+    """
+
+    def __init__(self, queue: Path, fatal: int | None = None, *, keeps_names: bool = False) -> None:
+        super().__init__(fatal)
+        self._queue = queue
+        self._keeps_names = keeps_names
+        self._bytes: dict[int, bytes] = {}  # of files, by inode
+        self._names: dict[int, dict[str, os.stat_result]] = {}  # in folders, likewise
+        for path in queue.rglob("*"):
+            if path.is_dir():
+                self._names[path.stat().st_ino] = _names(path)
+            else:
+                self._bytes[path.stat().st_ino] = path.read_bytes()
+
+    def create(self, path: Path) -> int:
+        fd = super().create(path)
+        self._bytes.pop(os.fstat(fd).st_ino, None)  # of a file that had this inode before
+        return fd
+
+    def make_directory(self, directory: Path) -> None:
+        super().make_directory(directory)
+        self._names.pop(directory.stat().st_ino, None)
+
+    def sync(self, fd: int) -> None:
+        super().sync(fd)
+        status = os.fstat(fd)
+        self._bytes[status.st_ino] = os.pread(fd, status.st_size, 0)
+
+    def sync_directory(self, directory: Path) -> None:
+        super().sync_directory(directory)
+        self._names[directory.stat().st_ino] = _names(directory)
+
+    def before(self, step: str) -> None:
+        if self._fatal == len(self.steps) + 1:
+            self.cut_power()
+        super().before(step)
+
+    def cut_power(self) -> None:
+        """Have the folder hold what a power cut would leave of it."""
+        folders = [path for path in self._queue.iterdir() if path.is_dir()]
+        left = {folder: self._left(folder.stat().st_ino, folder) for folder in folders}
+        for folder in folders:
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _write(folder, left[folder])
+
+    def _left(self, inode: int, folder: Path) -> dict[str, Any]:
+        names = _names(folder) if self._keeps_names else self._names.get(inode, {})
+        return {
+            name: self._left(status.st_ino, folder / name)
+            if stat.S_ISDIR(status.st_mode)
+            else self._bytes.get(status.st_ino, b"")
+            for name, status in names.items()
+        }
+
+
+def _names(folder: Path) -> dict[str, os.stat_result]:
+    return {path.name: path.lstat() for path in folder.iterdir()}
+
+
+def _write(folder: Path, tree: dict[str, Any]) -> None:
+    for name, held in tree.items():
+        if isinstance(held, bytes):
+            (folder / name).write_bytes(held)
+        else:
+            (folder / name).mkdir(mode=0o700)
+            _write(folder / name, held)
 
 
 class SwitchedDisk(_SteppingDisk):

@@ -118,7 +118,7 @@ def test_connections_beyond_the_limit_wait_for_their_turn(tmp_path):
 
 @pytest.fixture
 def tls_collector(tmp_path):
-    settings = {"tls.certificate": SERVER, "tls.key": SERVER}
+    settings = {"tls.certificate": SERVER}  # the key stands in the same file
     settings |= {"tls.client_ca": AUTHORITY, "timeout.head": "400 ms"}
     with CollectorProcess(tmp_path, faults=None, settings=settings) as collector:
         yield collector

@@ -228,6 +228,12 @@ def test_what_to_drop_or_replay_must_be_said_in_one_way(
     assert "in one way: ID…, --all or" in done.err
 
 
+def test_what_to_show_must_be_said(eventpub: Command, spool: SpoolFolder) -> None:
+    done = eventpub("dead-letters", "show", "--spool", spool.directory)
+    assert (done.code, done.out) == (64, "")
+    assert "say which dead letters: ID…" in done.err
+
+
 # --- replay ----------------------------------------------------------------------------------------------
 
 
@@ -257,7 +263,7 @@ def test_dry_run_sends_and_changes_nothing(
     fill(spool, 3)
     before = spool.files()
     done = eventpub("dead-letters", "replay", *place(config), "--all", "--dry-run")
-    assert done == (0, f"would send 3 events in 1 batches to {collector.url}/v2j, would keep 0\n", "")
+    assert done == (0, f"would send 3 events in 1 batch to {collector.url}/v2j, would keep 0\n", "")
     assert spool.files() == before
     assert collector.requests() == []
 
@@ -284,7 +290,7 @@ def test_replay_signs_with_the_key_of_today(
     events = fill(spool, 2)
     refused = eventpub("dead-letters", "replay", *place(config), "--all")
     assert refused.code == 2
-    assert "does not take this key: check key.name and key.secret" in refused.err
+    assert "does not take this key: check key.name, key.secret and key.signature" in refused.err
     assert len(list(spool.dead.glob("*.json"))) == 2
     secret.write_text(base64.b64encode(NEW).decode())
     assert eventpub("dead-letters", "replay", *place(config), "--all").code == 0
@@ -370,7 +376,14 @@ def test_refused_events_stay_with_the_new_reason_and_the_rest_goes(
     eventpub: Command, spool: SpoolFolder, config: Path
 ) -> None:
     fill(spool, 3)
-    bad = spool.letter(b'{"n":"\\ud800"}', batch_id=BATCH, index=3, reason="too_large", status=413)
+    bad = spool.letter(
+        b'{"n":"\\ud800"}',
+        batch_id=BATCH,
+        index=3,
+        reason="too_large",
+        status=413,
+        died_at="2020-02-02T00:00:00Z",
+    )
     done = eventpub("dead-letters", "replay", *place(config), "--all")
     assert done.code == 1
     assert done.out.endswith("accepted 3, stayed 1\n")
@@ -378,6 +391,12 @@ def test_refused_events_stay_with_the_new_reason_and_the_rest_goes(
     letter = json.loads(bad.read_bytes())
     assert (letter["reason"], letter["status"], letter["attempts"]) == ("rejected", 422, 2)
     assert letter["event"] == '{"n":"\\ud800"}'
+    assert letter["died_at"] == "2020-02-02T00:00:00Z", (
+        "when it died is no matter of how often it is sent again"
+    )
+    assert letter["refused_at"] > "2026"
+    (listed,) = eventpub("dead-letters", "list", *place(config), "--json").out.splitlines()
+    assert json.loads(listed)["refused_at"] == letter["refused_at"]
     assert [path.name for path in spool.dead.iterdir()] == [bad.name]
 
 
@@ -553,7 +572,7 @@ def test_measuring_again_costs_nothing_while_nobody_changes_a_full_folder(tmp_pa
     room = dead_letters.Room(tmp_path, 200_000)
     started = time.monotonic()
     for _ in range(2000):
-        assert room.beyond({0: b"x"}) == {0}
+        assert room.beyond({0: 1}) == {0}
     assert time.monotonic() - started < 1.0  # 2,000 times 2,000 files take ten times that
     (tmp_path / "7.json").unlink()
-    assert room.beyond({0: b"x" * 100, 1: b"x"}) == {1}
+    assert room.beyond({0: 100, 1: 1}) == {1}

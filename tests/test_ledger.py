@@ -110,7 +110,7 @@ def configure_and_restart(sidecar: SidecarProcess, **keys: str) -> dict[str, int
     return ledger
 
 
-def test_books_balance_on_every_way_that_an_event_can_take(
+def test_books_balance_on_every_way_that_an_event_can_take(  # noqa: PLR0915, a long way
     run: Run, queue: MessageQueue, collector: CollectorProcess, statsd: Statsd
 ) -> None:
     sidecar = run(metrics_namespace="books", shutdown_timeout="100 ms")
@@ -177,7 +177,8 @@ def test_books_balance_on_every_way_that_an_event_can_take(
     dead = {name for name in counted if name.startswith("books.dead.")}
     dropped = {name for name in counted if name.startswith("books.dropped.")}
     assert dead == {"books.dead.malformed", "books.dead.rejected", "books.dead.too_large"}
-    assert dropped == {f"books.dropped.{reason.value}" for reason in DropReason}
+    reasons = set(DropReason) - {DropReason.REPORT}
+    assert dropped == {f"books.dropped.{reason.value}" for reason in reasons}
     assert sum(counted[name] for name in dead) == counted["books.dead"] == totals["dead"]
     assert sum(counted[name] for name in dropped) == counted["books.dropped"] == totals["dropped"]
     assert counted["books.dropped.missing"] >= 1
@@ -243,6 +244,73 @@ def test_report_that_the_collector_rejects_is_no_cause_of_another(
     assert statsd.counters["reported"] == 1
     reasons = sorted(json.loads(letter.read_text())["reason"] for letter in sidecar.dead_letters())
     assert reasons == ["malformed", "report"]
+
+
+@pytest.mark.parametrize("end", ["newest", "oldest"])
+def test_what_a_dropped_report_told_is_told_by_the_next(
+    end: str, run: Run, queue: MessageQueue, collector: CollectorProcess, statsd: Statsd
+) -> None:
+    """The spool is full, so reports go the way of what they tell of; the last one waits for the next start."""
+    collector.set_faults([{"status": 503, "times": "forever"}])
+    keys = {"loss_report.interval": "100 ms", "spool.when_full": f"drop_{end}", "spool.max_size": "4 MiB"}
+    sidecar = run(collector_version="2j", **keys)
+    event = b'{"source":"shop","action":"buy","noun":"%s"}' % (b"x" * 7900)
+    count = 0
+
+    def more() -> int:
+        nonlocal count
+        count += put(queue, [event] * 10)
+        return statsd.read()["dropped.report"]
+
+    wait_until(more, "a report is dropped")
+    assert sidecar.stop() == 0
+    ledgers = [sidecar.ledger()]
+    collector.set_faults([])
+    sidecar.start()
+    wait_until(lambda: not sidecar.batches(), "all is delivered")
+    assert sidecar.stop() == 0
+    ledgers.append(sidecar.ledger())
+    assert [ledger["unaccounted"] for ledger in ledgers] == [0, 0]
+    told = Counter[str]()
+    for report in reports(collector):
+        told.update({name: n for name, n in report["measurements"].items() if "timestamp" not in name})
+    counted = statsd.read()
+    assert set(told) == {f"dropped.spool_full_{end}"}
+    assert told[f"dropped.spool_full_{end}"] == counted[f"dropped.spool_full_{end}"] > 0
+    assert len(reports(collector)) == counted["reported"] - counted["dropped.report"]
+    stored = len(collector.events()) - len(reports(collector))
+    assert count == stored + counted[f"dropped.spool_full_{end}"]
+
+
+def test_what_looks_like_a_report_and_is_none_disturbs_nobody() -> None:
+    losses = Losses()
+    beginning = b'{"source":"eventpub","action":"report","noun":"loss"'
+    for end in (
+        b"",
+        b"}",
+        b',"measurements":7}',
+        b',"measurements":{"a":"b"}}',
+        b',"51":{"map":[]}}',
+        b"[" * 9000,
+    ):
+        losses.put_back(beginning + end)
+    assert not losses
+
+
+@pytest.mark.parametrize("version", wire.VERSIONS)
+def test_counts_that_are_put_back_add_to_those_that_came_meanwhile(version: str) -> None:
+    now = [1_700_000_000.0]
+    losses = Losses(lambda: now[-1])
+    losses.add("dead.rejected", 2)
+    report = losses.event(version, "main")
+    losses.clear()
+    now.append(now[-1] + 9)
+    losses.add("dead.rejected", 3)
+    losses.put_back(report)
+    assert json.loads(losses.event("2j", "main"))["measurements"] == {
+        "dead.rejected": 5,
+        "first_loss_timestamp": 1_700_000_000_000, "last_loss_timestamp": 1_700_000_009_000,
+    }  # fmt: skip
 
 
 def test_nothing_is_reported_unless_it_is_asked_for(

@@ -172,8 +172,8 @@ def test_answer_lost_after_acceptance_stores_nothing_twice(
     run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
 ) -> None:
     collector.set_faults([{"accept_then": "close"}])
+    put(queue, numbered(5))  # before anybody takes them, so that they are one batch
     sidecar = run()
-    put(queue, numbered(5))
     wait_until(lambda: len(collector.requests()) == 2, "the batch is sent again")
     sidecar.stop()
     assert stored(collector) == [0, 1, 2, 3, 4]
@@ -212,10 +212,10 @@ def test_one_bad_event_is_bisected_out_and_all_others_arrive(
 def test_events_that_the_collector_names_are_taken_out_at_once(
     run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
 ) -> None:
-    sidecar = run(collector_version="2", batch_max_age="300 ms")
     good = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"tea"}}'
     bad = b'{"1":{"i32":7},"2":{"str":"buy"},"3":{"str":"tea"}}'
     put(queue, [good, bad, good])
+    sidecar = run(collector_version="2", batch_max_age="300 ms")
     wait_until(lambda: len(collector.events()) == 2, "the good events are stored")
     assert [request["status"] for request in collector.requests()] == [422, 200]
     (letter,) = sidecar.dead_letters()
@@ -226,8 +226,8 @@ def test_batch_that_is_too_large_is_halved(
     run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
 ) -> None:
     collector.set_faults([{"status": 413}])
-    run(batch_max_age="300 ms")
     put(queue, numbered(10))
+    run(batch_max_age="300 ms")
     wait_stored(collector, range(10))
     assert [request["headers"]["X-Event-Count"] for request in collector.requests()] == ["10", "5", "5"]
 

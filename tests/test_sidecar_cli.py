@@ -43,6 +43,17 @@ def test_check_config_says_what_a_good_file_means(config: Path, tmp_path: Path) 
     assert f"http://127.0.0.1:9/v2, spool in {tmp_path / 'spool'}" in shown.stdout
 
 
+def test_check_config_warns_of_a_secret_file_that_others_may_read(config: Path, tmp_path: Path) -> None:
+    secret_file = tmp_path / "secret"
+    secret_file.write_text(SECRET)
+    config.write_text(config.read_text().replace(f"key.secret = {SECRET}", f"key.secret_file = {secret_file}"))
+    for mode, warnings in ((0o644, 1), (0o600, 0)):
+        secret_file.chmod(mode)
+        shown = run("--queue-name", "v2", "--check-config", config)
+        assert (shown.returncode, ": good; " in shown.stdout) == (0, True)
+        assert shown.stderr.count(f"run: chmod o= {secret_file}\n") == warnings
+
+
 def test_check_config_takes_the_example() -> None:
     assert run("--queue-name", "v2", "--check-config", "example.ini").returncode == 0
 

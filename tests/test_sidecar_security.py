@@ -203,6 +203,19 @@ def test_a_secret_file_that_others_may_read_is_told_once_with_the_command_agains
     assert sidecar.log().count(f"run: chmod o= {secret_file}\n") == 1
 
 
+def test_a_secret_file_that_is_replaced_by_one_that_others_may_read_is_told_too(run, collect, tmp_path):
+    secret_file = tmp_path / "secret"
+    secret_file.write_text("aHVudGVyMg==")
+    secret_file.chmod(0o600)
+    sidecar = run(collect().port, collector_scheme="http", key_secret="", key_secret_file=str(secret_file))
+    fresh = tmp_path / "fresh"
+    fresh.write_text("aHVudGVyMg==")
+    fresh.chmod(0o644)
+    assert "chmod" not in sidecar.log()
+    fresh.rename(secret_file)
+    wait_until(lambda: f"run: chmod o= {secret_file}\n" in sidecar.log(), "it is told")
+
+
 # --- the spool
 
 

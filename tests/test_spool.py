@@ -182,7 +182,7 @@ def test_dead_letter_says_what_when_and_why(open_spool: Callable[..., Rig]) -> N
     letter = json.loads(path.read_text())
     assert letter.pop("died_at").endswith("Z")
     assert letter == {
-        "queue": "q", "reason": "rejected", "status": 422, "detail": "n: expected text",
+        "refused_at": None, "queue": "q", "reason": "rejected", "status": 422, "detail": "n: expected text",
         "batch_id": before.batch_id, "index": 0, "attempts": 3, "event": '{"n":1}',
     }  # fmt: skip
 
@@ -192,6 +192,29 @@ def test_dead_letters_are_bounded_and_what_does_not_fit_is_counted(open_spool: C
     batch = rig.fill(EVENTS[:3])
     rig.spool.split(batch, contents(batch), [], dict.fromkeys(range(3), Cause("rejected")))
     assert (rig.ledger().dead, rig.ledger().dropped, rig.ledger().unaccounted) == (1, 2, 0)
+
+
+def test_copies_of_damaged_files_are_bounded_and_those_that_are_not_kept_are_counted(
+    open_spool: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = open_spool(dead_max_bytes=500)
+    batches = [rig.fill(EVENTS) for _ in range(3)]
+    size = batches[0].size_bytes
+    assert 250 < size < 500
+    for batch in batches:
+        image = batch.path.read_bytes()
+        batch.path.write_bytes(image.replace(EVENTS[4], b"?" * len(EVENTS[4])))
+        rig.spool.vet(batch, contents(batch))
+    damaged = rig.spool.directory.parent / "damaged"
+    (kept,) = damaged.iterdir()
+    assert "is as large as dead_letters.max_size; look at it, and remove some" in caplog.text
+    assert rig.telemetry._counts["copies.missed"] == 2
+    assert (rig.ledger().dropped, rig.ledger().spooled, rig.ledger().unaccounted) == (3, 27, 0)
+    kept.unlink()
+    last = rig.fill(EVENTS)
+    last.path.write_bytes(last.path.read_bytes().replace(EVENTS[4], b"?" * len(EVENTS[4])))
+    rig.spool.vet(last, contents(last))
+    assert len(list(damaged.iterdir())) == 1, "there is room again"
 
 
 def test_split_that_was_not_finished_is_forgotten(open_spool: Callable[..., Rig]) -> None:

@@ -95,7 +95,9 @@ def test_every_help_ends_with_examples_the_command_takes(eventpub: Command, leve
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if len(level) == 2], ids=" ".join)
 def test_every_action_lists_its_exit_codes(eventpub: Command, level: tuple[str, ...]) -> None:
-    assert "\nexit codes: 0 " in eventpub(*level, "--help").out
+    out = eventpub(*level, "--help").out
+    assert "\nexit codes: 0 " in out
+    assert re.search(r"64 wrong arguments   73 no spool, or .+   78 wrong configuration\n", out)
 
 
 def test_help_of_the_command_names_the_commands_of_the_sidecar(eventpub: Command) -> None:
@@ -228,14 +230,51 @@ def test_status_counts_letters_copies_files_left_open_and_splits(eventpub: Comma
     spool.letter(b"{}", batch_id="a" * 32)
     spool.batch(1, EVENTS, suffix=".open")
     (spool.slot(0) / "000000000002.split").mkdir()
-    (spool.damaged / "copy").write_bytes(b"")
+    (spool.damaged / "copy").write_bytes(b"copy")
+    (spool.queue / "repaired" / "TIME" / "0").mkdir(parents=True)
+    (spool.queue / "repaired" / "TIME" / "0" / "backup").write_bytes(b"backup")
     done = eventpub("spool", "status", "--spool", spool.directory, "--json")
     (queue,) = json.loads(done.out)["queues"]
     assert (queue["dead_letters"], queue["damaged_copies"]) == (1, 1)
+    assert (queue["backups"], queue["copy_bytes"]) == (1, len(b"copy" + b"backup"))
     assert (queue["slots"][0]["open"], queue["slots"][0]["splits"]) == (1, 1)
     plain = eventpub("spool", "status", "--spool", spool.directory).out
     assert f"eventpub dead-letters list --spool {spool.directory}" in plain
     assert "\x1b" not in plain
+
+
+def test_status_counts_events_that_a_killed_sidecar_left_in_open_batches_and_in_parts(
+    eventpub: Command, spool: SpoolFolder
+) -> None:
+    def slot() -> dict[str, object]:
+        (queue,) = json.loads(eventpub("spool", "status", "--spool", spool.directory, "--json").out)["queues"]
+        return queue["slots"][0]
+
+    spool.batch(1, EVENTS, suffix=".open")
+    spool.batch(9, [], suffix=".open")  # a spare one
+    assert (slot()["events"], slot()["open"], slot()["batches"]) == (5, 2, 0)
+    assert slot()["oldest_seconds"] is not None
+    spool.batch(2, EVENTS)
+    split = spool.slot(0) / "000000000002.split"
+    split.mkdir()
+    spool.batch(3, EVENTS[:4]).rename(split / "000000000003.4.batch")  # the fifth is a dead letter
+    assert (slot()["events"], slot()["batches"], slot()["splits"]) == (9, 1, 1)
+
+
+def test_status_of_a_killed_sidecar_counts_what_it_had_received(
+    eventpub: Command, sidecar: SidecarProcess
+) -> None:
+    sidecar.configure(batch_max_age="1 h")
+    sidecar.stop()
+    sidecar.start()
+    with MessageQueue.open(sidecar.queue_name) as queue:
+        for event in EVENTS[3:]:
+            assert queue.send(event)
+        wait_until(lambda: queue.depth() == 0, "they are received")
+    sidecar.kill()
+    words = ("spool", "status", "--queue-name", sidecar.queue_name, sidecar.config, "--json")
+    (queue_,) = json.loads(eventpub(*words).out)["queues"]
+    assert queue_["slots"][0]["events"] == len(EVENTS)
 
 
 def test_looking_at_a_slot_keeps_no_sidecar_from_taking_it(spool: SpoolFolder) -> None:
@@ -366,7 +405,7 @@ def test_export_takes_whole_records_out_of_damaged_files(eventpub: Command, spoo
     done = eventpub("spool", "export", "--spool", spool.directory)
     assert done.code == 1
     assert done.out.encode().split() == [*EVENTS[:2], *EVENTS[3:]]
-    assert "is damaged; its whole records are written, 4" in done.err
+    assert "is damaged; its whole records are written: 4" in done.err
 
 
 def test_export_of_copies_is_asked_for(eventpub: Command, spool: SpoolFolder) -> None:
@@ -449,7 +488,7 @@ def test_repair_leaves_whole_sealed_batches_with_every_whole_event(
     assert (done.code, done.err) == (0, "")
     assert sorted(events_of(spool.slot(0)) + events_of(spool.slot(3))) == sorted(whole)
     assert [path.name for path in spool.dead.iterdir()] == [f"{'d' * 32}-00001.json"]
-    assert {path.suffix for path in spool.slot(0).iterdir()} == {".batch"}
+    assert {path.suffix for path in spool.slot(0).iterdir()} == {".batch", ".cut"}
     assert eventpub("spool", "check", "--spool", spool.directory) == Done(0, "sound\n", "")
 
 
@@ -484,6 +523,7 @@ def test_repair_killed_at_any_change_of_the_disk_is_finished_by_the_next(
         killed = killed_in_a_child(lambda at=there, n=step: repair_spool(at, apply=True, disk=KillingDisk(n)))
         assert repair(eventpub, spool, "--apply").code == 0
         assert sorted(events_of(spool.slot(0)) + events_of(spool.slot(3))) == sorted(whole), step
+        assert [path.name for path in spool.slot(0).glob("*.cut")] == ["000000000001.1.cut"]
         assert len(list(spool.dead.iterdir())) == 1
         if not killed:
             break
@@ -500,17 +540,56 @@ def test_repair_cuts_under_the_id_that_a_sidecar_would_send(eventpub: Command, s
     assert records.read(mended.read_bytes()).batch_id == wire.part_batch_id(batch_id, range(4))
 
 
-def test_a_sidecar_goes_on_with_what_was_repaired(eventpub: Command, spool: SpoolFolder) -> None:
+def test_a_sidecar_goes_on_with_what_was_repaired_and_counts_what_was_cut_out(
+    eventpub: Command, spool: SpoolFolder
+) -> None:
+    """In its own slot and in one that it adopts; the sidecar after it has nothing more to count."""
     whole = break_everything(spool)
+    damage(spool.batch(2, [b'{"h":0}', b'{"h":1}', b'{"h":2}'], slot=3), b'{"h":')
     repair(eventpub, spool, "--apply")
-    telemetry = Telemetry()
-    opened = Spool(
-        spool.directory, "q", max_bytes=1 << 20, dead_max_bytes=1 << 20, fsync=False, telemetry=telemetry
+    for lost in (2, 0):
+        telemetry = Telemetry()
+        opened = Spool(
+            spool.directory, "q", max_bytes=1 << 20, dead_max_bytes=1 << 20, fsync=False, telemetry=telemetry
+        )
+        found = [event for batch in opened.recovered for event in records.read(batch.path.read_bytes()).events]
+        telemetry.spooled = opened.events
+        opened.close()
+        assert sorted(found) == sorted([*whole, b'{"h":1}', b'{"h":2}'])
+        ledger = telemetry.ledger()
+        assert (ledger.recovered, ledger.dropped, ledger.unaccounted) == (len(found) + lost, lost, 0)
+        assert len(telemetry.losses) == lost
+
+
+def test_repair_waits_for_a_person_once_backups_take_as_much_as_dead_letters_may(
+    eventpub: Command, spool: SpoolFolder, tmp_path: Path
+) -> None:
+    config = tmp_path / "a.ini"
+    config.write_text(
+        "[event-publisher:q]\ncollector.hostname = c\nkey.name = k\nkey.secret = aHVudGVyMg==\n"
+        f"dead_letters.max_size = 1 MiB\nspool.dir = {spool.directory}\n"
     )
-    found = [event for batch in opened.recovered for event in records.read(batch.path.read_bytes()).events]
-    opened.close()
-    assert sorted(found) == sorted(whole)
-    assert telemetry.ledger().dropped == 0
+    big = [b'{"pad":"%s"}' % (b"x" * 90_000)] * 12
+    damage(spool.batch(1, big), big[0])
+    assert eventpub("spool", "repair", config, "--apply").code == 0
+    damage(spool.batch(2, EVENTS), EVENTS[0])
+    before = spool.files()
+    done = eventpub("spool", "repair", config, "--apply")
+    assert done.code == 2
+    assert "earlier backups take 1,08" in done.err
+    assert f"eventpub spool export --damaged --queue-name q {config}) and remove them" in done.err
+    assert spool.files() == before
+    for path in (spool.queue / "repaired").rglob("*.batch"):
+        path.unlink()
+    assert eventpub("spool", "repair", config, "--apply").code == 0
+
+
+def test_export_of_copies_writes_what_was_kept_by_a_repair(eventpub: Command, spool: SpoolFolder) -> None:
+    damage(spool.batch(1, EVENTS), EVENTS[2])
+    repair(eventpub, spool, "--apply")
+    waiting = [*EVENTS[:2], *EVENTS[3:]]
+    done = eventpub("spool", "export", "--spool", spool.directory, "--damaged")
+    assert (done.code, done.out.encode().split()) == (1, 2 * waiting)
 
 
 def test_repair_leaves_the_slot_of_a_running_sidecar_alone(eventpub: Command, sidecar: SidecarProcess) -> None:

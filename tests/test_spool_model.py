@@ -124,7 +124,7 @@ class SpoolModel(RuleBasedStateMachine):
                 self.known.remove(batch)
                 self.held.difference_update(events)
 
-    @rule(place=st.integers(0, 50), bad=st.integers(0, 20), fault=faults(16))
+    @rule(place=st.integers(0, 50), bad=st.integers(0, 20), fault=faults(18))
     def split(self, place: int, bad: int, fault: tuple[int, int] | None) -> None:
         if not self.known:
             return
@@ -139,7 +139,7 @@ class SpoolModel(RuleBasedStateMachine):
             self.held.discard(contents.events[bad])
             self.dead.add(contents.events[bad])
 
-    @rule(fault=faults(10))
+    @rule(fault=faults(12))
     def end_without_a_word_and_start_again(self, fault: tuple[int, int] | None) -> None:
         self.spool.close()  # all that a dead process closes: the lock
         self.unsealed.clear()

@@ -42,6 +42,13 @@ def test_every_folder_that_is_made_is_private(tmp_path, umask):
     assert [mode_of(tmp_path / name) for name in ("a", "a/b", "a/b/spool")] == [0o700] * 3
 
 
+def test_every_folder_that_is_made_has_its_name_synced(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
+    make_private(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+
+
 @pytest.mark.parametrize("place", ["", "0"])
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o720, 0o777])
 def test_a_queues_or_slots_folder_that_others_may_write_to_is_refused(tmp_path, place, mode):

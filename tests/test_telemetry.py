@@ -17,8 +17,9 @@ from support import DEADLINE_SECONDS
 
 from eventpub.sidecar import telemetry as telemetry_module
 from eventpub.sidecar.delivery.answer import Answer, judge
+from eventpub.sidecar.log_limit import LOG_SECONDS
 from eventpub.sidecar.spool.batch import Batch
-from eventpub.sidecar.telemetry import LOG_SECONDS, LOOKUP_SECONDS, DropReason, Ledger, Telemetry
+from eventpub.sidecar.telemetry import LOOKUP_SECONDS, DropReason, Ledger, Telemetry
 
 BATCH = Batch(Path("000000000001.300.batch"), events=300, size_bytes=90_000, attempts=2)
 NO_SUCH_HOST = "fe80::1%nowhere"  # fails in the resolver without asking a name server
@@ -158,6 +159,7 @@ def count_everything(telemetry: Telemetry) -> None:
     telemetry.gauge("queue.depth", 7)
     telemetry.gauge("spool.bytes", 60_000)
     telemetry.reported()
+    telemetry.copy_missed(Path("000000000001.300.batch"), "no room")
     telemetry.spooled = 297
 
 
@@ -165,6 +167,7 @@ def test_a_flush_sends_every_metric_under_its_name(telemetry, statsd):
     count_everything(telemetry)
     telemetry.flush()
     assert statsd.lines() == [
+        "shop.events.copies.missed:1|c",
         "shop.events.dead.rejected:2|c",
         "shop.events.dead:2|c",
         "shop.events.dropped.damaged:1|c",
@@ -311,7 +314,7 @@ def test_a_unix_statsd_that_hangs_holds_nobody_up(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "level", "said"),
     [
-        (Answer.of(401, {}, b"unknown key"), "ERROR", "check key.name and key.secret"),
+        (Answer.of(401, {}, b"unknown key"), "ERROR", "check key.name, key.secret and key.signature"),
         (Answer.of(404, {}, b"nothing here"), "ERROR", "check collector.hostname"),
         (Answer.of(503, {}, b"busy"), "WARNING", "the batch is kept"),
         (Answer.of(422, {}, b"bad"), "WARNING", "split to find the bad events"),
@@ -354,16 +357,35 @@ def test_a_key_that_is_refused_may_be_the_clocks_fault(caplog):
     assert "this host's clock" in caplog.records[0].message
 
 
-def test_a_thousand_dead_letters_are_a_line_and_later_how_many_were_left_out(caplog):
+def test_a_thousand_dead_letters_are_a_line_for_each_reason_and_one_that_says_how_many_were_left_out(caplog):
     clock = Clock()
     telemetry = Telemetry(clock=clock)
+    telemetry.received(2002, 0)
     for _ in range(1000):
-        telemetry.dead(1, "rejected")
-    assert [record.message for record in caplog.records] == [
-        "events became dead letters events=1 reason=rejected"
+        telemetry.dead(2, "rejected")
+    telemetry.dead(1, "malformed")
+    telemetry.dropped(1, DropReason.DAMAGED)
+    said = [
+        "events became dead letters events=2 reason=rejected",
+        "events became dead letters events=1 reason=malformed",
+        "events were dropped events=1 reason=damaged",
     ]
+    assert [record.message for record in caplog.records] == said
+    telemetry.flush()
+    assert len(caplog.records) == 3, "their time is not over"
     clock.now += LOG_SECONDS
-    telemetry.dead(1, "rejected")
-    assert caplog.records[-1].message.endswith("left_out=999 left_out_events=999")
-    telemetry.dropped(1, DropReason.DAMAGED)  # another fact is not held back
-    assert len(caplog.records) == 3
+    telemetry.flush()
+    said.append("events became dead letters reason=rejected left_out=999 left_out_events=1998")
+    assert [record.message for record in caplog.records] == said
+    assert {record.levelname for record in caplog.records} == {"ERROR"}
+
+
+def test_what_was_left_out_of_the_log_is_said_at_the_end(caplog):
+    telemetry = Telemetry(clock=Clock())
+    telemetry.received(21, 0)
+    for _ in range(3):
+        telemetry.dropped(7, DropReason.MISSING)
+    telemetry.close()
+    assert caplog.records[-1].message == "events were dropped reason=missing left_out=2 left_out_events=14"
+    telemetry.close()
+    assert len(caplog.records) == 2

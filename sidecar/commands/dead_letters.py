@@ -12,7 +12,7 @@ from eventpub.cli.arguments import add_command, of
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say, table
 from eventpub.sidecar.commands import journal, letters
-from eventpub.sidecar.commands.place import UsageError, add_place, guarded, locate, pretty
+from eventpub.sidecar.commands.place import UsageError, add_place, counted, guarded, locate, pretty
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.disk import Disk
 
@@ -40,14 +40,16 @@ examples:
   eventpub dead-letters list --spool /var/spool/eventpub --since 2h --reason rejected
   eventpub dead-letters list --queue-name v2 example.ini --json
 
-exit codes: 0 listed   1 files among them are no dead letters   73 no spool, or no access
+exit codes: 0 listed   1 files among them are no dead letters
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _SHOW_EPILOG = """\
 examples:
   eventpub dead-letters show --queue-name v2 example.ini 0f3a5b7c9d1e-12
   eventpub dead-letters show --spool /var/spool/eventpub 0f3a5b7c9d1e
 
-exit codes: 0 shown   1 no such letter   73 no spool, or no access
+exit codes: 0 shown   1 no such letter
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _REPLAY_EPILOG = """\
 examples:
@@ -61,7 +63,7 @@ what the collector has already is stored once, as long as it remembers the ids o
 same.
 
 exit codes: 0 all were accepted   1 some stayed   2 the collector did not answer as one, or another replay runs
-            73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _DROP_EPILOG = """\
 examples:
@@ -70,7 +72,7 @@ examples:
   eventpub dead-letters drop --spool /var/spool/eventpub --all --yes
 
 exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a replay runs
-            73 no spool, or no access
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _MAX_DETAIL_CHARACTERS = 60
 _MAX_AGE_SECONDS = 100 * 365 * 86_400
@@ -179,8 +181,8 @@ def run_drop(options: argparse.Namespace) -> int:
     dropped = kept = 0
     chosen, missing = _choose(place, options)
     if chosen and not options.yes:
-        complain(f"these would be lost: {len(chosen):,} dead letters, the oldest of {chosen[0].died_at}; "
-                 "to have that, give --yes")  # fmt: skip
+        complain(f"these would be lost: {counted(len(chosen), 'dead letter')}, the oldest of "
+                 f"{chosen[0].died_at}; to have that, give --yes")  # fmt: skip
         return EXIT_WARNING
     for queue in place.queues:
         if any(letter.path.parent.parent == queue for letter in chosen):
@@ -239,6 +241,7 @@ def _summary(letter: Letter) -> dict[str, object]:
     return {
         "id": letter.id,
         "died_at": letter.died_at,
+        "refused_at": letter.refused_at or None,
         "queue": letter.path.parent.parent.name,
         "reason": letter.reason,
         "status": letter.status,

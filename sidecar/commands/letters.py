@@ -36,6 +36,7 @@ class Letter:
         batch_id: the batch its event came with.
         index: the event's place in it.
         died_at: ISO 8601, UTC.
+        refused_at: when a replay of it was last refused; empty if none was.
         reason: see `dead_letters.Cause`.
         status: the HTTP status it was refused with, if any.
         detail: what the collector said.
@@ -47,6 +48,7 @@ class Letter:
     batch_id: str
     index: int
     died_at: str
+    refused_at: str
     reason: str
     status: int | None
     detail: str
@@ -114,6 +116,7 @@ def read(path: Path) -> Letter:
         batch_id=match[1],
         index=int(match[2]),
         died_at=document["died_at"],
+        refused_at=str(document.get("refused_at") or ""),
         reason=str(document.get("reason")),
         status=status if isinstance(status, int) else None,
         detail=str(document.get("detail") or ""),

@@ -161,6 +161,11 @@ def denied(error: PermissionError) -> str:
     return f"{path}: this user may not use it"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 event`, or `2,000 events`; the plural is the noun with an s unless it is given."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def pretty(document: object, *, indent: int | None = 2) -> str:
     """Return a document as JSON that does nothing to the terminal that shows it."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)

@@ -2,7 +2,8 @@
 
 It does what the next sidecar would do at its start and when it sends (`spool.folder` has the code for both),
 for those who want it done, seen and backed up before. It can be killed and repeated; done twice it does nothing
-the second time. A whole record is never lost: it is in a batch, and in the backup.
+the second time. A whole record is never lost: it is in a batch, and in the backup. What is cut out is counted
+by the next sidecar. Backups are never removed here: once they take too much, a person has to do that first.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
 from eventpub.sidecar.commands import letters, survey
+from eventpub.sidecar.commands.survey import BACKUPS
+from eventpub.sidecar.config import DEAD_LETTERS_MAX_BYTES
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.disk import Disk
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
     from eventpub.sidecar.commands.survey import Finding
     from eventpub.sidecar.spool.batch import Batch
 
-_BACKUPS = "repaired"
-
 
 def run(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
     """Print what there is to do in each slot, do it if told to, and return the exit code.
@@ -42,13 +43,30 @@ def run(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
     started = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     code = EXIT_OK
     for queue in place.queues:
+        backups = queue / BACKUPS
+        if apply and _is_full(backups, place):
+            code = EXIT_FAILING
+            continue
         for slot in survey.slots(queue):
-            code = max(code, _slot(slot, queue / _BACKUPS / started / slot.name, disk or Disk(), apply=apply))
+            code = max(code, _slot(slot, backups / started / slot.name, disk or Disk(), apply=apply))
     if code == EXIT_WARNING and not apply:
         say(f"nothing was changed; to do it: eventpub spool repair {place.words} --apply")
     elif code == EXIT_OK:
         say("nothing is left to repair")
     return code
+
+
+def _is_full(backups: Path, place: Place) -> bool:
+    """Tell whether earlier backups leave no room for more, and say what to do about it."""
+    max_bytes = place.config.dead_letters_max_size_bytes if place.config else DEAD_LETTERS_MAX_BYTES
+    taken_bytes = sum(path.stat().st_size for path in backups.rglob("*") if path.is_file())
+    if taken_bytes < max_bytes:
+        return False
+    complain(
+        f"{backups}: earlier backups take {taken_bytes:,} bytes, dead_letters.max_size allows {max_bytes:,}; "
+        f"nothing was changed; look at them (eventpub spool export --damaged {place.words}) and remove them"
+    )
+    return True
 
 
 def _slot(slot: Path, backup: Path, disk: Disk, *, apply: bool) -> int:
@@ -96,11 +114,11 @@ def _cut(batch: Batch, folder: Folder) -> None:
         return
     if not contents.damaged and len(contents.events) == batch.events:
         return
-    parts = []
+    parts, cut = [], max(0, batch.events - len(contents.events))
     if contents.events:
         batch_id = wire.part_batch_id(batch_id_of(batch, contents), range(len(contents.events)))
         parts.append(Part(next(folder.numbers()), batch_id, contents.created_us, contents.events))
-    folder.replace(batch, parts, {})
+    folder.replace(batch, parts, {}, cut=cut)
 
 
 def _back_up(slot: Path, findings: Iterable[Finding], backup: Path, disk: Disk) -> None:

@@ -20,6 +20,7 @@ from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, progress, say
 from eventpub.sidecar.commands import journal
 from eventpub.sidecar.commands.letters import FOLDER, read
+from eventpub.sidecar.commands.place import counted
 from eventpub.sidecar.delivery import compression, payload
 from eventpub.sidecar.delivery.answer import Verdict, judge
 from eventpub.sidecar.delivery.post import Poster
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 _NO_COLLECTOR = "that is no answer of a collector: check collector.hostname, version and scheme"
 _REMEDIES = {
-    Verdict.HOLD: "it does not take this key: check key.name and key.secret",
+    Verdict.HOLD: "it does not take this key: check key.name, key.secret and key.signature",
     Verdict.RETRY: "try again later",
 }
 
@@ -119,8 +120,8 @@ class _Replay:
         """Say what would be sent."""
         sizes = [len(batch) for batch in self._batches(self._items(chosen))]
         say(
-            f"would send {sum(sizes):,} events in {len(sizes):,} batches to {self._config.collector_url}, "
-            f"would keep {self.stayed:,}"
+            f"would send {counted(sum(sizes), 'event')} in {counted(len(sizes), 'batch', 'batches')} to "
+            f"{self._config.collector_url}, would keep {self.stayed:,}"
         )
         if interrupted := journal.unanswered(self._dead):
             say(f"batches of an interrupted replay that would go first: {len(interrupted):,}")

@@ -13,7 +13,7 @@ from eventpub.cli.arguments import add_command
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
 from eventpub.sidecar.commands import repair, status, survey
-from eventpub.sidecar.commands.place import add_place, denied, guarded, locate
+from eventpub.sidecar.commands.place import add_place, counted, denied, guarded, locate
 from eventpub.sidecar.spool import records
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ examples:
   eventpub spool status --queue-name v2 example.ini
   eventpub spool status --spool /var/spool/eventpub --json
 
-exit codes: 0 shown   73 no spool, or no access
+exit codes: 0 shown
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _CHECK_EPILOG = """\
 examples:
@@ -47,7 +48,8 @@ examples:
 Reads every file, and holds it to its checksums and to its name. No damage keeps a sidecar from working: it
 takes damaged records out as it goes, counts them, and keeps a copy.
 
-exit codes: 0 sound   1 damage was found   2 something could not be read   73 no spool, or no access
+exit codes: 0 sound   1 damage was found   2 something could not be read
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _EXPORT_EPILOG = """\
 examples:
@@ -58,7 +60,7 @@ Writes each event that waits, oldest first, as a line of JSON; one that is no JS
 They stay in the spool. A whole record is taken out of a damaged file, too.
 
 exit codes: 0 all were written   1 some files are damaged   2 something could not be read or written
-            73 no spool, or no access
+            64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _REPAIR_EPILOG = """\
 examples:
@@ -66,11 +68,14 @@ examples:
   eventpub spool repair --queue-name v2 example.ini --apply     do it
 
 In slots that no sidecar owns: cuts damaged records out, seals what was left open, finishes splits. Every file
-it touches is kept as it was below QUEUE/repaired/. It may be interrupted and repeated. A sidecar does the same
-when it starts and when it sends, so this is for those who want to see it first.
+it touches is kept as it was below QUEUE/repaired/; once that takes as much as dead_letters.max_size allows,
+nothing is changed until a person removes some. What is cut out is counted, as dropped.damaged, by the next
+sidecar that starts. It may be interrupted and repeated. A sidecar does the same when it starts and when it
+sends, so this is for those who want to see it first.
 
 exit codes: 0 nothing is left to repair   1 there is something, and --apply was not given
-            2 something could not be repaired   73 no spool, or not this user's
+            2 something could not be repaired
+            64 wrong arguments   73 no spool, or not this user's   78 wrong configuration
 """
 
 
@@ -96,7 +101,9 @@ def add_parser(commands: Commands) -> None:
         actions, "export", help="write the events that wait as JSON lines", epilog=_EXPORT_EPILOG
     )
     export.add_argument("--output", type=Path, metavar="FILE", help="a new file (default: standard output)")
-    export.add_argument("--damaged", action="store_true", help="those in copies of damaged files, too")
+    export.add_argument(
+        "--damaged", action="store_true", help="those in copies of damaged or repaired files, too"
+    )
     export.set_defaults(run=guarded(run_export))
 
     mend = add_command(actions, "repair", help="bring slots that nobody owns into order", epilog=_REPAIR_EPILOG)
@@ -132,7 +139,7 @@ def run_export(options: argparse.Namespace) -> int:
         path for queue in place.queues for slot in survey.slots(queue) for path in survey.batch_files(slot)
     ]
     if options.damaged:
-        for folder in (queue / "damaged" for queue in place.queues):
+        for folder in (queue / name for queue in place.queues for name in (survey.DAMAGED, survey.BACKUPS)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
     if options.output is None:
         return _export(files, sys.stdout.buffer)
@@ -171,12 +178,12 @@ def _export(files: Iterable[Path], target: BinaryIO) -> int:
             continue
         if contents.damaged and (contents.events or contents.batch_id):
             code = max(code, EXIT_WARNING)
-            complain(f"{path}: is damaged; its whole records are written, {len(contents.events):,}")
+            complain(f"{path}: is damaged; its whole records are written: {len(contents.events):,}")
         target.writelines(_line(event) for event in contents.events)
         events += len(contents.events)
         read += 1
     target.flush()
-    complain(f"wrote {events:,} events of {read:,} files")
+    complain(f"wrote {counted(events, 'event')} of {counted(read, 'file')}")
     return code
 
 

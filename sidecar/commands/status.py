@@ -32,8 +32,8 @@ class Slot:
         number: its name.
         owner: who works there, in words; empty if nobody does.
         batches: sealed batches.
-        events: events in them.
-        bytes: the disk they take.
+        events: events in them, and in batches that a dead sidecar left open.
+        bytes: the disk that sealed batches take.
         oldest_seconds: how long ago the oldest was begun; None without any.
         open: batches that are not sealed: they fill, or were left so.
         splits: batches whose parts were not put in their place.
@@ -58,6 +58,8 @@ class Queue:
     dead_letters: int
     dead_letter_bytes: int
     damaged_copies: int
+    backups: int  # files as they were before a repair
+    copy_bytes: int  # of both
 
 
 def show(place: Place, *, as_json: bool) -> None:
@@ -82,26 +84,34 @@ def show(place: Place, *, as_json: bool) -> None:
 
 def _queue(path: Path) -> Queue:
     dead = _sizes(path / letters.FOLDER, ".json")
-    damaged = _sizes(path / "damaged", "")
-    return Queue(path.name, [_slot(slot) for slot in survey.slots(path)], len(dead), sum(dead), len(damaged))
+    damaged, backups = (_sizes(path / folder, "") for folder in (survey.DAMAGED, survey.BACKUPS))
+    return Queue(
+        path.name,
+        [_slot(slot) for slot in survey.slots(path)],
+        dead_letters=len(dead),
+        dead_letter_bytes=sum(dead),
+        damaged_copies=len(damaged),
+        backups=len(backups),
+        copy_bytes=sum(damaged) + sum(backups),
+    )
 
 
 def _slot(path: Path) -> Slot:
     slot = Slot(path.name, survey.owner(path))
-    for file in sorted(path.iterdir()):
+    slot.open = len(list(path.glob(f"*{OPEN_SUFFIX}")))
+    slot.splits = len(list(path.glob(f"*{SPLIT_SUFFIX}")))
+    for file in survey.batch_files(path):
         with contextlib.suppress(FileNotFoundError):  # delivered meanwhile
-            if not survey.is_there(file):
-                continue
             if file.suffix == SEALED_SUFFIX:
                 batch = Batch.at(file)
                 slot.batches += 1
                 slot.events += batch.events
                 slot.bytes += batch.size_bytes
-                slot.oldest_seconds = max(slot.oldest_seconds or 0.0, _age_seconds(file))
-            elif file.suffix == OPEN_SUFFIX:
-                slot.open += 1
-            elif file.suffix == SPLIT_SUFFIX:
-                slot.splits += 1
+            elif slot.owner or not (left := len(records.read(file.read_bytes()).events)):
+                continue
+            else:
+                slot.events += left
+            slot.oldest_seconds = max(slot.oldest_seconds or 0.0, _age_seconds(file))
     return slot
 
 
@@ -114,9 +124,9 @@ def _age_seconds(file: Path) -> float:
 def _sizes(folder: Path, suffix: str) -> list[int]:
     sizes = []
     with contextlib.suppress(FileNotFoundError):
-        for path in folder.iterdir():
+        for path in folder.rglob(f"*{suffix}"):
             with contextlib.suppress(FileNotFoundError):
-                if path.name.endswith(suffix):
+                if path.is_file():
                     sizes.append(path.stat().st_size)
     return sizes
 
@@ -138,9 +148,10 @@ def _remarks(queue: Queue, place: Place) -> list[str]:
             f"dead letters: {queue.dead_letters:,}, {queue.dead_letter_bytes:,} bytes; "
             f"see: eventpub dead-letters list {place.words}"
         )
-    if queue.damaged_copies:
+    if queue.damaged_copies or queue.backups:
         remarks.append(
-            f"copies of damaged files: {queue.damaged_copies:,}; what can be read of them: "
+            f"copies of damaged files: {queue.damaged_copies:,}, of repaired ones: {queue.backups:,}, "
+            f"{queue.copy_bytes:,} bytes; what can be read of them: "
             f"eventpub spool export --damaged {place.words}"
         )
     return remarks

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventpub.sidecar.commands import letters
+from eventpub.sidecar.commands.place import counted
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX, Batch, sequence_of
-from eventpub.sidecar.spool.folder import SPLIT_SUFFIX, is_in_its_place
+from eventpub.sidecar.spool.folder import CUT_SUFFIX, SPLIT_SUFFIX, is_in_its_place
 from eventpub.sidecar.spool.slot import is_owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DAMAGED, BACKUPS = "damaged", "repaired"  # folders of a queue: what was damaged, and what a repair has changed
 _FLOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ", re.MULTILINE)
 
 
@@ -138,7 +140,7 @@ def _examine(path: Path, *, owned: bool) -> Iterator[Finding]:
             yield _out_of_place(path)
     elif path.suffix == SEALED_SUFFIX:
         yield from _sealed(path)
-    elif owned:
+    elif owned or path.suffix == CUT_SUFFIX:
         return
     elif path.suffix == OPEN_SUFFIX:
         yield _left_open(path)
@@ -165,7 +167,7 @@ def _sealed(path: Path) -> Iterator[Finding]:
     if len(contents.events) != batch.events:
         what += f"{'; ' if what else ''}holds {len(contents.events):,} whole events of {batch.events:,}"
     if what:
-        remedy = f"A batch of its {len(contents.events):,} whole events takes its place."
+        remedy = f"A batch of its {counted(len(contents.events), 'whole event')} takes its place."
         yield Finding(path, what, remedy if contents.events else "It is removed.", damage=True)
 
 
@@ -174,8 +176,8 @@ def _left_open(path: Path) -> Finding:
     events = len(records.read(image).events)
     never_written = not image.strip(b"\0")
     places = [] if never_written else damage(image)
-    text = "".join(f"damaged at {place}; " for place in places) + f"left open, holds {events:,} events"
-    remedy = f"It is sealed with its {events:,} whole events."
+    text = "".join(f"damaged at {place}; " for place in places) + f"left open, holds {counted(events, 'event')}"
+    remedy = f"It is sealed with its {counted(events, 'whole event')}."
     return Finding(path, text, remedy if events else "It is removed.", damage=bool(places))
 
 

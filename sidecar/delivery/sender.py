@@ -89,9 +89,8 @@ class Sender:
 
     def put(self, batch: Batch) -> None:
         """Have a batch delivered, or dropped where the configuration says so and the spool is full."""
-        if self._config.spool_when_full == "drop_newest" and not self._spool.has_room():
-            self._spool.drop(batch, DropReason.SPOOL_FULL_NEWEST)
-        else:
+        is_dropped = self._config.spool_when_full == "drop_newest" and not self._spool.has_room()
+        if not (is_dropped and self._drop(batch, DropReason.SPOOL_FULL_NEWEST)):
             self._outbox.put(batch)
             self._changed.set()
 
@@ -100,9 +99,24 @@ class Sender:
         if self._config.spool_when_full != "drop_oldest":
             return self._config.spool_when_full == "drop_newest"
         batch = self._outbox.take_oldest()
-        if batch is not None:
-            self._spool.drop(batch, DropReason.SPOOL_FULL_OLDEST)
-        return batch is not None
+        if batch is None:
+            return False
+        is_dropped = self._drop(batch, DropReason.SPOOL_FULL_OLDEST)
+        if not is_dropped:
+            self._outbox.set_aside(batch, 0)
+        return is_dropped
+
+    def _drop(self, batch: Batch, reason: DropReason) -> bool:
+        """Drop a batch; tell whether the disk let it be removed."""
+        try:
+            if batch.is_accepted:  # its file could not be removed so far
+                self._spool.delivered(batch)
+            else:
+                self._spool.drop(batch, reason)
+        except OSError as error:
+            self._telemetry.disk_error(error)
+            return False
+        return True
 
     def run(self) -> None:
         """Deliver until `finish`, and then what can still be delivered in time.

@@ -9,6 +9,7 @@ One batch is one file and the file system is the index. Below `spool.dir`:
 | `QUEUE/SLOT/NNN.EVENTS.batch` | a sealed batch of that many events                                         |
 | `QUEUE/SLOT/NNN.splitting`    | parts being written; thrown away at start                                  |
 | `QUEUE/SLOT/NNN.split`        | finished parts of batch NNN, whose file they replace; taken over at start  |
+| `QUEUE/SLOT/NNN.EVENTS.cut`   | so many events of batch NNN were cut out by a repair; counted at start     |
 | `QUEUE/dead/ID-INDEX.json`    | an event the collector will never take, and why                            |
 | `QUEUE/dead/ID.replay`        | the letters that a replay sends as batch ID, until its outcome is known    |
 | `QUEUE/damaged/`              | copies of batch files that had unreadable records, and what is no batch    |

@@ -40,11 +40,11 @@ class Cause:
 
 
 class Room:
-    """What `dead_letters.max_size` leaves free.
+    """What `dead_letters.max_size` leaves free, in the folder of the dead letters or that of damaged files.
 
     Args:
-        directory: where the dead letters are.
-        max_bytes: how much they may take together.
+        directory: the folder.
+        max_bytes: how much the files in it may take together.
 
     Raises:
         OSError: the folder cannot be read.
@@ -55,24 +55,24 @@ class Room:
         self._max_bytes = max_bytes
         self._measure()
 
-    def beyond(self, letters: Mapping[int, bytes]) -> set[int]:
-        """Return the places of the letters there is no room for.
+    def beyond(self, sizes_bytes: Mapping[int, int]) -> set[int]:
+        """Return which of the files, by number, there is no room for.
 
         Raises:
             OSError: the folder cannot be read.
         """
-        if sum(map(len, letters.values())) > self._left_bytes and self._changed_ns() != self._measured_ns:
+        if sum(sizes_bytes.values()) > self._left_bytes and self._changed_ns() != self._measured_ns:
             self._measure()
         left_bytes, refused = self._left_bytes, set()
-        for index, data in letters.items():
-            if len(data) > left_bytes:
+        for index, size_bytes in sizes_bytes.items():
+            if size_bytes > left_bytes:
                 refused.add(index)
             else:
-                left_bytes -= len(data)
+                left_bytes -= size_bytes
         return refused
 
     def fill(self, size_bytes: int) -> None:
-        """Note that letters of so many bytes were added."""
+        """Note that so many bytes were added."""
         self._left_bytes -= size_bytes
 
     def _measure(self) -> None:
@@ -98,6 +98,7 @@ def letter(event: bytes, cause: Cause, *, queue: str, batch_id: str, index: int,
     """Return the bytes of a dead letter."""
     document: dict[str, object] = {
         "died_at": _now(),
+        "refused_at": None,  # by the last replay
         "queue": queue,
         "reason": cause.reason,
         "status": cause.status,
@@ -145,7 +146,7 @@ def event_of(document: Mapping[str, Any]) -> bytes:
 
 def refused_again(document: Mapping[str, Any], cause: Cause) -> bytes:
     """Return the bytes of a dead letter that was sent again, and why it stays."""
-    news = {"died_at": _now(), "reason": cause.reason, "status": cause.status, "detail": cause.detail}
+    news = {"refused_at": _now(), "reason": cause.reason, "status": cause.status, "detail": cause.detail}
     return _encode({**document, **news, "attempts": int(document.get("attempts") or 0) + 1})
 
 

@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from eventpub.sidecar.spool.dead_letters import Room
     from eventpub.sidecar.spool.disk import Disk
 
 logger = logging.getLogger(__name__)
 
 _SPLITTING_SUFFIX = ".splitting"
 SPLIT_SUFFIX = ".split"
-_FILE_NAME = re.compile(r"\d{12,18}(\.[1-9]\d{0,8}\.batch|\.open)", re.ASCII)
+CUT_SUFFIX = ".cut"
+_FILE_NAME = re.compile(r"\d{12,18}(\.[1-9]\d{0,8}\.(batch|cut)|\.open)", re.ASCII)
 _FOLDER_NAME = re.compile(r"\d{12,18}\.(splitting|split)", re.ASCII)
 
 
@@ -98,29 +100,50 @@ class Folder:
         for path in sorted(self.directory.glob(f"*{OPEN_SUFFIX}"), key=sequence_of):
             self._seal_left_open(path)
 
-    def keep_copy(self, path: Path) -> None:
-        """Keep a second name for a damaged file; if that fails, the log says so, and work goes on."""
+    def take_cuts(self) -> Iterator[int]:
+        """Yield how many events each repair has cut out, and forget it.
+
+        Raises:
+            OSError: the disk failed; call it again for the others.
+        """
+        for path in list(self.directory.glob(f"*{CUT_SUFFIX}")):
+            self._disk.remove(path)
+            yield int(path.name.split(".")[1])
+
+    def keep_copy(self, path: Path, room: Room) -> str:
+        """Keep a second name for a damaged file, if there is room; return why not, or nothing."""
         try:
+            size_bytes = path.stat().st_size
+            if room.beyond({0: size_bytes}):
+                return f"{self._damaged} is as large as dead_letters.max_size; look at it, and remove some"
             copy = self._place_for(path)
-            logger.error("spool file is damaged file=%s copy=%s", path.name, copy)
             self._disk.remove(copy)
             self._disk.link(path, copy)
         except OSError as error:
-            logger.warning("no copy of the damaged file could be kept: %s", error)
+            return str(error)
+        room.fill(size_bytes)
+        logger.error("spool file is damaged file=%s copy=%s", path.name, copy)
+        return ""
 
     def adopt(self, other: Folder, sequences: Iterator[int]) -> None:
         """Take over the batches of a slot whose sidecar is gone."""
-        for batch in other.batches():
+        batches = other.batches()
+        for batch in batches:
             logger.info("batch of a stopped sidecar is taken over file=%s", batch.path)
             self._disk.rename(batch.path, sealed_path(self.directory, next(sequences), batch.events))
+        if batches and self._fsync:  # before the next owner of that slot has it forget them
+            self._disk.sync_directory(self.directory)
 
-    def replace(self, batch: Batch, parts: Sequence[Part], letters: Mapping[str, bytes]) -> list[Batch]:
+    def replace(
+        self, batch: Batch, parts: Sequence[Part], letters: Mapping[str, bytes], *, cut: int = 0
+    ) -> list[Batch]:
         """Put parts and dead letters in the place of a batch; a process killed meanwhile leaves it or them.
 
         Args:
             batch: what goes.
             parts: the batches that come.
             letters: names and bytes of the dead letters that come.
+            cut: how many of its events are lost, for the next start to count.
 
         Raises:
             OSError: the disk failed; before the parts were finished, the batch is as it was.
@@ -131,11 +154,12 @@ class Folder:
         try:
             self._disk.make_directory(staging)
             for part in parts:
-                image = records.write(part.batch_id, part.events, part.created_us)
-                path = sealed_path(staging, part.sequence, len(part.events))
-                write_file(self._disk, path, image, fsync=self._fsync)
+                self._write(staging, part)
             for name, letter in letters.items():
                 write_file(self._disk, staging / name, letter, fsync=self._fsync)
+            if cut:
+                name = f"{batch.sequence:012d}.{cut}{CUT_SUFFIX}"
+                write_file(self._disk, staging / name, b"", fsync=self._fsync)
             self._disk.rename(staging, finished)
         except OSError:
             with contextlib.suppress(OSError):
@@ -153,6 +177,20 @@ class Folder:
         paths = [sealed_path(self.directory, part.sequence, len(part.events)) for part in parts]
         return [Batch.at(path if path.exists() else finished / path.name) for path in paths]
 
+    def add(self, part: Part) -> Batch:
+        """Write a batch that replaces none.
+
+        Raises:
+            OSError: the disk failed; there is no such batch.
+        """
+        return Batch.at(self._write(self.directory, part))
+
+    def _write(self, directory: Path, part: Part) -> Path:
+        path = sealed_path(directory, part.sequence, len(part.events))
+        image = records.write(part.batch_id, part.events, part.created_us)
+        write_file(self._disk, path, image, fsync=self._fsync)
+        return path
+
     def _discard(self, staging: Path) -> None:
         if staging.exists():
             for path in staging.iterdir():
@@ -165,6 +203,8 @@ class Folder:
         for path in sorted(finished.iterdir()):
             home = self._dead if path.suffix == dead_letters.SUFFIX else self.directory
             self._disk.rename(path, home / path.name)
+        if self._fsync:  # before the folder they come from may be gone
+            self._disk.sync_directory(self._dead)
         self._disk.remove_directory(finished)
 
     def _seal_left_open(self, path: Path) -> None:

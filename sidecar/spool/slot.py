@@ -107,6 +107,7 @@ def make_private(directory: Path) -> None:
         for folder in (*reversed(directory.parents), directory):
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
+                _sync(folder.parent)
         status = directory.lstat()
         replaceable = _where_others_may_replace(directory)
     except OSError as error:
@@ -130,6 +131,16 @@ def make_private(directory: Path) -> None:
             f"others may replace it, as they may write to {replaceable}; run: chmod +t {replaceable}, or name "
             "another folder in spool.dir",
         )
+
+
+def _sync(directory: Path) -> None:
+    """Have a folder that was just made in `directory` survive a power cut, as far as this user may."""
+    with contextlib.suppress(OSError):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _where_others_may_replace(directory: Path) -> Path | None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from eventpub import wire
+from eventpub.sidecar.losses import is_report, reports_in
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.burst import is_one_object
@@ -39,7 +41,7 @@ class Spool:
         directory: `spool.dir`; made with mode 0700 where it does not exist.
         queue: the queue's name.
         max_bytes: how much the batch files may take together.
-        dead_max_bytes: how much the dead letters may take together.
+        dead_max_bytes: how much the dead letters may take together, and likewise the copies of damaged files.
         fsync: have batches on the disk, not only in the page cache, when they are sealed.
         telemetry: the books.
         disk: the file system.
@@ -72,7 +74,6 @@ class Spool:
         self._telemetry = telemetry
         self.events = 0
         self.size_bytes = 0
-
         self._reserved_bytes = 0
 
         make_private(directory)
@@ -84,6 +85,7 @@ class Spool:
             make_private(folder)
         try:
             self._dead_room = dead_letters.Room(self._dead, dead_max_bytes)
+            self._copy_room = dead_letters.Room(self._damaged, dead_max_bytes)
             self._recover(orphans)
         except OSError as error:
             for slot in (self._slot, *orphans):
@@ -94,16 +96,23 @@ class Spool:
         """Find what earlier processes left, in this slot and in those of dead sidecars, and book it."""
         self._folder = self._folder_of(self._slot)
         self._folder.restore()
+        self._count_cuts(self._folder)
         self._sequences = self._folder.numbers()
         for orphan in orphans:
             left = self._folder_of(orphan)
             left.restore()
+            self._count_cuts(left)
             self._folder.adopt(left, self._sequences)
             orphan.release()
         self.recovered = self._folder.batches()
         for batch in self.recovered:
             self._admit(batch)
             self._telemetry.recovered(batch.events)
+
+    def _count_cuts(self, folder: Folder) -> None:
+        for events in folder.take_cuts():
+            self._telemetry.recovered(events)
+            self._telemetry.dropped(events, DropReason.DAMAGED)
 
     def _folder_of(self, slot: Slot) -> Folder:
         return Folder(slot.directory, self._dead, self._damaged, self._disk, fsync=self._fsync)
@@ -155,14 +164,26 @@ class Spool:
         self._telemetry.delivered(batch.events, batch.size_bytes)
 
     def drop(self, batch: Batch, reason: DropReason) -> None:
-        """Remove a batch that nobody will get.
+        """Remove a batch that nobody will get; what loss reports in it tell goes into the next one.
 
         Raises:
             OSError: it cannot be removed; it is still in the books.
         """
+        reports = reports_in(batch.path)
         self._disk.remove(batch.path)
         self._dismiss(batch)
-        self._telemetry.dropped(batch.events, reason)
+        self._telemetry.dropped(batch.events - len(reports), reason)
+        for report in reports:
+            self._telemetry.report_dropped(report)
+
+    def add_report(self, report: bytes) -> None:
+        """Keep a loss report as a batch of its own, for the next process; the last step before `close`.
+
+        Raises:
+            OSError: the disk is full or unusable; there is no such batch.
+        """
+        part = Part(next(self._sequences), wire.new_batch_id(), time.time_ns() // 1000, [report])
+        self.received(self._folder.add(part))
 
     def missing(self, batch: Batch) -> None:
         """Take a batch out of the books whose file somebody removed, or put something else in place of."""
@@ -175,8 +196,9 @@ class Spool:
         Malformed events become dead letters; damaged records are counted as dropped, and a copy of the file
         is kept. Returns the batches that replace it.
         """
-        if contents.damaged or len(contents.events) != batch.events:
-            self._folder.keep_copy(batch.path)
+        is_damaged = contents.damaged or len(contents.events) != batch.events
+        if is_damaged and (why := self._folder.keep_copy(batch.path, self._copy_room)):
+            self._telemetry.copy_missed(batch.path, why)
         good = [index for index, event in enumerate(contents.events) if is_one_object(event)]
         cause = dead_letters.Cause("malformed", detail="the message is not one JSON object")
         buried = dict.fromkeys(set(range(len(contents.events))).difference(good), cause)
@@ -226,7 +248,7 @@ class Spool:
             )
             for index, cause in buried.items()
         }
-        refused = self._dead_room.beyond(letters)
+        refused = self._dead_room.beyond({index: len(data) for index, data in letters.items()})
         kept = {dead_letters.name(batch_id, index): letters[index] for index in letters if index not in refused}
         replacements = self._folder.replace(batch, parts, kept)
         self._dead_room.fill(sum(map(len, kept.values())))
@@ -237,10 +259,12 @@ class Spool:
         for replacement in replacements:
             self._admit(replacement)
         for index, cause in buried.items():
-            if index in refused:
-                self._telemetry.dropped(1, DropReason.DEAD_LETTERS_FULL)
-            else:
+            if index not in refused:
                 self._telemetry.dead(1, cause.reason)
+            elif is_report(contents.events[index]):
+                self._telemetry.report_dropped(contents.events[index])
+            else:
+                self._telemetry.dropped(1, DropReason.DEAD_LETTERS_FULL)
         return replacements
 
     def is_in_place(self) -> bool:

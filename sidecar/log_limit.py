@@ -1,0 +1,75 @@
+"""Lines that may come a thousand a second: the first of a kind is written, and then how many were left out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+LOG_SECONDS = 5.0  # one line of a kind in this time
+
+
+@dataclass(slots=True)
+class _Quiet:
+    """A kind of which a line was written a moment ago."""
+
+    until: float
+    level: int
+    lines: int = 0
+    events: int = 0
+
+    def __str__(self) -> str:
+        return f"left_out={self.lines}" + (f" left_out_events={self.events}" if self.events else "")
+
+
+class LogLimit:
+    """Writes lines about facts, of which some come again and again.
+
+    Args:
+        logger: where to.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._quiet: dict[tuple[str, str], _Quiet] = {}
+
+    def log(self, level: int, fact: str, details: str, *, kind: str = "", events: int = 0) -> None:
+        """Write a line, unless one about the same fact was written a moment ago.
+
+        Args:
+            level: of the line.
+            fact: what happened.
+            details: to whom and how, this time.
+            kind: what tells this fact from others of its sort; it stands behind the details.
+            events: to how many events; added up while lines are left out.
+        """
+        now = self._clock()
+        quiet = self._quiet.get((fact, kind))
+        if quiet is not None and now < quiet.until:
+            quiet.lines += 1
+            quiet.events += events
+            return
+        self._quiet[fact, kind] = _Quiet(now + LOG_SECONDS, level)
+        self._write(level, fact, details, kind, str(quiet) if quiet and quiet.lines else "")
+
+    def tell_left_out(self, *, at_once: bool = False) -> None:
+        """Write how many lines of each kind were left out.
+
+        Args:
+            at_once: of all kinds; else of those whose time is over.
+        """
+        now = self._clock()
+        for (fact, kind), quiet in list(self._quiet.items()):
+            if at_once or now >= quiet.until:
+                del self._quiet[fact, kind]
+                if quiet.lines:
+                    self._write(quiet.level, fact, kind, str(quiet))
+
+    def _write(self, level: int, *words: str) -> None:
+        self._logger.log(level, "%s", " ".join(word for word in words if word))
