@@ -30,8 +30,10 @@ def rows(peers_python: str, *, quick: bool) -> list[Row]:
         for side, result in results.items():
             for kind, value in result["us"].items():
                 us[side, kind].append(value)
+    floor = f" (two handlers; called straight: {min(us['eventpub', 'floor']):.2f} us)"
     return [
-        _row(kind, goal, min(us["e3-core", kind]), min(us["eventpub", kind])) for kind, goal in GOALS.items()
+        _row(kind + floor, goal, min(us["e3-core", kind]), min(us["eventpub", kind]))
+        for kind, goal in GOALS.items()
     ]
 
 

@@ -13,6 +13,9 @@ The functions use `default_manager`, which is the process's. A handler is found 
 
 from __future__ import annotations
 
+from eventpub.errors import EventError
+from eventpub.event import Event, unique_id
+
 from .configured import ConfiguredHandler
 from .handler import EventHandler
 from .manager import DEFAULT_VARIABLE, EventManager
@@ -20,6 +23,8 @@ from .manager import DEFAULT_VARIABLE, EventManager
 __all__ = [
     "DEFAULT_VARIABLE",
     "ConfiguredHandler",
+    "Event",
+    "EventError",
     "EventHandler",
     "EventManager",
     "add_handler",
@@ -29,6 +34,7 @@ __all__ = [
     "load_handlers_from_env",
     "send_event",
     "send_event_from_file",
+    "unique_id",
 ]
 
 default_manager = EventManager()
