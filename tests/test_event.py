@@ -22,7 +22,7 @@ import eventpub
 from eventpub import Event, EventError, EventSerializationError, processing
 from eventpub.errors import AttachmentError, EventClosedError, EventFileError
 from eventpub.event import unique_id
-from eventpub.event_file import fit_for_a_name
+from eventpub.event_file import fit_for_a_name, write_whole
 from eventpub.pipeline import name_of
 from eventpub.serialize import serialize_event, serialize_json_event
 
@@ -313,6 +313,13 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(OSError, match="taken"):
         Event("build").dump(tmp_path / "taken")
+
+
+def test_what_cannot_get_its_name_is_removed(tmp_path: Path):
+    (tmp_path / "event.json").mkdir()
+    with pytest.raises(OSError, match=r"event\.json"):
+        write_whole(tmp_path / "event.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["event.json"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 import enum
 import math
+import time
 import uuid
 from collections import UserDict
 from pathlib import Path
@@ -83,6 +84,16 @@ def test_a_mapping_without_a_name_is_of_an_unknown_kind():
 )
 def test_the_time_becomes_milliseconds_since_the_epoch(when: Any):
     assert to_v2_event(tracked(timestamp=when)) == minimal()
+
+
+def test_a_time_without_a_zone_is_in_utc_wherever_this_runs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert to_v2_event(tracked(timestamp=NOON.replace(tzinfo=None))) == minimal()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("when", ["noon", object(), math.nan, math.inf, []])

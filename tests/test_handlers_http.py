@@ -104,6 +104,11 @@ def test_an_answer_that_is_no_acceptance_is_false_and_logged(
     assert f"event 'shop.tea.buy' was not taken by {collector.url}/v2: status {status} '" in caplog.text
 
 
+def test_a_redirect_is_not_followed(collector: CollectorProcess):
+    collector.set_faults([{"status": 307, "headers": {"Location": f"{collector.url}/v2"}}])
+    assert handler_for(collector).send_event({"name": "build"}) is False
+
+
 def test_a_wrong_key_is_refused_and_a_new_one_works_at_once(collector: CollectorProcess, tmp_path: Path):
     file = tmp_path / "key"
     file.write_text(base64.b64encode(b"wrong").decode())

@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from eventpub import Event
 from eventpub.errors import HandlerError
 from eventpub.handlers import EventManager
-from eventpub.handlers.to_smtp import SmtpHandler
+from eventpub.handlers.to_smtp import SmtpHandler, _host_and_port
 from eventpub.schemas.event.ttypes import Event as V2Event
 
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -223,3 +223,16 @@ def test_a_server_that_never_answers_is_given_up(event: Event):
 def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], reason: str):
     with pytest.raises(HandlerError, match=reason):
         handler_for(**{"server": "localhost", "tls": "starttls", **settings})
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "port"),
+    [
+        ("mail.example.com", "mail.example.com", 0),
+        ("mail.example.com:25", "mail.example.com", 25),
+        ("[::1]", "::1", 0),
+        ("[fe80::1]:2525", "fe80::1", 2525),
+    ],
+)
+def test_a_server_has_a_host_and_perhaps_a_port(server: str, host: str, port: int):
+    assert _host_and_port(server) == (host, port)
