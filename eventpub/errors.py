@@ -1,4 +1,4 @@
-"""Every error eventpub raises, in one tree under `EventPubError`.
+"""The errors eventpub raises, in one tree under `EventPubError`; `tracking` and `processing` add to it.
 
 Errors carry their facts as fields, build their own message from them, end with what to do next, and pickle
 (the fields are the exception's `args`).
@@ -115,27 +115,11 @@ class QueueUnsupportedError(QueueError):
     """This kernel, or this container, has no POSIX message queues."""
 
 
-# --- raised by the stages behind a tracker ---------------------------------------------------------------
-
-
-class EventEmissionExit(EventPubError):  # noqa: N818, it ends an event as intended
-    """Raised by a processor to end an event: no later processor and no backend of its router gets it."""
-
-
-class EventSkipped(EventPubError):  # noqa: N818, as intended too
-    """Raised by a backend's `send` for an event it does not take, by design: noted, and no failure."""
-
-
-class NoTransformerImplemented(EventSkipped):
-    """Raised by a backend that transforms events, for one it knows no form for."""
-
-
-class NoBackendEnabled(EventSkipped):
-    """Raised by a backend that is switched off."""
+# --- raised when a pipeline is built ---------------------------------------------------------------------
 
 
 class StageError(EventPubError, ValueError):
-    """Base of what building a tracker raises: `argument`, `given` and `reason` say what to mend."""
+    """Base of what building a pipeline raises: `argument`, `given` and `reason` say what to mend."""
 
     def __init__(self, argument: str, given: str, reason: str) -> None:
         super().__init__(argument, given, reason)
@@ -149,133 +133,6 @@ class StageError(EventPubError, ValueError):
 
 class NotAStageError(StageError):
     """The backend has no `send(event)`, or the processor cannot be called: give an instance that has."""
-
-
-class FilterError(StageError):
-    """The filter cannot be built: mend what `given` shows."""
-
-
-class TrackerMissingError(EventPubError, KeyError):
-    """Raised by `get_tracker` when no tracker has that name: call `register_tracker` first."""
-
-    def __init__(self, tracker_name: str) -> None:
-        super().__init__(tracker_name)
-        self.tracker_name = tracker_name
-
-    def __str__(self) -> str:
-        name = repr(self.tracker_name)
-        return f"no tracker is registered as {name}; call register_tracker(Tracker(...), {name}) first"
-
-
-class LogLineTooLongError(EventTooLargeError):
-    """Raised by `LoggerBackend` for an event longer than its `max_event_size`: send less, or allow more."""
-
-    def __str__(self) -> str:
-        return (
-            f"the event takes {self.size_bytes:,} bytes and its line may have {self.limit_bytes:,}; send less, "
-            "or give the LoggerBackend a larger max_event_size"
-        )
-
-
-# --- raised when events are handled in this process -------------------------------------------------------
-
-
-class ProcessingError(EventPubError):
-    """Base of everything `eventpub.processing` raises: handlers were declared in a way that cannot work."""
-
-
-class HandlerRegisteredError(ProcessingError):
-    """Raised by `register` and `load_from` for a name that is taken: `handler`."""
-
-    def __init__(self, handler: str) -> None:
-        super().__init__(handler)
-        self.handler = handler
-
-    def __str__(self) -> str:
-        return (
-            f"a handler {self.handler!r} is registered already; register it once, or this one under another "
-            "name: register(function, name=NAME)"
-        )
-
-
-class HandlerLoadError(ProcessingError):
-    """Raised by `load_from` for an entry point that gives no handler; none of its group is registered."""
-
-    def __init__(self, group: str, entry_point: str, reason: str) -> None:
-        super().__init__(group, entry_point, reason)
-        self.group = group
-        self.entry_point = entry_point
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return (
-            f"entry point {self.entry_point!r} of group {self.group!r} gives no handler: {self.reason}; write "
-            "NAME = MODULE:FUNCTION, and install the distribution anew, or uninstall it"
-        )
-
-
-class HandlerMissingError(ProcessingError):
-    """Raised when `handler` names another in its `relation`, requires or required_by, that is not there."""
-
-    def __init__(self, handler: str, relation: str, missing: str, registered: tuple[str, ...]) -> None:
-        super().__init__(handler, relation, missing, registered)
-        self.handler = handler
-        self.relation = relation
-        self.missing = missing
-        self.registered = registered
-
-    def __str__(self) -> str:
-        return (
-            f"handler {self.handler!r} has @{self.relation}({self.missing!r}), and no handler has that name; "
-            f"register it, or name one of these: {', '.join(self.registered)}"
-        )
-
-
-class RequirementLoopError(ProcessingError):
-    """Raised when handlers require each other in a circle: `loop`, whose first is its last."""
-
-    def __init__(self, loop: tuple[str, ...]) -> None:
-        super().__init__(loop)
-        self.loop = loop
-
-    def __str__(self) -> str:
-        return (
-            f"handlers require each other in a loop, {' -> '.join(self.loop)}, so none of them can be first; "
-            "take away one of these @requires or @required_by"
-        )
-
-
-class IncompatibleWantsError(ProcessingError):
-    """Raised when `handler` is wanted for an event, and `required`, which has to go before it, is not.
-
-    `event_name` is the event's; None stands for all names that `required` does not want.
-    """
-
-    def __init__(self, handler: str, required: str, event_name: str | None) -> None:
-        super().__init__(handler, required, event_name)
-        self.handler = handler
-        self.required = required
-        self.event_name = event_name
-
-    def __str__(self) -> str:
-        event = "an event of any other name" if self.event_name is None else f"event {self.event_name!r}"
-        return (
-            f"the wants of handlers {self.handler!r} and {self.required!r} are incompatible: {event} is for "
-            f"{self.handler!r} and not for {self.required!r}, which has to go before it; let the @want of "
-            f"{self.required!r} take it too, or that of {self.handler!r} leave it out"
-        )
-
-
-class HandlerReturnError(ProcessingError):
-    """Raised when `handler` returned something other than a list of events or None: `value` shows it."""
-
-    def __init__(self, handler: str, value: str) -> None:
-        super().__init__(handler, value)
-        self.handler = handler
-        self.value = value
-
-    def __str__(self) -> str:
-        return f"handler {self.handler!r} returned {self.value}; return a list of events, or None"
 
 
 # --- raised when a process is configured -----------------------------------------------------------------

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventpub.errors import (
-    EventPubError,
+from eventpub.errors import EventPubError
+from eventpub.processing import Processor, required_by, requires, want
+from eventpub.processing.errors import (
     HandlerMissingError,
     HandlerRegisteredError,
     IncompatibleWantsError,
     ProcessingError,
     RequirementLoopError,
 )
-from eventpub.processing import Processor, required_by, requires, want
 
 Decorator = Callable[[Any], Any]
 

@@ -17,9 +17,9 @@ from entry_points import install
 from support import wait_until
 
 from eventpub import EventQueue
-from eventpub.errors import HandlerLoadError, HandlerRegisteredError, HandlerReturnError
 from eventpub.pipeline import Backend
 from eventpub.processing import Event, Proc, Processor, StopProcessing, requires, want
+from eventpub.processing.errors import HandlerLoadError, HandlerRegisteredError, HandlerReturnError
 from eventpub.schemas.event.ttypes import App
 from eventpub.testing import take_messages
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventpub.errors import FilterError
 from eventpub.schemas.event.ttypes import Event as ThriftEvent
 from eventpub.tracking import EventEmissionExit, MemoryBackend, NameAllowlist, RegexFilter, Tracker
+from eventpub.tracking.errors import FilterError
 
 NAMES = ["edx.course.enrolled", "edx.video.played", "shop.edx.bought", "page_view"]
 

@@ -12,7 +12,8 @@ Thank you for buying tea
 
 from __future__ import annotations
 
-from eventpub.errors import (
+from eventpub.processing.declare import required_by, requires, want
+from eventpub.processing.errors import (
     HandlerLoadError,
     HandlerMissingError,
     HandlerRegisteredError,
@@ -21,7 +22,6 @@ from eventpub.errors import (
     ProcessingError,
     RequirementLoopError,
 )
-from eventpub.processing.declare import required_by, requires, want
 from eventpub.processing.event import Event, Proc
 from eventpub.processing.processor import Processor
 from eventpub.processing.stop import StopProcessing

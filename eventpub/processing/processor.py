@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Any, Generic, TypeVar, Union
 
-from eventpub.errors import HandlerLoadError, HandlerRegisteredError, HandlerReturnError
 from eventpub.processing.declare import declared
+from eventpub.processing.errors import HandlerLoadError, HandlerRegisteredError, HandlerReturnError
 from eventpub.processing.schedule import Handler, Schedule
 from eventpub.processing.stop import StopProcessing
 

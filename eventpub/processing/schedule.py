@@ -14,8 +14,8 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eventpub.errors import HandlerMissingError, IncompatibleWantsError, RequirementLoopError
 from eventpub.pipeline import name_of
+from eventpub.processing.errors import HandlerMissingError, IncompatibleWantsError, RequirementLoopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,20 +7,19 @@
 
 from __future__ import annotations
 
-from eventpub.errors import (
+from eventpub.errors import NotAStageError, StageError
+
+from .background import AsyncBackend, Books, Loss
+from .contexts import ContextLocator, DefaultContextLocator, carried
+from .errors import (
     EventEmissionExit,
     EventSkipped,
     FilterError,
     LogLineTooLongError,
     NoBackendEnabled,
-    NotAStageError,
     NoTransformerImplemented,
-    StageError,
     TrackerMissingError,
 )
-
-from .background import AsyncBackend, Books, Loss
-from .contexts import ContextLocator, DefaultContextLocator, carried
 from .filters import NameAllowlist, RegexFilter
 from .logger import LoggerBackend
 from .memory import MemoryBackend

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar, get_args
 
-from eventpub.errors import EventEmissionExit, FilterError
 from eventpub.pipeline import name_of
+
+from .errors import EventEmissionExit, FilterError
 
 E = TypeVar("E")
 

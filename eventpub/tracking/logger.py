@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from eventpub.errors import LogLineTooLongError
 from eventpub.serialize import serialize_event
 from eventpub.wire import MAX_EVENT_SIZE
+
+from .errors import LogLineTooLongError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

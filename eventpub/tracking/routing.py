@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from eventpub.errors import EventEmissionExit, EventPubError, EventSkipped, NotAStageError
+from eventpub.errors import EventPubError, NotAStageError
 from eventpub.pipeline import Backend, check_backend, name_of, only_reads
 
+from .errors import EventEmissionExit, EventSkipped
 from .snapshot import snapshot
 
 logger = logging.getLogger(__name__)

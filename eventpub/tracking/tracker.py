@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from eventpub import ambient
-from eventpub.errors import TrackerMissingError
 from eventpub.pipeline import UNKNOWN_NAME
 
 from .contexts import DefaultContextLocator, put_back
+from .errors import TrackerMissingError
 from .routing import RoutingBackend
 
 if TYPE_CHECKING:
