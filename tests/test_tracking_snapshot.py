@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
+from eventpub.processing import Event as HandledEvent
 from eventpub.schemas.event.ttypes import Event as ThriftEvent
 from eventpub.schemas.event.ttypes import User
 from eventpub.tracking import RoutingBackend, Tracker, snapshot
@@ -139,6 +140,26 @@ def test_a_view_that_cannot_be_changed_is_copied_for_what_it_holds():
     items.append(2)
     assert copied == {"items": [1]}
     assert type(copied) is MappingProxyType
+
+
+def test_an_event_for_handlers_is_copied_with_what_they_left_on_it_and_the_very_context_it_came_from():
+    class Order(HandledEvent):
+        name = "order"
+
+        def __init__(self, ctxt: Any) -> None:
+            super().__init__(ctxt)
+            self.lines = [1]
+
+    event = Order(threading.Lock())
+    event.proc.billing.rates = [0.19]
+    copied = snapshot(event)
+    assert type(copied) is Order
+    assert (copied.name, copied.lines, copied.proc.billing.rates) == ("order", [1], [0.19])
+    assert copied.ctxt is event.ctxt
+    copied.lines.append(2)
+    copied.proc.billing.rates.append(0.07)
+    copied.proc.audit.done = True
+    assert (event.lines, event.proc.billing.rates, vars(event.proc).keys()) == ([1], [0.19], {"billing"})
 
 
 def test_an_event_that_holds_itself_is_copied():

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy, deepcopy
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Proc:
@@ -64,3 +68,10 @@ class Event(ABC):
     def proc(self) -> Proc:
         """What handlers leave for later handlers, under namespaces."""
         return self._proc
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = copy(self)  # with the same ctxt, which may be anything and cannot always be copied
+        memo[id(self)] = copied
+        object.__setattr__(copied, "_proc", deepcopy(self._proc, memo))
+        vars(copied).update(deepcopy(vars(self), memo))
+        return copied
