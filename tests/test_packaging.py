@@ -11,6 +11,7 @@ import pytest
 from sidecar_process import ROOT
 
 import eventpub
+from eventpub.testing import capture_events
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,7 +41,7 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_the_request_handler_of_the_readme_is_the_one_the_demo_runs() -> None:
-    (example,) = blocks("python")
+    example, _ = blocks("python")
     shown = [node for node in ast.parse(example).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     assert [node.name for node in shown] == ["Context", "buy"]
     for node in shown:
@@ -48,7 +49,9 @@ def test_the_request_handler_of_the_readme_is_the_one_the_demo_runs() -> None:
 
 
 def test_python_of_the_readme_runs_on_what_is_public() -> None:
-    programs = blocks("python") + re.findall(r"python - <<'END'\n(.*?)^END$", README, re.MULTILINE | re.DOTALL)
+    programs = blocks("python")[:1] + re.findall(
+        r"python - <<'END'\n(.*?)^END$", README, re.MULTILINE | re.DOTALL
+    )
     assert len(programs) == 2
     for program in programs:
         *definitions, opening = ast.parse(program).body  # the last line of each opens a queue
@@ -56,6 +59,16 @@ def test_python_of_the_readme_runs_on_what_is_public() -> None:
         assert 'EventQueue("v2", serialize_v2_event)' in ast.unparse(opening).replace("'", '"')
         modules = {node.module for node in definitions if isinstance(node, ast.ImportFrom)}
         assert modules <= {"eventpub", "eventpub.schemas.event.ttypes", "dataclasses"}
+
+
+def test_the_pipeline_of_the_readme_makes_what_it_says() -> None:
+    _, pipeline = blocks("python")
+    with capture_events() as captured:
+        exec(compile(pipeline, "README.md", "exec"), {})
+    (event,) = captured.events
+    assert (event.source, event.noun, event.action) == ("shop", "tea", "buy")
+    assert (event.request.path, event.request.method, event.user.id) == ("/tea", "POST", "u-17")
+    assert event.measurements == {"price": 4.5}
 
 
 @pytest.mark.parametrize("page", PAGES)
