@@ -22,6 +22,7 @@ from eventpub import Event, EventError, EventQueue, handlers, serialize_json_eve
 from eventpub.errors import HandlerError
 from eventpub.event import unique_id
 from eventpub.handlers import EventHandler, EventManager
+from eventpub.testing import take_messages
 
 PAGE = (Path(__file__).parents[1] / "docs/coming-from-e3-core.md").read_text(encoding="utf-8")
 VARIABLE = "EVENTPUB_TEST_DOCUMENTED"
@@ -297,12 +298,13 @@ def test_the_programs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     programs = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert len(programs) >= 3
     namespace: dict[str, Any] = {}
-    with EventQueue[Any](queue_name, max_messages=10, max_message_size=1024) as queue:
+    with EventQueue[Any](queue_name, max_messages=10, max_message_size=1024):
         for program in programs:
             exec(program.replace('"v2"', repr(queue_name)), namespace)
-        sent = [queue._queue.receive() for _ in range(2)]
-    assert sent == [serialize_json_event(namespace["event"])] * 2
-    assert len(list((tmp_path / "events").glob("build-*.json"))) == 3
+    sent, emitted, again = take_messages(queue_name)
+    assert sent == again == serialize_json_event(namespace["event"])
+    assert json.loads(emitted)["data"] == {"project": "coffee"}
+    assert len(list((tmp_path / "events").glob("build-*.json"))) == 4
     assert len(list((tmp_path / "events").glob("build-*/log"))) == 3
 
 
