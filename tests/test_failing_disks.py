@@ -61,21 +61,24 @@ class Rig:
 
     def put(self, count: int = 1) -> None:
         for _ in range(count):
-            self.application.put({"mark": self.mark, "n": len(self.accepted), "pad": "x" * 800})
-            self.accepted.append(len(self.accepted))
+            self.put_one()
             wait_until(lambda: self.queue.depth() < 10, "it is received")
+
+    def put_one(self) -> None:
+        """Put an event, or raise EventQueueFullError."""
+        self.application.put({"mark": self.mark, "n": len(self.accepted), "pad": "x" * 800})
+        self.accepted.append(len(self.accepted))
 
     def put_until_full(self) -> None:
         """Put until the queue has been full for a while."""
         full_since = None
         while full_since is None or time.monotonic() < full_since + 0.3:
             try:
-                self.application.put({"mark": self.mark, "n": len(self.accepted), "pad": "x" * 800})
+                self.put_one()
             except EventQueueFullError:
                 full_since = full_since or time.monotonic()
                 time.sleep(0.005)
             else:
-                self.accepted.append(len(self.accepted))
                 full_since = None
 
     def busy(self) -> float:
@@ -174,16 +177,18 @@ def test_a_full_spool_whose_batches_cannot_be_removed_keeps_them_until_they_can(
 ) -> None:
     """What is to be dropped stays in the books, and to be sent, as long as the disk does not let it go."""
     broken.collector.set_faults([{"status": 503, "times": "forever"}])
-    (tmp_path / "switch").write_text(f"{errno.EIO} remove")
     broken.sidecar.configure(**{"spool.max_size": "4 MiB", "spool.when_full": f"drop_{end}"})
     broken.sidecar.stop()
     broken.sidecar.start()
+    (tmp_path / "switch").write_text(f"{errno.EIO} remove")
 
-    def fill() -> bool:
-        broken.put(10)
+    def put_some() -> bool:
+        with contextlib.suppress(EventQueueFullError):
+            for _ in range(50):
+                broken.put_one()
         return "spool could not be read or written" in broken.sidecar.log()
 
-    wait_until(fill, "it is full, and something is to be dropped")
+    wait_until(put_some, "it is full, and something is to be dropped")
     assert broken.sidecar.process.poll() is None
     (tmp_path / "switch").unlink()
     broken.collector.set_faults([])
