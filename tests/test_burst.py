@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import posix_ipc
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -172,6 +175,12 @@ def test_a_short_queue_is_never_left_to_fill_and_a_long_one_for_ten_milliseconds
     max_messages, expected
 ):
     assert gathering(max_messages) == expected
+
+
+def test_extension_of_another_version_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copy(posix_ipc.__file__, tmp_path / f"_burst{importlib.machinery.EXTENSION_SUFFIXES[0]}")
+    assert burst.compiled(tmp_path) is None
+    assert "install eventpub anew" in caplog.text
 
 
 def test_queue_that_cannot_be_read_is_an_error_and_keeps_what_came_before(

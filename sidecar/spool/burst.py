@@ -18,6 +18,7 @@ import ctypes
 import enum
 import errno
 import importlib.machinery
+import logging
 import os
 import re
 import select
@@ -34,6 +35,8 @@ from eventpub.sidecar.spool import records
 if TYPE_CHECKING:
     import mmap
     from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
 
 _PAGE = 4096
 _LENGTH = _CRC = struct.Struct("<I")
@@ -149,12 +152,15 @@ def is_one_object(event: bytes) -> bool:
     return False
 
 
-def compiled() -> Loops | None:
-    """Return the compiled loops, or None where they were not built."""
-    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-        library = Path(__file__).with_name("_burst" + suffix)
-        if library.exists():
-            return _Compiled(ctypes.CDLL(os.fspath(library)))
+def compiled(folder: Path = Path(__file__).parent) -> Loops | None:
+    """Return the compiled loops, or None where they were not built, or from other sources than these."""
+    for path in map(folder.joinpath, (f"_burst{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES)):
+        if path.exists():
+            library = ctypes.CDLL(os.fspath(path))
+            with contextlib.suppress(ValueError):  # a build that does not say is an old one
+                if ctypes.c_uint32.in_dll(library, "eventpub_burst_bytes").value == ctypes.sizeof(State):
+                    return _Compiled(library)
+            logger.warning("%s is of another version and not used; install eventpub anew", path)
     return None
 
 

@@ -20,6 +20,8 @@ struct burst { /* burst.State */
     int64_t gather, max_pause_ns, max_age_ns, first_ns;
 };
 
+const uint32_t eventpub_burst_bytes = sizeof(struct burst); /* an older build than burst.py is not used */
+
 static int64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
