@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _TIMES = ("begin_time", "end_time")  # written as dates, unless somebody sets another formatter
-_READ_ONLY = ("ctxt", "proc")
+_NO_DATA = ("ctxt", "proc")  # which processing.Event has
 _set_slot = object.__setattr__  # of an event takes attributes for data
 
 
@@ -43,8 +43,8 @@ class Event(processing.Event):
     >>> event.as_dict()["result"]
     'passed'
 
-    A copy shares `ctxt`, has a `proc` of its own, and is closed if the original is; a pickle has neither of the
-    two, which belong to their process. A piece of data that is called as a method is (`load`) is found in
+    A copy is closed if the original is, and shares `ctxt`; a pickle has neither `ctxt` nor what is in `proc`,
+    which belong to their process. A piece of data that is called as a method is (`load`) is found in
     `as_dict`, and by attribute the method.
 
     Args:
@@ -83,10 +83,11 @@ class Event(processing.Event):
     # --- data --------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in _NO_DATA:
+            _set_slot(self, name, value)
+            return
         if self._closed:
             self._insist_on_open()
-        if name in _READ_ONLY:
-            raise AttributeError(f"{name} cannot be set; call the piece of data something else")
         self._data[name] = value
 
     def __getattr__(self, name: str) -> Any:
@@ -203,10 +204,10 @@ class Event(processing.Event):
     # --- copies, pickles ---------------------------------------------------------------------------------
 
     def __copy__(self) -> Self:
-        return self._copied(dict(self._data))
+        return self._copied(dict(self._data), self.proc)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self._copied(deepcopy(self._data, memo))
+        return self._copied(deepcopy(self._data, memo), deepcopy(self.proc, memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (type(self), self._data, self._formatters, self._attachments, self._closed)
@@ -224,9 +225,11 @@ class Event(processing.Event):
                 document.update(formatter(key, value))
         return document
 
-    def _copied(self, data: dict[str, Any]) -> Self:
+    def _copied(self, data: dict[str, Any], proc: processing.Proc) -> Self:
         formatters, attachments = dict(self._formatters), dict(self._attachments)
-        return self._made(data, formatters, attachments, is_closed=self._closed, ctxt=self.ctxt)
+        event = self._made(data, formatters, attachments, is_closed=self._closed, ctxt=self.ctxt)
+        _set_slot(event, "_proc", proc)
+        return event
 
     @classmethod
     def _made(cls, *state: Any, is_closed: bool, ctxt: object = None) -> Self:
