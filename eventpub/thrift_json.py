@@ -20,18 +20,17 @@ process lives; nothing else is.
 
 from __future__ import annotations
 
-import binascii
 import itertools
-import operator
 import re
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from functools import partial
 from json.encoder import encode_basestring
 from typing import Any
 
 from eventpub.errors import EventSerializationError
 from eventpub.thrift_spec import INTEGER_BITS, Field, Type, fields, is_struct_class, write_by_thrift
+from eventpub.thrift_values import NUMBERS, base64, items, mapping, uuid_text
 
 Writer = Callable[[Any], str]
 
@@ -41,12 +40,12 @@ _ESCAPE = re.compile(r"\\(?:u00([0-9a-f]{2})|.)")
 _writers: dict[type, Writer] = {}
 
 
-def encode(struct: Any) -> bytes:
-    """Serialize an instance of a class the thrift compiler wrote.
+def serialize_v2_event(struct: Any) -> bytes:
+    """Serialize a Thrift struct, such as `eventpub.schemas.event.ttypes.Event`, as Thrift JSON.
 
     Raises:
         EventSerializationError: a value is not of its field's type, a required field is unset, or `struct` is
-            something else altogether.
+            none.
     """
     cls = struct.__class__
     try:
@@ -71,7 +70,7 @@ def shown(value: object) -> str:
 # In the generated source `s` is the struct, `v` a value and `t` the text so far.
 _STRUCT_SOURCE = """
 def write_struct(s):
-    if s.__class__ is not cls: instance(cls, s)
+    if s.__class__ is not cls: return other(cls, s)
     t = {start}
 {body}
     return {end}
@@ -158,7 +157,7 @@ class _Source:
             self.nested[function] = type_.struct
         elif type_.key:
             key = f"{self._function(type_.key)}(k)"
-            if type_.key.name in _NUMBERS:
+            if type_.key.name in NUMBERS:
                 key = f"""'"' + {key} + '"'"""
             value = self._function(type_.element)
             self._containers.append(_MAP_SOURCE.format(function=function, type=type_, key=key, value=value))
@@ -173,76 +172,32 @@ class _Source:
 # --- what the generated source calls ---------------------------------------------------------------------
 
 
-def _boolean(value: Any) -> str:
-    if value is None:
-        raise TypeError("expected a bool")
-    return "1" if value is True else "0"
-
-
-def _integer(bits: int) -> Writer:
-    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
-
-    def write(value: Any) -> str:
-        if isinstance(value, bool):
-            raise TypeError("a bool is no number; use int(value)")
-        number = float(value) if isinstance(value, float) else int(operator.index(value))
-        if not low <= number <= high:
-            raise ValueError(f"an i{bits} takes {low:,} to {high:,}")
-        return repr(number)
-
-    return write
-
-
-def _double(value: Any) -> str:
-    if not hasattr(value, "__float__"):  # float() alone would parse text
-        raise TypeError("expected a number")
-    return f"{float(value):.17g}"
-
-
-def _base64(value: Any) -> str:
-    return f'"{binascii.b2a_base64(value, newline=False).decode()}"'
-
-
-def _uuid(value: Any) -> str:
-    import uuid  # noqa: PLC0415, rare, and Python 3.10 loads subprocess with it
-
-    if not isinstance(value, (uuid.UUID, str)):
-        raise TypeError("expected a uuid.UUID")
-    uuid.UUID(str(value))  # thrift writes any text; one that is no UUID could not be read
-    return encode_basestring(str(value))
-
-
-def _items(value: Any) -> Any:
-    if not isinstance(value, Collection) or isinstance(value, (str, bytes, bytearray, Mapping)):
-        raise TypeError("expected a list, a tuple or a set")
-    return value
-
-
-def _mapping(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        raise TypeError("expected a dict")
-    return value
-
-
-def _instance(cls: type, value: Any) -> None:
-    if not isinstance(value, cls):
+def _class_of(cls: type, value: Any) -> type:
+    """Return the class of a value that stands in for a `cls`: a subclass, or another generated copy of it."""
+    found: type = value.__class__
+    if not is_struct_class(found) or not (isinstance(value, cls) or found.__name__ == cls.__name__):
         raise TypeError(f"expected a {cls.__name__} struct")
+    return found
+
+
+def _other(cls: type, value: Any) -> str:
+    found = _class_of(cls, value)
+    return (_writers.get(found) or _compile(found))(value)
 
 
 def _write_by_thrift(cls: type, struct: Any) -> str:
-    _instance(cls, struct)
+    _class_of(cls, struct)
     return write_by_thrift(struct)
 
 
-_NUMBERS = {"tf": _boolean, "dbl": _double, **{name: _integer(bits) for name, bits in INTEGER_BITS.items()}}
 _HELPERS: dict[str, Any] = {
-    **_NUMBERS,
+    **NUMBERS,
     "text": encode_basestring,
-    "base64": _base64,
-    "uid": _uuid,
-    "items": _items,
-    "mapping": _mapping,
-    "instance": _instance,
+    "base64": base64,
+    "uid": uuid_text,
+    "items": items,
+    "mapping": mapping,
+    "other": _other,
 }
 
 
@@ -271,11 +226,11 @@ def _check(path: str, type_: Type, value: Any) -> None:
         if type_.struct:
             _check_struct(path, type_.struct, value)
         elif type_.key:
-            for key, item in _mapping(value).items():
+            for key, item in mapping(value).items():
                 _check(f"a key of {path}", type_.key, key)
                 _check(f"{path}[{shown(key)}]", type_.element, item)
         elif type_.element:
-            for index, item in enumerate(_items(value)):
+            for index, item in enumerate(items(value)):
                 _check(f"{path}[{index}]", type_.element, item)
         elif type_.leaf == "text":
             if not isinstance(value, str):
@@ -288,7 +243,7 @@ def _check(path: str, type_: Type, value: Any) -> None:
 
 
 def _check_struct(path: str, cls: Any, struct: Any) -> None:
-    _instance(cls, struct)
+    cls = _class_of(cls, struct)
     if not fields(cls):
         write_by_thrift(struct)
     for field in fields(cls):

@@ -31,6 +31,7 @@ _NAMES = {
 }
 INTEGER_BITS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64}
 
+_GENERATED = ("write", "thrift_spec")
 _REQUIRED = re.compile(r"Required field (\w+) is unset!")
 
 
@@ -62,7 +63,7 @@ def is_struct_class(cls: type) -> bool:
 @cache
 def fields(cls: Any) -> tuple[Field, ...]:
     """Return the fields of a struct class in the order thrift writes them; none if its spec is of no use."""
-    if _takes_enum_names(cls):
+    if _takes_enum_names(cls) or _writes_itself(cls):
         return ()
     required = _required(cls)
     return tuple(
@@ -109,6 +110,12 @@ def _takes_enum_names(cls: Any) -> bool:
     write: Any = getattr(cls, "write", None)
     names = getattr(getattr(write, "__code__", None), "co_names", ())
     return any(isinstance(write.__globals__.get(name), EnumMeta) for name in names)
+
+
+def _writes_itself(cls: type) -> bool:
+    """Tell whether somebody gave a subclass of a generated class a `write` of its own."""
+    places = [next((n for n, base in enumerate(cls.__mro__) if name in vars(base)), 0) for name in _GENERATED]
+    return places[0] < places[1]
 
 
 def frozen_dict(items: dict[Any, Any]) -> Any:

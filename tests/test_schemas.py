@@ -17,7 +17,7 @@ from thrift_structs import by_thrift
 from eventpub.schemas import generate
 from eventpub.schemas.event import ttypes
 from eventpub.schemas.event.ttypes import App, Device, Event, Experiment, Geo, Referrer, Request, Session, User
-from eventpub.thrift_json import encode
+from eventpub.thrift_json import serialize_v2_event as encode
 from eventpub.thrift_json_decode import decode, loads
 from eventpub.thrift_spec import Type, fields
 

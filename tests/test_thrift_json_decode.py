@@ -19,7 +19,7 @@ from thrift_structs import ZOO, bounded, by_thrift, compiled, holder, struct_cla
 
 from eventpub.errors import EventPubError
 from eventpub.schemas.event.ttypes import App, Event, Experiment, Geo, User
-from eventpub.thrift_json import encode
+from eventpub.thrift_json import serialize_v2_event as encode
 from eventpub.thrift_json_decode import MAX_DEPTH, DecodeError, decode, loads, to_plain
 
 POINT = struct_class(None, (1, TType.I32, "x"), (2, TType.I32, "y"), name="Point")
