@@ -205,6 +205,7 @@ class Telemetry:
         if verdict is Verdict.ACCEPTED:
             logger.debug("batch was delivered %s status=%s", facts, answer.status)
             if self._failed_attempts:
+                self._limit.tell_left_out(at_once=True)  # later they would read as if it still failed
                 logger.info("delivery works again %s failed_attempts=%d", facts, self._failed_attempts)
             self._failed_attempts = 0
             return

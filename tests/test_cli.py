@@ -12,6 +12,7 @@ import pty
 import re
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 from forked import as_root, in_child, in_own_namespace, other_uid, refuse_mq_open
+from support import wait_until
 
 from eventpub.cli import _parser, doctor, host, main
 from eventpub.kernel_limits import UNLIMITED, KernelLimits
@@ -149,9 +151,26 @@ def test_put_says_which_events_it_could_not_put_and_goes_on(queue: MessageQueue)
 
 
 def test_put_does_not_wait_longer_than_told(queue: MessageQueue):
-    done = run("put", "--timeout", "0", queue.name, *['{"n": 1}'] * 6)
+    done = run("put", "--timeout", "0", queue.name, *['{"n": 1}'] * 9)
     assert (done.code, done.out) == (1, "put 5, not put 1\n")
     assert "is full" in done.err
+    assert "stopped at event 6" in done.err
+
+
+def test_put_that_is_interrupted_says_how_far_it_came(queue: MessageQueue):
+    command = [sys.executable, "-m", "eventpub", "put", queue.name, *["{}"] * 9]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as put:
+        wait_until(lambda: queue.depth() == 5, "it waits for room")
+        put.send_signal(signal.SIGINT)
+        out, err = put.communicate()
+    assert (put.returncode, out) == (130, "put 5, not put 0\n")
+    assert "interrupted at event 6" in err
+
+
+def test_put_refuses_an_empty_argument(queue: MessageQueue):
+    done = run("put", queue.name, "{}", " ")
+    assert (done.code, done.out) == (1, "put 1, not put 1\n")
+    assert "event 2, : it is empty" in done.err
 
 
 def test_put_makes_no_queue_of_a_mistyped_name(queue_name: str):
@@ -375,6 +394,13 @@ def test_doctor_fails_for_a_user_who_may_not_send(queue: MessageQueue):
     assert done.code == 2
     assert f"failing  {queue.name}: this user may not send to it" in done.out
     assert "`queue.mode`" in done.out
+
+
+@as_root
+def test_queues_of_others_are_no_failure_where_nobody_asks_for_them(queue: MessageQueue):
+    done = run("doctor", uid=other_uid())
+    assert f"failing  {queue.name}" not in done.out
+    assert f"{queue.name}: this user may not send to it" in done.out
 
 
 def test_doctor_fails_without_kernel_support():

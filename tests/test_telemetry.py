@@ -346,9 +346,22 @@ def test_the_end_of_an_outage_is_a_line_and_what_follows_is_none(caplog):
     good, bad = Answer.of(200, {}, b""), Answer.of(503, {}, b"")
     for answer in (good, bad, bad, good, good):
         telemetry.answered(answer, judge(answer), BATCH)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "INFO"]
     assert caplog.records[-1].message.startswith("delivery works again batch=000000000001.300.batch")
     assert caplog.records[-1].message.endswith("failed_attempts=2")
+
+
+def test_nothing_is_said_of_an_outage_after_its_end(caplog):
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    telemetry = Telemetry(clock=clock)
+    good, bad = Answer.of(200, {}, b""), Answer.of(503, {}, b"")
+    for answer in (bad, bad, bad, good):
+        telemetry.answered(answer, judge(answer), BATCH)
+    clock.now += 2 * LOG_SECONDS
+    telemetry.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "INFO"]
+    assert caplog.records[1].message.endswith("left_out=2")
 
 
 def test_a_key_that_is_refused_may_be_the_clocks_fault(caplog):

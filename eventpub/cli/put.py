@@ -11,7 +11,7 @@ from eventpub import ini
 from eventpub.cli.arguments import add_command, of
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
-from eventpub.errors import EventError
+from eventpub.errors import EventError, EventQueueFullError
 from eventpub.event_queue import EventQueue
 from eventpub.message_queue import MessageQueue
 from eventpub.serialize import serialize_json_event, serialize_v2_event
@@ -34,7 +34,9 @@ For a sidecar of collector.version 2 use --event, which makes Thrift JSON of the
 those that are Thrift JSON already. The queue must be there: start its sidecar first, or use
 `eventpub queue create`.
 
-exit codes: 0 all were put   1 some were not   69 no such queue, or no access
+It stops at the first event that finds no room in time: the next would find none either.
+
+exit codes: 0 all were put   1 some were not   69 no such queue, or no access   130 interrupted
 """
 
 
@@ -68,18 +70,25 @@ def run(options: argparse.Namespace) -> int:
     """Put the events, say which were not, and count."""
     MessageQueue.open(options.name, read=False, create=False).close()  # a mistyped name makes no queue
     with EventQueue[dict[str, Any]](options.name, _serializer(by_name=options.event)) as queue:
-        refused = 0
-        for number, text in enumerate(
-            map(os.fsencode, options.events) if options.events else sys.stdin.buffer, 1
-        ):
-            if not text.strip():
-                continue
-            try:
-                queue.put(_parse(text), options.timeout)
-            except (EventError, ValueError) as exc:
-                refused += 1
-                complain(f"event {number}, {text.strip().decode(errors='replace')[:60]}: {exc}")
-        say(f"put {queue.counts.accepted:,}, not put {refused:,}")
+        given = map(os.fsencode, options.events) if options.events else sys.stdin.buffer
+        refused = number = 0
+        try:
+            for number, text in enumerate(given, 1):
+                if not (text.strip() or options.events):
+                    continue  # an empty line says nothing; an empty argument is a mistake
+                try:
+                    queue.put(_parse(text), options.timeout)
+                except (EventError, ValueError) as exc:
+                    refused += 1
+                    complain(f"event {number}, {text.strip().decode(errors='replace')[:60]}: {exc}")
+                    if isinstance(exc, EventQueueFullError):
+                        complain(f"stopped at event {number}; put it and those after it once there is room")
+                        break
+        except KeyboardInterrupt:
+            complain(f"interrupted at event {number}")
+            raise
+        finally:
+            say(f"put {queue.counts.accepted:,}, not put {refused:,}")
     return EXIT_WARNING if refused else EXIT_OK
 
 
@@ -93,6 +102,8 @@ def _serializer(*, by_name: bool) -> Callable[[dict[str, Any]], bytes]:
 
 
 def _parse(text: bytes) -> dict[str, Any]:
+    if not text.strip():
+        raise ValueError("it is empty")
     event = json.loads(text)
     if not isinstance(event, dict):
         raise ValueError("it is no object")  # noqa: TRY004, json.loads raises no other
