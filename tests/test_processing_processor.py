@@ -373,3 +373,16 @@ def test_send_calls_a_process_that_a_subclass_has_of_its_own_and_returns_nothing
     sent: Any = Own().send
     assert sent({"name": "n"}) is None
     assert seen == [{"name": "n"}]
+
+
+def test_want_without_parentheses_is_refused_at_once():
+    with pytest.raises(TypeError, match=r'called with the event alone, not .*handle.*: @want\("NAME"\)'):
+
+        @want
+        def handle(_processor: Any, _event: Any) -> None:
+            """It is taken for a filter."""
+
+
+@pytest.mark.parametrize("agrees", [lambda _: True, lambda _, _least=0: True, lambda *_: True, bool, {}.get])
+def test_whatever_can_be_called_with_an_event_is_a_filter(agrees: Any):
+    assert callable(want(agrees))
