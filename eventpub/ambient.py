@@ -5,7 +5,9 @@ hold no tracker: a middleware that binds the request being served. `Tracker.reso
 `resolve()`, so that the contexts a tracker entered itself come later and win.
 
 They are kept in one context variable whose value is never changed, only replaced, so threads, greenlets and
-asyncio tasks never see each other's, and what a task inherits does not change under it.
+asyncio tasks never see each other's, and what a task inherits does not change under it. But for one case: a
+block that ends elsewhere than it began (in another thread, or a generator's in another task) cannot reach where
+it began, so what it bound is marked as over for whoever has it.
 """
 
 from __future__ import annotations
@@ -18,8 +20,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_NONE: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-_contexts: ContextVar[Mapping[str, Mapping[str, Any]]] = ContextVar("eventpub.ambient", default=_NONE)
+
+class _Binding:
+    """A context that is bound, and what it covers."""
+
+    __slots__ = ("context", "covered", "is_over")
+
+    def __init__(self, context: Mapping[str, Any], covered: _Binding | None) -> None:
+        self.context = context
+        self.covered = covered
+        self.is_over = False
+
+
+_NONE: Mapping[str, _Binding] = MappingProxyType({})
+_bindings: ContextVar[Mapping[str, _Binding]] = ContextVar("eventpub.ambient", default=_NONE)
 
 
 @contextmanager
@@ -30,21 +44,34 @@ def bound(name: str, context: Mapping[str, Any]) -> Iterator[None]:
         name: of the context.
         context: what each event shall say; it must not change while it is bound.
     """
-    token = _contexts.set({**_contexts.get(), name: context})
+    bindings = _bindings.get()
+    binding = _Binding(context, _lasting(bindings.get(name)))
+    token = _bindings.set({**bindings, name: binding})
     try:
         yield
     finally:
-        _contexts.reset(token)
+        try:
+            _bindings.reset(token)
+        except ValueError:  # this is elsewhere
+            binding.is_over = True
 
 
 def get(name: str) -> Mapping[str, Any] | None:
     """Return the context bound by that name, or None."""
-    return _contexts.get().get(name)
+    binding = _lasting(_bindings.get().get(name))
+    return binding.context if binding else None
 
 
 def resolve() -> dict[str, Any]:
     """Return the union of what is bound, in a dict of its own."""
     merged: dict[str, Any] = {}
-    for context in _contexts.get().values():
-        merged.update(context)
+    for bound_last in _bindings.get().values():
+        if binding := _lasting(bound_last):
+            merged.update(binding.context)
     return merged
+
+
+def _lasting(binding: _Binding | None) -> _Binding | None:
+    while binding and binding.is_over:
+        binding = binding.covered
+    return binding

@@ -133,7 +133,9 @@ class EventQueue(Generic[T]):
                 return
         self._put_slowly(message, timeout)
 
-    send = put  # the name under which whatever receives events is called
+    def send(self, event: T) -> None:
+        """Put an event without waiting, as `put` does: the name by which every stage is called."""
+        self.put(event)
 
     @property
     def counts(self) -> Counts:

@@ -19,14 +19,36 @@ class Backend(Protocol):
     """Whatever events can be sent to: `EventQueue`, `RoutingBackend`, `Processor`, `EventManager`, or yours."""
 
     def send(self, event: Any, /) -> object:
-        """Take one event; what is returned is the stage's own affair."""
+        """Take one event.
+
+        False says that it is lost here, which the stage has logged itself: whoever sent it counts that as a
+        failure and logs nothing more. Whatever else is returned is the stage's own affair.
+        """
 
 
 def name_of(event: Any) -> str:
-    """Return an event's name: `event["name"]` of a mapping, `event.name` of anything else, else "unknown"."""
+    """Return an event's name, or "unknown".
+
+    It is `event["name"]` of a mapping and `event.name` of anything else; for want of that, SOURCE.NOUN.ACTION
+    of what has these three, as version 2 events do.
+    """
     # dict first: it is asked for without the machinery of ABCs
-    name = event.get("name") if isinstance(event, (dict, Mapping)) else getattr(event, "name", None)
+    if isinstance(event, (dict, Mapping)):
+        name = event.get("name")
+    else:
+        name = getattr(event, "name", None)
+        if name is None:
+            parts = [getattr(event, part, None) for part in ("source", "noun", "action")]
+            name = None if None in parts else ".".join(map(str, parts))
     return UNKNOWN_NAME if name is None else str(name)
+
+
+def name_for_log(event: Any) -> str:
+    """Return an event's name, and "unknown" too where asking for it fails."""
+    try:
+        return name_of(event)
+    except Exception:  # noqa: BLE001, an event is anybody's
+        return UNKNOWN_NAME
 
 
 def check_backend(argument: str, backend: Any) -> None:

@@ -112,6 +112,22 @@ print(span.id, span.trace_id, current_request())
     assert "21" not in after
 
 
+def test_a_server_span_that_is_finished_in_another_thread_leaves_no_request_bound(queue_name: str):
+    program = """
+import threading
+baseplate = Baseplate(app_config)
+baseplate.register(RequestContextObserver())
+span = baseplate.make_server_span(baseplate.make_context_object(), "buy")
+span.start()
+print(current_request()["route"])
+finisher = threading.Thread(target=span.finish)
+finisher.start()
+finisher.join()
+print(current_request())
+"""
+    assert run(queue_name, program) == "buy\n{}\n"
+
+
 def test_a_pyramid_request_tells_the_rest(queue_name: str):
     program = """
 import baseplate as b

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventpub import Event as TimedEvent
 from eventpub import serialize_json_event, serialize_v2_event
+from eventpub.errors import EventClosedError
 from eventpub.integrations import bound, current_request, inherit_context, with_request
 from eventpub.integrations.describe import from_environ, from_scope
 from eventpub.integrations.wsgi import RequestContextMiddleware
@@ -142,6 +147,40 @@ def test_any_tracker_in_the_process_says_it_while_it_is_bound():
     assert [event["context"] for event in kept] == [{"request": REQUEST}, {"request": REQUEST}, {}]
 
 
+def elsewhere(func: Callable[[], Any]) -> None:
+    thread = threading.Thread(target=func)
+    thread.start()
+    thread.join()
+
+
+def test_a_request_that_ends_in_another_thread_is_bound_nowhere_afterwards():
+    with bound({"id": "outer"}):
+        for number in range(3):
+            block = bound({"id": str(number)})
+            block.__enter__()
+            assert current_request() == {"id": str(number)}
+            end = (
+                carried(partial(block.__exit__, None, None, None))
+                if number
+                else partial(block.__exit__, *[None] * 3)
+            )
+            elsewhere(end)
+            assert current_request() == {"id": "outer"}
+            assert Tracker().resolve_context() == {"request": {"id": "outer"}}
+    assert current_request() == {}
+
+
+def test_a_generator_that_is_closed_in_another_context_ends_its_request():
+    def stream() -> Iterator[int]:
+        with bound(REQUEST):
+            yield 1
+
+    parts = stream()
+    next(parts)
+    contextvars.copy_context().run(parts.close)
+    assert current_request() == {}
+
+
 def test_the_outer_request_is_bound_again_after_an_inner_one_even_if_that_fails():
     def fail() -> None:
         assert current_request() == {"id": "inner"}
@@ -264,6 +303,30 @@ def test_any_other_object_gets_its_request_as_an_attribute():
     with bound(REQUEST):
         assert with_request(event) == SimpleNamespace(name="buy", request=REQUEST)
     assert event == SimpleNamespace(name="buy")
+
+
+def test_a_closed_event_gets_its_request_in_a_copy_that_is_closed_too():
+    with bound(REQUEST), TimedEvent("buy") as event:
+        pass
+    with bound(REQUEST):
+        told = with_request(event)
+    assert told.request == REQUEST
+    with pytest.raises(EventClosedError):
+        told.late = True
+    assert "request" not in event.as_dict()
+
+
+class Refusing:
+    def __copy__(self) -> Refusing:
+        raise LookupError
+
+
+@pytest.mark.parametrize(
+    "event", [{"name": "n", "context": "odd"}, {"context": ["request"]}, "text", ("a", "tuple"), Refusing()]
+)
+def test_an_event_without_room_for_its_request_is_left_alone(event: Any):
+    with bound(REQUEST):
+        assert with_request(event) is event
 
 
 def test_an_event_that_has_a_request_keeps_it_and_outside_of_one_nothing_is_added():

@@ -361,3 +361,28 @@ def test_proc_shows_what_is_on_it_and_has_no_namespaces_with_an_underscore():
     assert repr(proc) == "Proc(tests=namespace(found=1))"
     with pytest.raises(AttributeError, match="no underscore in front"):
         _ = proc._private
+
+
+def test_send_calls_a_process_that_a_subclass_has_of_its_own_and_returns_nothing():
+    class Own(Processor[Any]):
+        def process(self, event: Any) -> Any:
+            seen.append(event)
+            return False
+
+    seen: list[Any] = []
+    sent: Any = Own().send
+    assert sent({"name": "n"}) is None
+    assert seen == [{"name": "n"}]
+
+
+def test_want_without_parentheses_is_refused_at_once():
+    with pytest.raises(TypeError, match=r'called with the event alone, not .*handle.*: @want\("NAME"\)'):
+
+        @want
+        def handle(_processor: Any, _event: Any) -> None:
+            """It is taken for a filter."""
+
+
+@pytest.mark.parametrize("agrees", [lambda _: True, lambda _, _least=0: True, lambda *_: True, bool, {}.get])
+def test_whatever_can_be_called_with_an_event_is_a_filter(agrees: Any):
+    assert callable(want(agrees))

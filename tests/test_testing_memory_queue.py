@@ -250,3 +250,13 @@ def test_a_posix_queue_is_real_small_and_gone_afterwards():
 def test_a_posix_queue_that_the_test_removed_is_no_error():
     with posix_queue() as events:
         remove(events.name)
+
+
+def test_send_calls_a_put_that_a_subclass_has_of_its_own():
+    class Own(MemoryQueue[Any]):
+        def put(self, event: Any, timeout: float = 0.0) -> None:
+            super().put({**event, "own": True}, timeout)
+
+    queue = Own()
+    queue.send(TEA)
+    assert queue.events == [{**TEA, "own": True}]

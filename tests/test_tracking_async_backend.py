@@ -134,6 +134,16 @@ def test_what_the_backend_raises_is_logged_and_counted_and_the_next_event_arrive
     assert record.exc_info[0] is OSError
 
 
+def test_what_the_backend_takes_and_returns_false_for_counts_as_failed():
+    class Refusing:
+        def send(self, _: Any, /) -> bool:
+            return False
+
+    with AsyncBackend(Refusing()) as backend:
+        backend.send(numbered(0))
+    assert backend.books == Books(sent=1, delivered=0, waiting=0, lost={Loss.FAILED: 1})
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_ends_is_replaced_and_its_event_is_counted():
     memory = MemoryBackend()
@@ -203,6 +213,25 @@ def test_when_full_send_waits_until_an_event_is_taken_where_that_is_wanted():
         passes.release(2)
         assert backend.flush(DEADLINE_SECONDS)
         assert turnstile.names == ["0", "1", "2"]
+
+
+def test_a_backend_that_sends_to_the_one_before_it_never_waits_for_itself():
+    class Echo(MemoryBackend):
+        def send(self, event: Any, /) -> None:
+            super().send(event)
+            if event["name"] == "0":
+                assert full.wait(DEADLINE_SECONDS)
+                backend.send({"name": "echo"})
+
+    full, echo = threading.Event(), Echo()
+    backend = AsyncBackend(echo, max_events=1, when_full="block")
+    backend.send(numbered(0))
+    backend.send(numbered(1))  # waits until the worker has taken 0
+    full.set()
+    assert backend.flush(DEADLINE_SECONDS)
+    backend.close()
+    assert echo.names == ["0", "1"]
+    assert backend.books == Books(sent=3, delivered=2, waiting=0, lost={Loss.FULL: 1})
 
 
 def test_a_sender_that_waits_for_room_is_let_go_as_soon_as_close_begins():

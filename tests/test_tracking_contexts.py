@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -196,6 +196,25 @@ def test_what_is_carried_takes_arguments_and_gives_results_and_errors_as_before(
     )
     with pytest.raises(ZeroDivisionError):
         func(6, by=0)
+
+
+def test_what_would_run_after_it_was_carried_is_refused_and_asyncio_run_carries_it():
+    async def resolve() -> dict[str, Any]:
+        return tracker.resolve_context()
+
+    async def parts() -> AsyncIterator[int]:
+        yield 1
+
+    def generate() -> Iterator[int]:
+        yield 1
+
+    tracker = Tracker()
+    for late in (resolve, parts, generate):
+        with pytest.raises(TypeError, match=r"carries nothing.*carried\(asyncio\.run\)"):
+            carried(late)
+    with tracker.context("request", {"path": "/"}):
+        run = carried(asyncio.run)
+    assert in_a_thread(lambda: run(resolve())) == {"path": "/"}
 
 
 def test_what_is_carried_takes_along_other_context_variables_too():

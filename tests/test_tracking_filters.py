@@ -81,6 +81,15 @@ def test_the_name_allowlist_lets_exactly_these_names_pass():
     assert passing(NameAllowlist([])) == []
 
 
+def test_a_version_2_event_is_called_source_noun_action_as_before_it_was_one():
+    event = {"name": "shop.order.placed", "timestamp": None, "data": {}, "context": {}}
+    struct = ThriftEvent(source="shop", noun="order", action="placed")
+    keep = NameAllowlist(["shop.order.placed"])
+    assert (keep(event), keep(struct)) == (event, struct)
+    with pytest.raises(EventEmissionExit):
+        keep(ThriftEvent(source="shop", noun="order"))
+
+
 def test_filters_take_events_of_any_kind_and_those_without_a_name_as_unknown():
     class Named:
         name = "edx.video.played"

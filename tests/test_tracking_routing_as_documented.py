@@ -15,6 +15,7 @@ from eventpub.tracking import (
     NoBackendEnabled,
     NotAStageError,
     NoTransformerImplemented,
+    RegexFilter,
     RoutingBackend,
 )
 
@@ -179,6 +180,38 @@ def test_what_a_backend_raises_is_logged_and_does_not_keep_the_event_from_the_ne
     assert "1 mongo" in record.getMessage()
     assert record.exc_info[0] is OSError
     assert router.failures == {"backend 1 mongo": 2}
+
+
+def test_a_backend_that_returns_false_has_failed_and_has_logged_why_itself(caplog: pytest.LogCaptureFixture):
+    class Refusing:
+        def send(self, _: Any) -> bool:
+            return False
+
+    class Counting:
+        def send(self, _: Any) -> int:
+            return 0
+
+    router = RoutingBackend({"refusing": Refusing(), "counting": Counting()})
+    router.send({"name": "n"})
+    assert router.failures == {"backend refusing": 1}
+    assert not caplog.records
+
+
+def test_an_event_whose_name_cannot_be_asked_for_lets_nothing_out(caplog: pytest.LogCaptureFixture):
+    class Nameless:
+        @property
+        def name(self) -> str:
+            raise LookupError("no name")
+
+    class Failing:
+        def send(self, _: Any) -> None:
+            raise OSError
+
+    caplog.set_level("INFO")
+    router = RoutingBackend({"failing": Failing()}, [RegexFilter(regular_expressions=["x"])])
+    router.send(Nameless())
+    assert router.failures == {"processor RegexFilter": 1, "backend failing": 1}
+    assert caplog.text.count("'unknown'") == 2
 
 
 @pytest.mark.parametrize("reason", [NoTransformerImplemented, NoBackendEnabled])

@@ -9,7 +9,8 @@ import threading
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from types import MappingProxyType
+from dataclasses import dataclass, field
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
+from eventpub import Event
 from eventpub.processing import Event as HandledEvent
 from eventpub.schemas.event.ttypes import Event as ThriftEvent
 from eventpub.schemas.event.ttypes import User
-from eventpub.tracking import RoutingBackend, Tracker, snapshot
+from eventpub.tracking import MemoryBackend, RoutingBackend, Tracker, snapshot
 
 scalars = (
     st.none()
@@ -132,6 +134,84 @@ def test_what_refuses_to_be_copied_goes_along_as_it_is_and_the_rest_is_copied():
     copied = snapshot({"lock": lock, "items": items})
     assert copied["lock"] is lock
     assert copied["items"] is not items
+
+
+class Order(HandledEvent):
+    name = "order"
+
+    def __init__(self, lock: Any, items: list[int]) -> None:
+        super().__init__()
+        self.lock = lock
+        self.items = items
+
+
+class SlottedOrder(HandledEvent):
+    __slots__ = ("empty", "items", "lock")
+    name = "order"
+
+    def __init__(self, lock: Any, items: list[int]) -> None:
+        super().__init__()
+        self.lock = lock
+        self.items = items
+
+
+class HalfSlottedOrder(HandledEvent):
+    __slots__ = ("__dict__", "items")
+    name = "order"
+
+    def __init__(self, lock: Any, items: list[int]) -> None:
+        super().__init__()
+        self.lock = lock
+        self.items = items
+
+
+@dataclass(frozen=True)
+class FrozenOrder(HandledEvent):
+    lock: Any
+    items: list[int] = field(default_factory=list)
+    name = "order"
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lock, items: Event("order", lock=lock, items=items),
+        lambda lock, items: OrderedDict(name="order", lock=lock, items=items),
+        lambda lock, items: OrderedDict(name="order", inner=[{"locks": (lock, threading.Lock())}], items=items),
+        lambda lock, items: SimpleNamespace(name="order", lock=lock, items=items),
+        Order,
+        SlottedOrder,
+        HalfSlottedOrder,
+        FrozenOrder,
+    ],
+)
+@pytest.mark.parametrize("lock", [threading.Lock(), None], ids=["with a lock", "without"])
+def test_whatever_an_event_is_only_the_value_that_refuses_is_shared(make: Callable[..., Any], lock: Any):
+    def items_of(event: Any) -> list[int]:
+        return event["items"] if isinstance(event, dict) else event.items
+
+    items = [1]
+    event = make(lock, items)
+    memory = MemoryBackend()
+    RoutingBackend({"memory": memory}, [lambda event: items_of(event).append(2)]).send(event)
+    items.append(3)
+    (kept,) = memory.events
+    assert type(kept) is type(event)
+    assert (items_of(event), items_of(kept)) == ([1, 3], [1, 2])
+    assert getattr(kept, "lock", lock) is lock
+    assert copy.copy(event) is not event
+
+
+def test_a_value_that_makes_another_lock_whenever_it_is_copied_is_shared():
+    class Locked:
+        def __getstate__(self) -> dict[str, Any]:
+            return {"lock": threading.Lock()}
+
+    event = OrderedDict(locked=Locked())
+    assert snapshot(event) is event
 
 
 def test_a_view_that_cannot_be_changed_is_copied_for_what_it_holds():

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventpub import ambient
+from eventpub.event import Event
 from eventpub.thrift_spec import fields, is_struct_class
 
 if TYPE_CHECKING:
@@ -42,15 +43,15 @@ def with_request(event: E) -> E:
     """Return a copy of an event that is about to be put, with the request it happens in.
 
     A mapping gets it as `event["context"]["request"]`, where a tracked event has it; a Thrift struct with a
-    field `request`, in that; an `eventpub.Event` that is still open, as its data `request`. An event that has
-    one already, a struct without such a field, and any event outside of a request are returned as they are.
+    field `request`, in that; an `eventpub.Event`, be it closed, as its data `request`. An event that has one
+    already or no room for one, and any event outside of a request, is returned as it is.
     """
     request = current_request()
     if not request:
         return event
     if isinstance(event, Mapping):
         context = event.get("context") or {}
-        if _NAME in context:
+        if not isinstance(context, Mapping) or _NAME in context:
             return event
         return {**event, "context": {**context, _NAME: request}}  # type: ignore[return-value]
     if getattr(event, _NAME, None) is not None:
@@ -62,8 +63,18 @@ def with_request(event: E) -> E:
         if struct is None:
             return event
         value = struct(**{field.name: request.get(field.name) for field in fields(struct)})
-    told = copy.copy(event)
-    setattr(told, _NAME, value)
+    return _told(event, value)
+
+
+def _told(event: E, request: Any) -> E:
+    try:
+        told = copy.copy(event)
+        if isinstance(told, Event):
+            told._data[_NAME] = request  # noqa: SLF001, our own; it may be closed
+        else:
+            setattr(told, _NAME, request)
+    except Exception:  # noqa: BLE001, an event is anybody's, and may refuse both
+        return event
     return told
 
 

@@ -46,7 +46,7 @@ def want(*names_or_filters: str | Callable[[Any], object]) -> Callable[[F], F]:
             alone are asked about events of every name.
 
     Raises:
-        TypeError: there is none, or one is neither.
+        TypeError: there is none, or one is neither; `@want` without parentheses takes the handler for a filter.
     """
     if not names_or_filters:
         raise TypeError(
@@ -57,6 +57,8 @@ def want(*names_or_filters: str | Callable[[Any], object]) -> Callable[[F], F]:
     for item in filters:
         if not callable(item):
             raise TypeError(f"@want takes names of events and filters, not {item!r}")
+        if not _takes_one(item):
+            raise TypeError(f'@want takes filters, called with the event alone, not {item!r}: @want("NAME")')
     wanted = Want(frozenset(names), tuple(filters))
 
     def note(function: F) -> F:
@@ -105,6 +107,18 @@ def required_by(*handlers: str) -> Callable[[F], F]:
 def _noted(function: F, everything: Declared) -> F:
     setattr(function, _ATTRIBUTE, everything)
     return function
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    from inspect import signature  # noqa: PLC0415, 10 ms for whoever has no filters
+
+    try:
+        signature(function).bind(None)
+    except ValueError:  # it has no signature, as some written in C
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def _check_names(decorator: str, handlers: tuple[object, ...]) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from copy import copy, deepcopy
-from types import SimpleNamespace
+from functools import cache
+from types import MemberDescriptorType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Self
 
 
@@ -69,9 +73,32 @@ class Event(ABC):
         """What handlers leave for later handlers, under namespaces."""
         return self._proc
 
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        for slot, value in _filled_slots(self):
+            slot.__set__(copied, value)  # by itself: a subclass may be frozen
+        if hasattr(self, "__dict__"):
+            vars(copied).update(vars(self))
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         copied = copy(self)  # with the same ctxt, which may be anything and cannot always be copied
         memo[id(self)] = copied
-        object.__setattr__(copied, "_proc", deepcopy(self._proc, memo))
-        vars(copied).update(deepcopy(vars(self), memo))
+        for slot, value in _filled_slots(self):
+            if slot.__name__ != "_ctxt":
+                slot.__set__(copied, deepcopy(value, memo))
+        if hasattr(self, "__dict__"):
+            vars(copied).update(deepcopy(vars(self), memo))
         return copied
+
+
+def _filled_slots(event: Event) -> Iterator[tuple[MemberDescriptorType, Any]]:
+    for slot in _slots(type(event)):
+        with suppress(AttributeError):
+            yield slot, slot.__get__(event)
+
+
+@cache
+def _slots(cls: type) -> tuple[MemberDescriptorType, ...]:
+    members = (member for base in cls.__mro__ for member in vars(base).values())
+    return tuple(member for member in members if isinstance(member, MemberDescriptorType))

@@ -120,7 +120,9 @@ class Processor(Generic[E]):
                 return None
             event = waiting.popleft()
 
-    send = process  # the name under which whatever receives events is called
+    def send(self, event: E) -> None:
+        """Process an event, as `process` does, and return nothing: the name by which every stage is called."""
+        self.process(event)
 
     def _add(self, handlers: list[Handler]) -> None:
         with self._registering:

@@ -138,6 +138,11 @@ class MemoryQueue(EventQueue[T], Record):
     def full(self, full: bool) -> None:
         self._queue.full = full
 
+    @property
+    def events(self) -> list[T]:
+        """The events, as they were given to `put`."""
+        return super().events
+
     def clear(self) -> None:
         """Forget what was put so far, which makes room in a queue that is bounded."""
         self._queue.clear()

@@ -20,7 +20,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from eventpub.errors import StageError
-from eventpub.pipeline import check_backend, name_of
+from eventpub.pipeline import check_backend, name_for_log
 
 from .snapshot import snapshot
 
@@ -44,7 +44,7 @@ class Loss(enum.Enum):
     """Why an event was lost."""
 
     FULL = "full"  # it, or the oldest, had no room
-    FAILED = "failed"  # the backend behind raised
+    FAILED = "failed"  # the backend behind raised, or returned False
     CLOSED = "closed"  # sent after close
     UNFINISHED = "unfinished"  # still waiting when close had no more time
 
@@ -68,7 +68,7 @@ class AsyncBackend:
         backend: gets the events one by one, in their order. What it raises is logged.
         max_events: that wait at most; 10,000 by default.
         when_full: "drop_newest" loses the event being sent (the default), "drop_oldest" the one that waits
-            longest; "block" makes `send` wait for room.
+            longest; "block" makes `send` wait for room, unless it is the backend that sends: that is lost.
 
     Raises:
         NotAStageError: (a ValueError) the backend has no `send` that can be called.
@@ -113,7 +113,7 @@ class AsyncBackend:
         """Take one event; it waits for the backend, or is lost and counted."""
         event = snapshot(event)
         with self._changed:
-            if self.when_full == "block":
+            if self.when_full == "block" and threading.current_thread() is not self._worker:
                 self._changed.wait_for(lambda: self._closed or len(self._waiting) < self.max_events)
             self._sent += 1
             reason, lost = self._take(event)
@@ -127,7 +127,7 @@ class AsyncBackend:
         if self._closed:
             return Loss.CLOSED, event
         is_full = len(self._waiting) >= self.max_events
-        if is_full and self.when_full == "drop_newest":
+        if is_full and self.when_full != "drop_oldest":
             return Loss.FULL, event
         oldest = self._waiting.popleft() if is_full else None
         self._waiting.append(event)
@@ -182,10 +182,9 @@ class AsyncBackend:
         while (event := self._next()) is not _NO_MORE:
             is_delivered = False
             try:
-                self.backend.send(event)
-                is_delivered = True
+                is_delivered = self.backend.send(event) is not False
             except Exception:  # a backend is anybody's
-                name = name_of(event)
+                name = name_for_log(event)
                 logger.exception("backend %r failed on event %r, which it has lost", self.backend, name)
             finally:
                 self._put_down(is_delivered=is_delivered)
@@ -216,7 +215,7 @@ class AsyncBackend:
         self._warn_at[reason] = now + WARN_SECONDS
         lost = f"{reason.value}: {self._lost[reason]:,}"
         logger.warning(
-            "events lost so far: %s, the last %r; the books of %r tell more", lost, name_of(event), self
+            "events lost so far: %s, the last %r; the books of %r tell more", lost, name_for_log(event), self
         )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextvars
 import functools
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, ValuesView
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -103,7 +104,15 @@ def carried(func: Callable[P, R]) -> Callable[P, R]:
 
     Args:
         func: called with what the returned function is called with.
+
+    Raises:
+        TypeError: it is a coroutine function or a generator function, which would run when `run` is over.
     """
+    if any(is_late(func) for is_late in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)):
+        raise TypeError(
+            f"carried({func!r}) carries nothing, since what it returns runs later; asyncio's tasks have the "
+            "contexts they are started in, and carried(asyncio.run)(...) takes them to another thread's"
+        )
     context = contextvars.copy_context()
 
     @functools.wraps(func)

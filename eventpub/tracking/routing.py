@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from eventpub.errors import EventPubError, NotAStageError
-from eventpub.pipeline import Backend, check_backend, name_of, only_reads
+from eventpub.pipeline import Backend, check_backend, name_for_log, only_reads
 
 from .errors import EventEmissionExit, EventSkipped
 from .snapshot import snapshot
@@ -39,7 +39,8 @@ class RoutingBackend:
         processors: registered in their own order.
 
     Attributes:
-        failures: how often each backend and processor has raised, by "backend NAME" and "processor NAME".
+        failures: how often each backend and processor has raised, or a backend has returned False, by
+            "backend NAME" and "processor NAME".
 
     Raises:
         NotAStageError: (a ValueError) a backend has no `send` that can be called, or a processor cannot be
@@ -114,9 +115,10 @@ class RoutingBackend:
         """Send an event to every backend as it is."""
         for name, backend in self.backends.items():
             try:
-                backend.send(event)
+                if backend.send(event) is False:  # and has said why
+                    self.failures[f"backend {name}"] += 1
             except EventSkipped as skipped:
-                logger.info("backend %r does not take event %r: %r", name, name_of(event), skipped)
+                logger.info("backend %r does not take event %r: %r", name, name_for_log(event), skipped)
             except Exception as error:  # noqa: BLE001, a backend is anybody's
                 self.failures[f"backend {name}"] += 1
                 _log_failure("backend %r has lost event %r: %s: %s", name, event, error)
@@ -125,4 +127,4 @@ class RoutingBackend:
 def _log_failure(template: str, stage: str, event: Any, error: Exception) -> None:
     # errors of ours say what there is to know; a queue may be full for thousands of events
     traceback = None if isinstance(error, EventPubError) else error
-    logger.error(template, stage, name_of(event), type(error).__name__, error, exc_info=traceback)
+    logger.error(template, stage, name_for_log(event), type(error).__name__, error, exc_info=traceback)

@@ -11,6 +11,7 @@ import datetime as dt
 import decimal
 import uuid
 from copy import deepcopy
+from traceback import walk_tb
 from types import MappingProxyType, NoneType
 from typing import Any, TypeVar, cast
 
@@ -22,11 +23,14 @@ _UNCHANGEABLE = frozenset({
     dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, decimal.Decimal, uuid.UUID,
 })  # fmt: skip
 
+# Each costs another attempt. A value that makes new ones whenever it is copied would never come to an end.
+_MOST_REFUSING = 100
+
 
 def snapshot(event: T) -> T:
     """Return a copy of an event that later changes, of either, do not reach from one to the other.
 
-    What refuses to be copied (a lock, an open file) is in the copy as it is: an event is worth more than that.
+    What refuses to be copied (a lock, an open file) is in the copy as it is, wherever it is, and nothing else.
     """
     try:
         return cast("T", _copy(event))
@@ -55,7 +59,23 @@ def _copy(value: Any) -> Any:
 
 
 def _leave_to_deepcopy(value: T) -> T:
-    try:
-        return deepcopy(value)
-    except Exception:  # noqa: BLE001, a value's own copying may raise anything
-        return value
+    shared: list[Any] = []  # parts that refused to be copied
+    while len(shared) < _MOST_REFUSING:
+        try:
+            return deepcopy(value, {id(part): part for part in shared})
+        except RecursionError:
+            break
+        except Exception as error:  # noqa: BLE001, a value's own copying may raise anything
+            part = _refusing(error, value)
+        if part is value:
+            break
+        shared.append(part)
+    return value
+
+
+def _refusing(error: Exception, value: Any) -> Any:
+    """Return the innermost part of a value that `deepcopy` was about to copy when it failed."""
+    for frame, _ in walk_tb(error.__traceback__):
+        if frame.f_code is deepcopy.__code__:
+            value = frame.f_locals["x"]
+    return value

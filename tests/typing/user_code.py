@@ -136,6 +136,7 @@ def stages() -> list[Backend]:
 def test_buy() -> None:
     memory = MemoryQueue("texts", serialize_text)
     assert_type(memory, MemoryQueue[str])
+    assert_type(memory.events, list[str])
     memory.full = True
     queue: EventQueue[str] = memory
     queue.put("tea")
