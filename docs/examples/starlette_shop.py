@@ -5,7 +5,6 @@ import sys
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -20,10 +19,8 @@ async def buy(request: Request) -> PlainTextResponse:
     return PlainTextResponse(f"sold {tea}\n")
 
 
-app = Starlette(
-    routes=[Route("/buy/{tea}", buy, methods=["POST"])],
-    middleware=[Middleware(EventPubMiddleware, {"queue_name": os.environ.get("SHOP_QUEUE", "v2j")})],
-)
+shop = Starlette(routes=[Route("/buy/{tea}", buy, methods=["POST"])])
+app = EventPubMiddleware(shop, {"queue_name": os.environ.get("SHOP_QUEUE", "v2j")})
 
 if __name__ == "__main__":
     uvicorn.run(app, port=int(sys.argv[1]))

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 class EventPubMiddleware:
     """Give requests and websockets `state.events_v2`, the queue, and `state.tracker`, and bind what they are.
 
-    In Starlette: `Middleware(EventPubMiddleware, {"queue_name": "v2j"})`, then `request.state.tracker.emit(…)`.
+    Around a Starlette application, `app = EventPubMiddleware(app, {"queue_name": "v2j"})`, the queue is opened
+    at once; as its `Middleware` with the first message from the server. Then `request.state.tracker.emit(…)`.
 
     Args:
         app: the application.
-        settings: see `eventpub.integrations.app_events`; the queue is opened at once.
+        settings: see `eventpub.integrations.app_events`.
 
     Raises:
         ConfigError: a setting cannot be used.
