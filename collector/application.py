@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import re
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from .config import Config
-    from .store import Store
+    from .store import Receipt, Store
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,15 @@ class Application:
             return refuse(400, "bad_idempotency_key", reason)
         batch_id = sent_id or wire.new_batch_id()
         facts |= {"key": key_name, "batch": batch_id, "attempt": environ.get(_ATTEMPT, "-")}
+        batch = Batch(
+            key_name=key_name,
+            batch_id=batch_id,
+            deduplicate=bool(sent_id),
+            digest=hashlib.sha256(body).digest(),
+            version=version,
+            received_at=self._clock(),
+            events=(),
+        )
         events = validate.read_events(
             version,
             body,
@@ -121,19 +131,9 @@ class Application:
             max_event_bytes=self._settings.max_event_bytes,
         )
         if isinstance(events, Answer):
-            return events
+            return self._taken_before(batch) or events
         facts["events"] = len(events)
-        return self._keep(
-            Batch(
-                key_name=key_name,
-                batch_id=batch_id,
-                deduplicate=bool(sent_id),
-                digest=hashlib.sha256(body).digest(),
-                version=version,
-                received_at=self._clock(),
-                events=events,
-            )
-        )
+        return self._keep(dataclasses.replace(batch, events=events))
 
     def _read(self, environ: WSGIEnvironment) -> tuple[str, bytes] | Answer:
         """Return who sent a request, and its plain body; all signatures must be right, and of one key."""
@@ -185,8 +185,15 @@ class Application:
             return refuse(400, "bad_encoding", f"the body is not one whole {encoding} stream and nothing else")
         return plain
 
+    def _taken_before(self, batch: Batch) -> Answer | None:
+        """Answer a batch that was stored under other limits than today's; its sender would split it."""
+        receipt = self._store.seen(batch) if batch.deduplicate else None
+        return self._answer(batch, receipt) if receipt else None
+
     def _keep(self, batch: Batch) -> Answer:
-        receipt = self._store.add(batch)
+        return self._answer(batch, self._store.add(batch))
+
+    def _answer(self, batch: Batch, receipt: Receipt) -> Answer:
         if receipt.outcome is Outcome.UNAVAILABLE:
             logger.error("store unavailable batch=%s reason=%r", batch.batch_id, receipt.reason)
             return _unavailable(receipt.reason)

@@ -91,8 +91,7 @@ class Daemon:
         )
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
         self._exposure: str | None = None
-        for batch in self._spool.recovered:
-            self._sender.put(batch)
+        self._sender.resume(self._spool.recovered)
 
     def run(self) -> None:
         """Work until a signal says to stop.
@@ -138,6 +137,7 @@ class Daemon:
         for name in sorted(_changed(self._config, config) & _AT_START):
             logger.warning("reload: a change of %s takes effect at the next start", name)
         self._config = self._receiver.config = config
+        self._report_at = min(self._report_at, time.monotonic() + config.loss_report_interval_seconds)
         self._receiver.wake()
         self._sender.configure(config)
         logger.info("reloaded file=%s", self._config_path)

@@ -407,6 +407,18 @@ class BrokenStore:
         raise ZeroDivisionError
 
 
+def test_a_batch_that_was_taken_is_so_under_tighter_limits_too(tmp_path):
+    """Its first answer may have been lost; refused now, it would be split, and its events stored once more."""
+    body, headers = b'[{"n":1},{"n":2}]', identified("0123456789abcdef")
+    with CollectorProcess(tmp_path) as collector:
+        assert collector.post(body, headers).json()["duplicate"] is False
+    with CollectorProcess(tmp_path, settings={"max_events": "1"}) as collector:
+        assert collector.post(body, headers).json()["duplicate"] is True
+        assert refused(collector.post(body, identified("another"))) == (413, "too_many_events")
+        assert refused(collector.post(b'[{"n":3},{"n":4}]', headers)) == (413, "too_many_events")
+        assert len(collector.events()) == 2
+
+
 def test_a_defect_is_answered_with_500_and_logged_without_secrets(caplog):
     config = Config(settings=Settings(), secrets={"test": (SECRET,)})
     environ = {

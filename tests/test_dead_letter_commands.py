@@ -565,6 +565,15 @@ def test_room_made_by_hand_is_seen_by_a_running_sidecar(
     assert (ledger["dead"], ledger["dropped"], ledger["unaccounted"]) == (1, 1, 0)
 
 
+def test_the_bound_is_one_for_all_sidecars_of_a_queue(tmp_path: Path) -> None:
+    """What another one adds is seen a second later."""
+    mine, others = (dead_letters.Room(tmp_path, 1000) for _ in range(2))
+    for number in range(2):
+        (tmp_path / f"{number}.json").write_bytes(b"x" * 400)
+        others.fill(400)
+    wait_until(lambda: mine.beyond({0: 400}) == {0}, "what the other has added is seen")
+
+
 def test_measuring_again_costs_nothing_while_nobody_changes_a_full_folder(tmp_path: Path) -> None:
     for number in range(2000):
         (tmp_path / f"{number}.json").write_bytes(b"x" * 100)

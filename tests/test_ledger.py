@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -191,6 +192,17 @@ def test_books_balance_on_every_way_that_an_event_can_take(  # noqa: PLR0915, a 
 def reports(collector: CollectorProcess) -> list[dict[str, Any]]:
     events = (row["event"] for row in collector.events())
     return [event for event in events if event["source"] == "eventpub"]
+
+
+def test_a_report_comes_as_soon_as_a_reload_asks_for_it(
+    run: Run, queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    sidecar = run(collector_version="2j", **{"loss_report.interval": "1 h"})
+    put(queue, [b"garbage"])
+    wait_until(sidecar.dead_letters, "it is a dead letter")
+    sidecar.configure(**{"loss_report.interval": "1 s"})
+    sidecar.signal(signal.SIGHUP)
+    wait_until(lambda: reports(collector), "the report is stored")
 
 
 @pytest.mark.parametrize("version", wire.VERSIONS)

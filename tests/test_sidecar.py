@@ -393,6 +393,20 @@ def test_full_spool_drops_and_counts_where_the_configuration_says_so(
     assert ledger["unaccounted"] == 0
 
 
+def test_what_was_spooled_is_never_dropped_as_the_newest_by_a_start(
+    run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    collector.set_faults([{"status": 503, "times": "forever"}])
+    sidecar = run(spool_max_size="8 MiB", spool_when_full="drop_newest", shutdown_timeout="100 ms")
+    put(queue, [b'{"name":"big","pad":"%s","n":%d}' % (b"x" * 8000, n) for n in range(800)])
+    sidecar.stop()
+    assert sidecar.ledger()["spooled"] == 800
+    sidecar.configure(spool_max_size="4 MiB")
+    sidecar.start()
+    sidecar.stop()
+    assert (sidecar.ledger()["spooled"], sidecar.ledger()["dropped"]) == (800, 0)
+
+
 def test_dead_statsd_disturbs_nothing(
     run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
 ) -> None:

@@ -86,6 +86,9 @@ class Store(Protocol):
     def add(self, batch: Batch) -> Receipt:
         """Store a batch, or find that it was stored before."""
 
+    def seen(self, batch: Batch) -> Receipt | None:
+        """Return DUPLICATE for a batch that was stored before, None for one that was not."""
+
     def health(self) -> Health:
         """Write something, and say whether that worked."""
 

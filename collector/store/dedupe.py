@@ -44,13 +44,21 @@ class Claim(enum.Enum):
 def claim(connection: sqlite3.Connection, batch: Batch, memory_seconds: float) -> Claim:
     """Remember the id of `batch`, unless it is known already; the caller commits."""
     connection.execute(_FORGET, (batch.received_at - memory_seconds, _FORGOTTEN_PER_BATCH))
-    known = connection.execute(
-        "SELECT digest FROM batch_ids WHERE key_name = ? AND batch_id = ?", (batch.key_name, batch.batch_id)
-    ).fetchone()
-    if known is not None:
-        return Claim.SAME_BODY if known[0] == batch.digest else Claim.OTHER_BODY
+    known = look_up(connection, batch)
+    if known is not Claim.NEW:
+        return known
     connection.execute(
         "INSERT INTO batch_ids (key_name, batch_id, digest, received_at) VALUES (?, ?, ?, ?)",
         (batch.key_name, batch.batch_id, batch.digest, batch.received_at),
     )
     return Claim.NEW
+
+
+def look_up(connection: sqlite3.Connection, batch: Batch) -> Claim:
+    """Return what is known of the id of `batch`."""
+    known = connection.execute(
+        "SELECT digest FROM batch_ids WHERE key_name = ? AND batch_id = ?", (batch.key_name, batch.batch_id)
+    ).fetchone()
+    if known is None:
+        return Claim.NEW
+    return Claim.SAME_BODY if known[0] == batch.digest else Claim.OTHER_BODY

@@ -119,6 +119,14 @@ class SqliteStore:
             return Receipt(Outcome.UNAVAILABLE, str(error))
         return Receipt(Outcome.STORED)
 
+    def seen(self, batch: Batch) -> Receipt | None:
+        """Return DUPLICATE for a batch that was stored before, None for one that was not."""
+        try:
+            is_known = dedupe.look_up(self._connection, batch) is dedupe.Claim.SAME_BODY
+        except sqlite3.Error as error:
+            return Receipt(Outcome.UNAVAILABLE, str(error))
+        return Receipt(Outcome.DUPLICATE) if is_known else None
+
     def health(self) -> Health:
         """Write something, and say whether that worked."""
         try:

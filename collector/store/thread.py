@@ -29,6 +29,11 @@ class StoreThread:
         receipt: Receipt = self._thread.apply(self._store.add, (batch,))
         return receipt
 
+    def seen(self, batch: Batch) -> Receipt | None:
+        """Return DUPLICATE for a batch that was stored before, None for one that was not."""
+        receipt: Receipt | None = self._thread.apply(self._store.seen, (batch,))
+        return receipt
+
     def health(self) -> Health:
         """Write something, and say whether that worked."""
         health: Health = self._thread.apply(self._store.health)

@@ -94,6 +94,12 @@ class Sender:
             self._outbox.put(batch)
             self._changed.set()
 
+    def resume(self, batches: Iterable[Batch]) -> None:
+        """Have batches delivered that an earlier process left; none is dropped because there are many."""
+        for batch in batches:
+            self._outbox.put(batch)
+        self._changed.set()
+
     def make_room(self) -> bool:
         """Tell whether messages may be taken though the spool is full; if so, drop what has to go."""
         if self._config.spool_when_full != "drop_oldest":

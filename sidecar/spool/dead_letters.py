@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIX = ".json"
+_OTHERS_SECONDS = 1.0  # how long what other sidecars of the queue add may go unnoticed
 _TICK_NS = 1_000_000_000  # file systems count in units of 4 ms to 1 s
 
 
@@ -61,7 +62,9 @@ class Room:
         Raises:
             OSError: the folder cannot be read.
         """
-        if sum(sizes_bytes.values()) > self._left_bytes and self._changed_ns() != self._measured_ns:
+        is_old = time.monotonic() > self._measured_at + _OTHERS_SECONDS
+        is_full = sum(sizes_bytes.values()) > self._left_bytes
+        if (is_full or is_old) and self._changed_ns() != self._measured_ns:
             self._measure()
         left_bytes, refused = self._left_bytes, set()
         for index, size_bytes in sizes_bytes.items():
@@ -76,6 +79,7 @@ class Room:
         self._left_bytes -= size_bytes
 
     def _measure(self) -> None:
+        self._measured_at = time.monotonic()
         changed_ns = self._changed_ns()  # first: what changes meanwhile is seen the next time
         # and so is what changes now, in the same tick of the file system's clock
         self._measured_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else None

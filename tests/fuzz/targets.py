@@ -81,6 +81,9 @@ class _Store:
             row.event.encode()  # as a database would
         return Receipt(Outcome.STORED)
 
+    def seen(self, _batch):
+        return None
+
     def health(self):
         return Health(writable=True)
 
