@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
 LOG_SECONDS = 5.0  # one line of a kind in this time
 
@@ -21,9 +21,13 @@ class _Quiet:
     level: int
     lines: int = 0
     events: int = 0
+    since: str = field(default_factory=lambda: time.strftime("%H:%M:%S"))  # as the log has it
 
     def __str__(self) -> str:
-        return f"left_out={self.lines}" + (f" left_out_events={self.events}" if self.events else "")
+        if not self.lines:
+            return ""
+        events = f" events_in_them={self.events}" if self.events else ""
+        return f"more_such_lines={self.lines} since={self.since}{events}"
 
 
 class LogLimit:
@@ -56,7 +60,7 @@ class LogLimit:
             quiet.events += events
             return
         self._quiet[fact, kind] = _Quiet(now + LOG_SECONDS, level)
-        self._write(level, fact, details, kind, str(quiet) if quiet and quiet.lines else "")
+        self._write(level, fact, details, kind, str(quiet or ""))
 
     def tell_left_out(self, *, at_once: bool = False) -> None:
         """Write how many lines of each kind were left out.
@@ -70,6 +74,13 @@ class LogLimit:
                 del self._quiet[fact, kind]
                 if quiet.lines:
                     self._write(quiet.level, fact, kind, str(quiet))
+
+    def over(self, facts: Container[str]) -> None:
+        """Write how many lines were left out about facts that are true no longer, and forget them."""
+        for (fact, kind), quiet in self._quiet.items():
+            if fact in facts and quiet.lines:
+                self._write(logging.INFO, "over now:", fact, kind, str(quiet))
+                self._quiet[fact, kind] = _Quiet(quiet.until, quiet.level)
 
     def _write(self, level: int, *words: str) -> None:
         self._logger.log(level, "%s", " ".join(word for word in words if word))

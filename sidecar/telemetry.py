@@ -68,6 +68,8 @@ _REMEDIES = {
     Verdict.RECODE: "the batch is sent again in another encoding",
     Verdict.RETRY: "the batch is kept",
 }
+_FACTS = {verdict: f"batch was not delivered, {remedy}" for verdict, remedy in _REMEDIES.items()}
+_OUTAGE_FACTS = [_FACTS[verdict] for verdict in _OUTAGES]
 
 
 class DropReason(enum.Enum):
@@ -205,7 +207,7 @@ class Telemetry:
         if verdict is Verdict.ACCEPTED:
             logger.debug("batch was delivered %s status=%s", facts, answer.status)
             if self._failed_attempts:
-                self._limit.tell_left_out(at_once=True)  # later they would read as if it still failed
+                self._limit.over(_OUTAGE_FACTS)
                 logger.info("delivery works again %s failed_attempts=%d", facts, self._failed_attempts)
             self._failed_attempts = 0
             return
@@ -218,7 +220,7 @@ class Telemetry:
             outcome = f"status={answer.status}"
         self._limit.log(
             _LEVELS.get(verdict, logging.WARNING),
-            f"batch was not delivered, {_REMEDIES[verdict]}",
+            _FACTS[verdict],
             f"{outcome} {facts} reason={answer.reason!r}",
         )
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import pytest
 from forked import as_root, in_child, in_own_namespace, other_uid, refuse_mq_open
-from support import wait_until
+from support import DEADLINE_SECONDS, wait_until
 
 from eventpub.cli import _parser, doctor, host, main
 from eventpub.kernel_limits import UNLIMITED, KernelLimits
@@ -116,6 +116,28 @@ def test_a_wrong_command_line_has_an_exit_code_of_its_own(arguments: tuple[str, 
     assert done.err.startswith("usage: eventpub")
 
 
+@pytest.mark.parametrize(
+    "words", ["put {} --timeout 0.5 {{}}", "put --timeout=0.5 {} {{}}", "queue create {} --mode 0620"]
+)
+def test_options_may_stand_among_the_arguments(queue: MessageQueue, words: str):
+    queue.unlink()
+    queue_again = MessageQueue.open(queue.name, max_messages=2, max_message_size=512, mode=0o620)
+    with queue_again:
+        assert run(*words.format(queue.name).split()).code == 0
+
+
+def test_an_event_may_begin_with_a_dash_behind_two_dashes(queue: MessageQueue):
+    done = run("put", queue.name, "--timeout", "0", "--", "-1")
+    assert "event 1, -1: it is no object" in done.err
+
+
+def test_an_option_that_a_command_does_not_have_is_answered_with_the_usage_of_that_command():
+    done = run("put", "x", "--evnt", "{}")
+    assert (done.code, done.out) == (64, "")
+    assert done.err.startswith("usage: eventpub put [-h] [--event] [--timeout SECONDS] NAME [JSON ...]\n")
+    assert done.err.endswith("eventpub put: unrecognized arguments: --evnt {}\n")
+
+
 def test_an_argument_is_held_to_what_a_configuration_file_may_say():
     done = run("queue", "create", "x", "--max-message-size", "1 GiB")
     assert "argument --max-message-size: '1 GiB' is not bytes, or a number with KiB, MiB or GiB" in done.err
@@ -150,27 +172,31 @@ def test_put_says_which_events_it_could_not_put_and_goes_on(queue: MessageQueue)
     assert queue.depth() == 2
 
 
-def test_put_does_not_wait_longer_than_told(queue: MessageQueue):
-    done = run("put", "--timeout", "0", queue.name, *['{"n": 1}'] * 9)
-    assert (done.code, done.out) == (1, "put 5, not put 1\n")
-    assert "is full" in done.err
-    assert "stopped at event 6" in done.err
+@pytest.mark.parametrize("event", ["", "  "])
+def test_an_empty_argument_is_no_event(queue: MessageQueue, event: str):
+    done = run("put", queue.name, event, "{}")
+    assert done == Done(1, "put 1, not put 1\n", "eventpub: event 1: it is empty\n")
 
 
-def test_put_that_is_interrupted_says_how_far_it_came(queue: MessageQueue):
-    command = [sys.executable, "-m", "eventpub", "put", queue.name, *["{}"] * 9]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as put:
-        wait_until(lambda: queue.depth() == 5, "it waits for room")
-        put.send_signal(signal.SIGINT)
-        out, err = put.communicate()
-    assert (put.returncode, out) == (130, "put 5, not put 0\n")
-    assert "interrupted at event 6" in err
+def test_put_waits_as_long_as_told_for_one_event_only_and_says_where_to_go_on(queue: MessageQueue):
+    done = run("put", "--timeout", "0", queue.name, *['{"n": 1}'] * 8)
+    assert (done.code, done.out) == (1, "put 5, not put 0; stopped at event 6\n")
+    assert done.err.count("is full") == 1
+    assert "(waited 0 s)" in done.err
+    done = run("put", "--timeout", "0", queue.name, stdin="\nx\n{}\n{}\n")
+    assert (done.code, done.out) == (1, "put 0, not put 1; stopped at line 3\n")
 
 
-def test_put_refuses_an_empty_argument(queue: MessageQueue):
-    done = run("put", queue.name, "{}", " ")
-    assert (done.code, done.out) == (1, "put 1, not put 1\n")
-    assert "event 2, : it is empty" in done.err
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_put_says_how_far_it_came_when_it_is_interrupted(queue: MessageQueue, number: signal.Signals):
+    command = [sys.executable, "-m", "eventpub", "put", queue.name]
+    with subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, stderr=-1) as put:
+        put.stdin.write(b"{}\n" * 3)
+        put.stdin.flush()
+        wait_until(lambda: queue.depth() == 3, "three events")
+        put.send_signal(number)
+        out, err = put.communicate(timeout=DEADLINE_SECONDS)
+    assert (put.returncode, out, err) == (130, b"put 3, not put 0; stopped at line 4\n", b"")
 
 
 def test_put_makes_no_queue_of_a_mistyped_name(queue_name: str):

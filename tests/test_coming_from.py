@@ -13,8 +13,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from thrift.protocol.TJSONProtocol import TJSONProtocol
+from thrift.transport.TTransport import TMemoryBuffer
 
-from eventpub import processing
+from eventpub import EventSerializationError, processing, serialize_v2_event
 from eventpub.schemas.event.ttypes import Event
 from eventpub.sidecar.config import load_config
 from eventpub.testing import MemoryQueue, capture_events
@@ -107,3 +109,16 @@ def test_the_tests_of_the_testing_page_pass(tmp_path: Path):
     )
     assert f"{count} passed" in done.stdout, done.stdout + done.stderr
     assert count == 7
+
+
+def test_both_pages_say_that_a_struct_which_thrift_writes_without_a_required_field_is_refused():
+    lacking = Event(source="shop", action="buy")
+    transport = TMemoryBuffer()
+    lacking.write(TJSONProtocol(transport))
+    assert b"buy" in transport.getvalue()
+    with pytest.raises(EventSerializationError, match="noun"):
+        serialize_v2_event(lacking)
+    for page in (BASEPLATE, (DOCS.parent / "README.md").read_text(encoding="utf-8")):
+        rows = [row for row in page.splitlines() if row.startswith("|") and "without a required field" in row]
+        assert len(rows) == 1
+        assert "EventSerializationError" in rows[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import pytest
+
 from eventpub.sidecar.log_limit import LOG_SECONDS, LogLimit
 
 
@@ -19,12 +21,24 @@ def test_every_line_is_either_written_or_counted(caplog):
     lines = [record.message for record in caplog.records]
     words = [word.partition("=") for line in lines for word in line.split()]
     assert len(lines) < 40
-    assert sum("step=" in line for line in lines) + sum(int(n) for k, _, n in words if k == "left_out") == 100
+    assert (
+        sum("step=" in line for line in lines) + sum(int(n) for k, _, n in words if k == "more_such_lines")
+        == 100
+    )
     written = sum("step=" in line for line in lines)
-    assert 2 * written + sum(int(n) for key, _, n in words if key == "left_out_events") == 200
+    assert 2 * written + sum(int(n) for key, _, n in words if key == "events_in_them") == 200
     assert all("to=somebody" in line for line in lines)
 
 
+SINCE = "12:04:37"
+
+
+@pytest.fixture
+def wall_clock(monkeypatch):
+    monkeypatch.setattr("eventpub.sidecar.log_limit.time.strftime", lambda _: SINCE)
+
+
+@pytest.mark.usefixtures("wall_clock")
 def test_a_line_after_a_quiet_time_tells_what_was_left_out_of_it_where_nobody_has_yet(caplog):
     now = [0.0]
     limit = LogLimit(logging.getLogger("x"), lambda: now[0])
@@ -32,7 +46,10 @@ def test_a_line_after_a_quiet_time_tells_what_was_left_out_of_it_where_nobody_ha
     limit.log(logging.ERROR, "it failed", "n=2")
     now[0] = LOG_SECONDS
     limit.log(logging.ERROR, "it failed", "n=3")
-    assert [record.message for record in caplog.records] == ["it failed n=1", "it failed n=3 left_out=1"]
+    assert [record.message for record in caplog.records] == [
+        "it failed n=1",
+        f"it failed n=3 more_such_lines=1 since={SINCE}",
+    ]
 
 
 def test_nothing_is_said_where_nothing_was_left_out(caplog):
@@ -40,3 +57,19 @@ def test_nothing_is_said_where_nothing_was_left_out(caplog):
     limit.log(logging.ERROR, "it failed", "n=1")
     limit.tell_left_out(at_once=True)
     assert len(caplog.records) == 1
+
+
+@pytest.mark.usefixtures("wall_clock")
+def test_what_is_over_is_told_at_once_as_information_and_never_again(caplog):
+    caplog.set_level(logging.INFO)
+    limit = LogLimit(logging.getLogger("x"))
+    for fact in ("it is down", "it is broken"):
+        limit.log(logging.ERROR, fact, "n=1")
+        limit.log(logging.ERROR, fact, "n=2")
+    limit.over(["it is down", "it never was"])
+    limit.over(["it is down", "it never was"])
+    limit.tell_left_out(at_once=True)
+    assert [(record.levelname, record.message) for record in caplog.records[2:]] == [
+        ("INFO", f"over now: it is down more_such_lines=1 since={SINCE}"),
+        ("ERROR", f"it is broken more_such_lines=1 since={SINCE}"),
+    ]

@@ -346,22 +346,28 @@ def test_the_end_of_an_outage_is_a_line_and_what_follows_is_none(caplog):
     good, bad = Answer.of(200, {}, b""), Answer.of(503, {}, b"")
     for answer in (good, bad, bad, good, good):
         telemetry.answered(answer, judge(answer), BATCH)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert caplog.records[-1].message.startswith("delivery works again batch=000000000001.300.batch")
     assert caplog.records[-1].message.endswith("failed_attempts=2")
 
 
-def test_nothing_is_said_of_an_outage_after_its_end(caplog):
+@pytest.mark.parametrize("status", [401, 404, 503])
+def test_once_delivery_works_again_nothing_says_that_it_does_not(status, caplog):
     caplog.set_level(logging.INFO)
     clock = Clock()
     telemetry = Telemetry(clock=clock)
-    good, bad = Answer.of(200, {}, b""), Answer.of(503, {}, b"")
+    good, bad = Answer.of(200, {}, b""), Answer.of(status, {}, b"")
     for answer in (bad, bad, bad, good):
         telemetry.answered(answer, judge(answer), BATCH)
-    clock.now += 2 * LOG_SECONDS
+    first, told, again = caplog.records
+    assert first.levelno >= logging.WARNING
+    assert told.message.startswith("over now: batch was not delivered, ")
+    assert " more_such_lines=2 since=" in told.message
+    assert (told.levelname, again.levelname) == ("INFO", "INFO")
+    clock.now += LOG_SECONDS
+    telemetry.flush()
     telemetry.close()
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING", "INFO"]
-    assert caplog.records[1].message.endswith("left_out=2")
+    assert len(caplog.records) == 3
 
 
 def test_a_key_that_is_refused_may_be_the_clocks_fault(caplog):
@@ -388,8 +394,12 @@ def test_a_thousand_dead_letters_are_a_line_for_each_reason_and_one_that_says_ho
     assert len(caplog.records) == 3, "their time is not over"
     clock.now += LOG_SECONDS
     telemetry.flush()
-    said.append("events became dead letters reason=rejected left_out=999 left_out_events=1998")
-    assert [record.message for record in caplog.records] == said
+    *before, last = [record.message for record in caplog.records]
+    assert before == said
+    assert re.fullmatch(
+        r"events became dead letters reason=rejected more_such_lines=999 since=[\d:]{8} events_in_them=1998",
+        last,
+    )
     assert {record.levelname for record in caplog.records} == {"ERROR"}
 
 
@@ -399,6 +409,7 @@ def test_what_was_left_out_of_the_log_is_said_at_the_end(caplog):
     for _ in range(3):
         telemetry.dropped(7, DropReason.MISSING)
     telemetry.close()
-    assert caplog.records[-1].message == "events were dropped reason=missing left_out=2 left_out_events=14"
+    said = r"events were dropped reason=missing more_such_lines=2 since=[\d:]{8} events_in_them=14"
+    assert re.fullmatch(said, caplog.records[-1].message)
     telemetry.close()
     assert len(caplog.records) == 2

@@ -10,7 +10,7 @@ import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import eventpub
 from eventpub.cli import doctor, put, queue
@@ -77,7 +77,19 @@ def _drop_output() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that keeps line breaks of its help and has its own exit code for a wrong command line."""
+    """A parser with its own exit code for a wrong command line, which takes options among arguments."""
+
+    _is_between = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse what is this command's; a command without further ones takes all there is, or says what not."""
+        if self._subparsers is not None or self._is_between:
+            return super().parse_known_args(args, namespace)
+        self._is_between = True  # the next line calls this method again, for options and then for arguments
+        found, unknown = self.parse_known_intermixed_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from eventpub import ini
 from eventpub.cli.arguments import add_command, of
-from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
+from eventpub.cli.exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
 from eventpub.errors import EventError, EventQueueFullError
 from eventpub.event_queue import EventQueue
@@ -18,7 +19,8 @@ from eventpub.serialize import serialize_json_event, serialize_v2_event
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
+    from types import FrameType
 
     from eventpub.cli.arguments import Commands
 
@@ -34,7 +36,10 @@ For a sidecar of collector.version 2 use --event, which makes Thrift JSON of the
 those that are Thrift JSON already. The queue must be there: start its sidecar first, or use
 `eventpub queue create`.
 
-It stops at the first event that finds no room in time: the next would find none either.
+Empty lines are skipped. It stops at the first event that finds no room in time, and when it is interrupted, and
+says where; from line 42 on it goes on with
+
+  tail -n +42 events.jsonl | eventpub put test
 
 exit codes: 0 all were put   1 some were not   69 no such queue, or no access   130 interrupted
 """
@@ -67,29 +72,50 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Put the events, say which were not, and count."""
+    """Put the events, say which were not, and count; stop where the queue has no room, or when interrupted."""
     MessageQueue.open(options.name, read=False, create=False).close()  # a mistyped name makes no queue
     with EventQueue[dict[str, Any]](options.name, _serializer(by_name=options.event)) as queue:
-        given = map(os.fsencode, options.events) if options.events else sys.stdin.buffer
-        refused = number = 0
+        load = _Load(options.events)
         try:
-            for number, text in enumerate(given, 1):
-                if not (text.strip() or options.events):
-                    continue  # an empty line says nothing; an empty argument is a mistake
-                try:
-                    queue.put(_parse(text), options.timeout)
-                except (EventError, ValueError) as exc:
-                    refused += 1
-                    complain(f"event {number}, {text.strip().decode(errors='replace')[:60]}: {exc}")
-                    if isinstance(exc, EventQueueFullError):
-                        complain(f"stopped at event {number}; put it and those after it once there is room")
-                        break
+            _on_signals(signal.default_int_handler)  # SIGTERM, too, so that it is told how far this came
+            code = _put(load, queue, options.timeout)
+            _on_signals(signal.SIG_IGN)  # one that came with the end of the input is raised here
         except KeyboardInterrupt:
-            complain(f"interrupted at event {number}")
-            raise
-        finally:
-            say(f"put {queue.counts.accepted:,}, not put {refused:,}")
-    return EXIT_WARNING if refused else EXIT_OK
+            code = EXIT_INTERRUPTED
+        stopped = f"; stopped at {load.unit} {load.done + 1}" if code else ""
+        say(f"put {queue.counts.accepted:,}, not put {load.refused:,}{stopped}")
+    return code or (EXIT_WARNING if load.refused else EXIT_OK)
+
+
+class _Load:
+    """The events to put, and how far that has come."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.unit = "event" if arguments else "line"
+        self.texts: Iterable[bytes] = map(os.fsencode, arguments) if arguments else sys.stdin.buffer
+        self.done = 0
+        self.refused = 0
+
+
+def _put(load: _Load, queue: EventQueue[dict[str, Any]], timeout_seconds: float) -> int:
+    for text in load.texts:
+        if text.strip() or load.unit == "event":
+            try:
+                queue.put(_parse(text), timeout_seconds)
+            except EventQueueFullError as exc:  # so it would be for all others
+                complain(f"{exc} (waited {timeout_seconds:g} s)")
+                return EXIT_WARNING
+            except (EventError, ValueError) as exc:
+                load.refused += 1
+                shown = text.strip().decode(errors="replace")[:60]
+                complain(f"event {load.done + 1}{', ' * bool(shown)}{shown}: {exc}")
+        load.done += 1
+    return EXIT_OK
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _serializer(*, by_name: bool) -> Callable[[dict[str, Any]], bytes]:
