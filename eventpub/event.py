@@ -177,7 +177,7 @@ class Event(processing.Event):
             EventSerializationError: JSON has no form for a value.
             OSError: the file cannot be written.
         """
-        content = Dump(self.as_dict(), self._attachments, self._closed, (self.name, self.uid)).to_json()
+        content = Dump(self.as_dict(), self._attachments, self._closed).to_json()
         path = Path(event_dir, f"{event_file.fit_for_a_name(str(self.uid))}-{unique_id()}.json")
         event_file.write_whole(path, content)
         return str(path)
@@ -187,14 +187,12 @@ class Event(processing.Event):
         """Return the event that `dump` wrote: `as_dict`, times and attachments are what they were.
 
         Values JSON has no form for are the substitutes that `serialize_json_event` writes for them. Formatters
-        have done their work and are gone; a name or uid that one left out is there again.
+        have done their work and are gone.
 
         Raises:
             EventFileError: the file cannot be read, or holds something else.
         """
         dump = event_file.read(Path(json_filename))
-        if dump.data.get("uid") is None:
-            dump.data["uid"] = unique_id()
         event = cls._made(dump.data, {}, dump.attachments, is_closed=dump.is_closed)
         for key in _TIMES:
             if isinstance(text := dump.data.get(key), str):
@@ -219,7 +217,7 @@ class Event(processing.Event):
 
     def _formatted(self) -> dict[str, Any]:
         document: dict[str, Any] = {}
-        for key, value in list(self._data.items()):  # another thread may add to it meanwhile
+        for key, value in self._data.items():
             formatter = self._formatters.get(key) or (self.format_date if key in _TIMES else None)
             if formatter is None:
                 document[key] = value

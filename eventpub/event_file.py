@@ -5,7 +5,6 @@
 | `data`        | what `Event.as_dict` returns                                              |
 | `attachments` | by name: the absolute path and the SHA-1 of the file when it was attached |
 | `closed`      | whether the event was closed                                              |
-| `identity`    | `[name, uid]`, where a formatter left them out of the data                |
 
 A file has its name once it is whole: who lists a folder never reads half an event.
 """
@@ -35,7 +34,6 @@ class Dump:
     data: dict[str, Any]
     attachments: dict[str, tuple[str, str]] = field(default_factory=dict)
     is_closed: bool = True
-    identity: tuple[Any, Any] | None = None
 
     def to_json(self) -> bytes:
         """Return the file's content.
@@ -43,10 +41,9 @@ class Dump:
         Raises:
             EventSerializationError: JSON has no form for a value.
         """
-        document = {"data": self.data, "attachments": self.attachments, "closed": self.is_closed}
-        if self.identity and self.identity != (self.data.get("name"), self.data.get("uid")):
-            document["identity"] = list(self.identity)
-        return serialize_json_event(document)
+        return serialize_json_event(
+            {"data": self.data, "attachments": self.attachments, "closed": self.is_closed}
+        )
 
 
 def read(path: Path) -> Dump:
@@ -62,9 +59,7 @@ def read(path: Path) -> Dump:
     except (ValueError, RecursionError) as error:  # not UTF-8 is a ValueError as well
         raise EventFileError(str(path), f"it does not hold JSON: {error}") from error
     data = document.get("data") if isinstance(document, dict) else None
-    if isinstance(data, dict) and isinstance(identity := document.get("identity"), list):
-        data = {**dict(zip(("name", "uid"), identity, strict=False)), **data}
-    if not isinstance(data, dict) or data.get("name") is None:
+    if not isinstance(data, dict) or not isinstance(data.get("name"), str):
         raise EventFileError(str(path), 'it has no "data" with a "name"')
     attachments = document.get("attachments", {})
     if not isinstance(attachments, dict) or not all(map(_is_attachment, attachments, attachments.values())):

@@ -29,7 +29,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,7 +146,7 @@ class _Draft:
         """Take a datetime (naive: UTC), seconds since the epoch, ISO 8601, or None."""
         try:
             if isinstance(when, str):
-                when = _from_iso(when)
+                when = dt.datetime.fromisoformat(when)
             if isinstance(when, dt.datetime):
                 aware = when.replace(tzinfo=when.tzinfo or dt.timezone.utc)
                 self._milliseconds = (aware - _EPOCH) // dt.timedelta(milliseconds=1)
@@ -276,11 +275,3 @@ def _is_double(number: float) -> bool:
         return math.isfinite(number) and float(number) == number
     except OverflowError:
         return False
-
-
-def _from_iso(text: str) -> dt.datetime:
-    """Return a moment given as ISO 8601; Python 3.10 by itself takes no Z, and three or six decimals only."""
-    text = re.sub(r"[Zz]$", "+00:00", text)
-    return dt.datetime.fromisoformat(
-        re.sub(r"[.,](\d{1,6})\d*", lambda match: f".{match[1]:0<6}", text, count=1)
-    )

@@ -335,7 +335,7 @@ def test_what_cannot_get_its_name_is_removed(tmp_path: Path):
         (b"[" * 100_000, "JSON"),
         (b"[]", '"name"'),
         (b'{"data": {"uid": "u"}}', '"name"'),
-        (b'{"data": {"name": null}}', '"name"'),
+        (b'{"data": {"name": 5}}', '"name"'),
         (b'{"data": {"name": "n"}, "attachments": []}', '"attachments"'),
         (b'{"data": {"name": "n"}, "attachments": {"log": ["/a"]}}', '"attachments"'),
         (b'{"data": {"name": "n"}, "attachments": {"log": ["/a", 5]}}', '"attachments"'),
@@ -356,26 +356,9 @@ def test_a_dump_that_says_the_least_is_loaded_closed(tmp_path: Path):
     path = tmp_path / "event.json"
     path.write_text('{"data": {"name": "n"}}')
     event = Event.load(path)
-    assert event.as_dict() == {"name": "n", "uid": event.uid}
-    assert event.uid
-
-
-def test_a_name_and_a_uid_that_formatters_left_out_are_there_again_after_loading(tmp_path: Path):
-    event = Event("build", uid="u-1")
-    event.set_formatter("name", lambda _, name: {"title": name})
-    event.set_formatter("uid", lambda *_: {})
-    loaded = Event.load(event.dump(tmp_path))
-    assert (loaded.name, loaded.uid, loaded.title) == ("build", "u-1", "build")
-
-
-def test_data_may_be_added_while_another_thread_reads_it():
-    event = Event("build")
-    reading = threading.Event()
-    event.set_formatter("name", lambda key, name: (reading.set(), adder.join(), {key: name})[-1])
-    adder = threading.Thread(target=lambda: (reading.wait(), setattr(event, "late", 1)))
-    adder.start()
-    assert event.as_dict()["name"] == "build"
-    assert event.late == 1
+    assert event.as_dict() == {"name": "n"}
+    with pytest.raises(AttributeError):
+        _ = event.uid
 
 
 # --- copies and pickles ----------------------------------------------------------------------------------

@@ -335,10 +335,3 @@ def test_nothing_is_lost_of_any_event_and_thrift_writes_it(
     for key, value in context.items():
         if not isinstance(value, dict) and value is not None and f"context.{key}" not in kept:
             assert str(value) in repr(made) or repr(value) in repr(made)
-
-
-@pytest.mark.parametrize(
-    "timestamp", ["1970-01-01T00:00:01Z", "1970-01-01T00:00:01.0+00:00", "1970-01-01T02:00:01,000000000+02:00"]
-)
-def test_every_usual_iso_8601_is_read_on_every_python(timestamp: str):
-    assert to_v2_event({"name": "a.b.c", "timestamp": timestamp}).client_timestamp == 1000

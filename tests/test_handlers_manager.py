@@ -24,7 +24,7 @@ from eventpub.handlers.to_log import LoggingHandler
 from eventpub.handlers.to_queue import QueueHandler
 from eventpub.handlers.to_s3 import S3Handler
 from eventpub.handlers.to_smtp import SmtpHandler
-from eventpub.pipeline import Backend, name_of
+from eventpub.pipeline import Backend
 
 VARIABLE = "EVENTPUB_TEST_HANDLERS"
 OURS = {
@@ -380,41 +380,9 @@ def test_errors_of_handlers_pickle():
 # --- the process's own manager ---------------------------------------------------------------------------
 
 
-def test_send_does_what_a_subclass_makes_of_send_event():
-    class Refusing(EventManager):
-        def send_event(self, event: Any) -> bool:
-            return name_of(event) != "build"
-
-    assert Refusing().send(Event("build")) is False
-
-
-def test_a_relative_folder_is_that_of_the_process_that_named_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(tmp_path)
-    manager = EventManager()
-    manager.add_handler("file", "sent")
-    monkeypatch.setenv("EVENTPUB_HANDLERS", "")
-    manager.handler_config_as_env()
-    monkeypatch.chdir("/")
-    child = EventManager()
-    child.load_handlers_from_env()
-    assert child.handlers == {"file": FileHandler(tmp_path / "sent")}
-
-
-def test_whatever_a_handlers_decode_config_raises_names_the_handler(monkeypatch: pytest.MonkeyPatch):
-    def decode(text: str) -> dict[str, Any]:
-        host, port = text.split(":")
-        return {"host": host, "port": port}
-
-    monkeypatch.setattr(FileHandler, "decode_config", decode)
-    monkeypatch.setenv("EVENTPUB_HANDLERS", "file=x")
-    with pytest.raises(HandlerError, match=r"'file'.*'x'.*not enough values to unpack"):
-        EventManager().load_handlers_from_env()
-
-
 def test_the_functions_are_those_of_the_default_manager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(handlers.default_manager, "_handlers", {})
+    monkeypatch.setattr(handlers.default_manager, "_senders", ())
     monkeypatch.setenv("EVENTPUB_HANDLERS", "")
     handlers.add_handler("file", tmp_path / "sent")
     event = Event("build")

@@ -5,6 +5,7 @@ import sys
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -19,8 +20,10 @@ async def buy(request: Request) -> PlainTextResponse:
     return PlainTextResponse(f"sold {tea}\n")
 
 
-shop = Starlette(routes=[Route("/buy/{tea}", buy, methods=["POST"])])
-app = EventPubMiddleware(shop, {"queue_name": os.environ.get("SHOP_QUEUE", "v2j")})
+app = Starlette(
+    routes=[Route("/buy/{tea}", buy, methods=["POST"])],
+    middleware=[Middleware(EventPubMiddleware, {"queue_name": os.environ.get("SHOP_QUEUE", "v2j")})],
+)
 
 if __name__ == "__main__":
     uvicorn.run(app, port=int(sys.argv[1]))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -80,12 +78,10 @@ class ConfiguredHandler(EventHandler):
     def _parsed(self, field: dataclasses.Field[Any], value: Any) -> Any:
         kind: ini.Kind[Any] = field.metadata["kind"]
         try:
-            parsed = kind.parse(_text(value))
+            return kind.parse(_text(value))
         except ValueError:
             reason = f"{field.name} is {_text(value)!r}: expected {kind.allowed}"
             raise HandlerError(type(self).__name__, reason) from None
-        # a process that is told of the handler may work in another folder
-        return parsed.absolute() if isinstance(parsed, Path) else parsed
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -104,8 +100,4 @@ def _text(value: Any) -> str:
     """Return a value as it is written in a configuration."""
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value))
-    if isinstance(value, (set, frozenset)):
-        return ",".join(sorted(map(str, value)))
-    if isinstance(value, bytes):  # a path, as os takes them
-        return os.fsdecode(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

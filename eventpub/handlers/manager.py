@@ -14,7 +14,7 @@ from eventpub.pipeline import name_of
 from . import environment, finder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .handler import EventHandler
 
@@ -31,6 +31,7 @@ class EventManager:
 
     def __init__(self) -> None:
         self._handlers: dict[str, EventHandler] = {}
+        self._senders: tuple[Callable[[Any], bool], ...] = ()
 
     @property
     def handlers(self) -> Mapping[str, EventHandler]:
@@ -44,19 +45,17 @@ class EventManager:
         same. Without handlers nothing can fail.
         """
         succeeded = True
-        for name, handler in self._handlers.items():  # replaced and never changed: another thread may add one
+        for send in self._senders:
             try:
-                if not handler.send_event(event):
+                if not send(event):
                     succeeded = False
-                    logger.error("handler %r has not sent event %r", name, name_of(event))
+                    logger.error("handler %r has not sent event %r", self._name_of(send), name_of(event))
             except Exception:  # a handler is anybody's
                 succeeded = False
-                logger.exception("handler %r failed on event %r", name, name_of(event))
+                logger.exception("handler %r failed on event %r", self._name_of(send), name_of(event))
         return succeeded
 
-    def send(self, event: Any, /) -> bool:
-        """Do what `send_event` does, under the name that whatever receives events has."""
-        return self.send_event(event)
+    send = send_event  # the name under which whatever receives events is called
 
     def send_event_from_file(self, filename: str | os.PathLike[str]) -> bool:
         """Send the event that `Event.dump` wrote into a file; see `send_event`.
@@ -93,6 +92,8 @@ class EventManager:
         Only a handler whose entry point has that `name` can be rebuilt by `load_handlers_from_env`.
         """
         self._handlers = {**self._handlers, name: handler}
+        # as a tuple that is replaced, so that a thread that sends meanwhile is not disturbed
+        self._senders = tuple(handler.send_event for handler in self._handlers.values())
 
     def load_handlers_from_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
         """Add the handlers that a variable of the environment lists: all of them, or on an error none.
@@ -106,7 +107,7 @@ class EventManager:
         made = []
         for name, value in environment.decode(os.environ.get(var_name, "")).items():
             cls = self.get_handler(name)
-            made.append((name, _made(name, cls, (), _decoded(name, cls, value))))
+            made.append((name, _made(name, cls, (), cls.decode_config(value))))
         for name, handler in made:
             self.register(name, handler)
 
@@ -119,18 +120,13 @@ class EventManager:
         configurations = {name: handler.encode_config() for name, handler in self._handlers.items()}
         os.environ[var_name] = environment.encode(configurations)
 
+    def _name_of(self, send: Callable[[Any], bool]) -> str:
+        return next(
+            (name for name, handler in self._handlers.items() if handler.send_event == send), "replaced"
+        )
+
     def __repr__(self) -> str:
         return f"<EventManager: {', '.join(self._handlers) or 'no handlers'}>"
-
-
-def _decoded(name: str, cls: type[EventHandler], value: str) -> dict[str, Any]:
-    try:
-        return cls.decode_config(value)
-    except HandlerError:
-        raise
-    except Exception as error:  # a handler is anybody's
-        reason = f"its decode_config does not take {value!r}: {type(error).__name__}: {error}"
-        raise HandlerError(name, reason) from error
 
 
 def _made(name: str, cls: type[EventHandler], args: tuple[Any, ...], kwargs: dict[str, Any]) -> EventHandler:

@@ -80,9 +80,7 @@ class SmtpHandler(ConfiguredHandler):
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=30.0)
 
     def check(self) -> None:
-        """Raise HandlerError for a login without password or name, or in clear text."""
-        if self.username is None and (self.password_file or self.password_variable):
-            raise HandlerError(type(self).__name__, "there is a password for nobody; set username")
+        """Raise HandlerError for a login without password, or in clear text."""
         if self.username is not None:
             secret.check(type(self).__name__, "password", self.password_file, self.password_variable)
             if self.tls == "none":

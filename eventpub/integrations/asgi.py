@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 class EventPubMiddleware:
     """Give requests and websockets `state.events_v2`, the queue, and `state.tracker`, and bind what they are.
 
-    Around a Starlette application, `app = EventPubMiddleware(app, {"queue_name": "v2j"})`, the queue is opened
-    at once; as its `Middleware` with the first message from the server. Then `request.state.tracker.emit(…)`.
+    In Starlette: `Middleware(EventPubMiddleware, {"queue_name": "v2j"})`, then `request.state.tracker.emit(…)`.
 
     Args:
         app: the application.
-        settings: see `eventpub.integrations.app_events`.
+        settings: see `eventpub.integrations.app_events`; the queue is opened at once.
 
     Raises:
         ConfigError: a setting cannot be used.
