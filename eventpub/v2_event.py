@@ -33,6 +33,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from eventpub import iso8601
 from eventpub.errors import EventSerializationError
 from eventpub.event import Event
 from eventpub.pipeline import UNKNOWN_NAME, name_of
@@ -146,7 +147,7 @@ class _Draft:
         """Take a datetime (naive: UTC), seconds since the epoch, ISO 8601, or None."""
         try:
             if isinstance(when, str):
-                when = dt.datetime.fromisoformat(when)
+                when = iso8601.parse(when)
             if isinstance(when, dt.datetime):
                 aware = when.replace(tzinfo=when.tzinfo or dt.timezone.utc)
                 self._milliseconds = (aware - _EPOCH) // dt.timedelta(milliseconds=1)
