@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -151,6 +152,24 @@ def test_any_event_goes_through_a_manager_and_a_manager_and_a_handler_stand_behi
     assert isinstance(manager, Backend)
     assert isinstance(handler, Backend)
     assert handler.send({"name": "build"}) is True
+
+
+def test_a_method_that_is_overridden_or_patched_is_the_one_that_is_called():
+    class Counting(EventManager):
+        sent = 0
+
+        def send_event(self, event: Any) -> bool:
+            self.sent += 1
+            return super().send_event(event)
+
+    manager, handler = Counting(), Answers()
+    manager.register("answers", handler)
+    assert manager.send({"name": "build"}) is True
+    assert manager.sent == 1
+    with mock.patch.object(Answers, "send_event", return_value=False) as patched:
+        assert manager.send({"name": "build"}) is False
+    patched.assert_called_once_with({"name": "build"})
+    assert len(handler.events) == 1
 
 
 def test_an_event_is_sent_from_the_file_it_was_dumped_into(manager: EventManager, tmp_path: Path):
@@ -382,7 +401,6 @@ def test_errors_of_handlers_pickle():
 
 def test_the_functions_are_those_of_the_default_manager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(handlers.default_manager, "_handlers", {})
-    monkeypatch.setattr(handlers.default_manager, "_senders", ())
     monkeypatch.setenv("EVENTPUB_HANDLERS", "")
     handlers.add_handler("file", tmp_path / "sent")
     event = Event("build")

@@ -14,7 +14,7 @@ from eventpub.pipeline import name_of
 from . import environment, finder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .handler import EventHandler
 
@@ -31,7 +31,6 @@ class EventManager:
 
     def __init__(self) -> None:
         self._handlers: dict[str, EventHandler] = {}
-        self._senders: tuple[Callable[[Any], bool], ...] = ()
 
     @property
     def handlers(self) -> Mapping[str, EventHandler]:
@@ -45,17 +44,19 @@ class EventManager:
         same. Without handlers nothing can fail.
         """
         succeeded = True
-        for send in self._senders:
+        for name, handler in self._handlers.items():
             try:
-                if not send(event):
+                if not handler.send_event(event):
                     succeeded = False
-                    logger.error("handler %r has not sent event %r", self._name_of(send), name_of(event))
+                    logger.error("handler %r has not sent event %r", name, name_of(event))
             except Exception:  # a handler is anybody's
                 succeeded = False
-                logger.exception("handler %r failed on event %r", self._name_of(send), name_of(event))
+                logger.exception("handler %r failed on event %r", name, name_of(event))
         return succeeded
 
-    send = send_event  # the name under which whatever receives events is called
+    def send(self, event: Any, /) -> bool:
+        """Send an event: `send_event` under the name that whatever receives events is called by."""
+        return self.send_event(event)
 
     def send_event_from_file(self, filename: str | os.PathLike[str]) -> bool:
         """Send the event that `Event.dump` wrote into a file; see `send_event`.
@@ -91,9 +92,7 @@ class EventManager:
 
         Only a handler whose entry point has that `name` can be rebuilt by `load_handlers_from_env`.
         """
-        self._handlers = {**self._handlers, name: handler}
-        # as a tuple that is replaced, so that a thread that sends meanwhile is not disturbed
-        self._senders = tuple(handler.send_event for handler in self._handlers.values())
+        self._handlers = {**self._handlers, name: handler}  # a thread may be going through the old one
 
     def load_handlers_from_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
         """Add the handlers that a variable of the environment lists: all of them, or on an error none.
@@ -119,11 +118,6 @@ class EventManager:
         """
         configurations = {name: handler.encode_config() for name, handler in self._handlers.items()}
         os.environ[var_name] = environment.encode(configurations)
-
-    def _name_of(self, send: Callable[[Any], bool]) -> str:
-        return next(
-            (name for name, handler in self._handlers.items() if handler.send_event == send), "replaced"
-        )
 
     def __repr__(self) -> str:
         return f"<EventManager: {', '.join(self._handlers) or 'no handlers'}>"
