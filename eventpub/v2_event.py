@@ -164,7 +164,9 @@ class _Draft:
 
     def take_context(self, context: Mapping[Any, Any]) -> None:
         for key, value in context.items():
-            if key == _LIST and self._set_experiments(value):
+            if key == _LIST:
+                if not self._set_experiments(value):
+                    self.add(f"context.{key}", value)
                 continue
             if key in self._schema.structs and (items := _items(value)) is not None:
                 for name, item in items:

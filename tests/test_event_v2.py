@@ -272,6 +272,11 @@ def test_what_has_no_field_in_a_struct_or_does_not_fit_is_kept_under_its_path():
     )
 
 
+def test_experiments_that_are_no_list_are_kept_under_their_path():
+    made = to_v2_event(tracked(context={"experiments": {"name": "checkout"}}))
+    assert made == minimal(properties={"context.experiments": '{"name":"checkout"}'})
+
+
 def test_of_two_values_for_a_field_the_first_is_set_and_the_other_kept():
     made = to_v2_event(
         tracked(context={"user": {"id": "u1"}, "user_id": "u2", "request_id": "r", "request": {"id": "r"}})
