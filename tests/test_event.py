@@ -397,6 +397,33 @@ def test_a_dump_that_says_the_least_is_loaded_closed(tmp_path: Path):
         event.x = 1
 
 
+# --- errors ----------------------------------------------------------------------------------------------
+
+
+class OwnError(EventError):
+    """What somebody who comes from e3-core has."""
+
+
+@pytest.mark.parametrize("cls", [EventError, OwnError])
+def test_an_error_has_a_message_and_an_origin_and_pickles(cls: type[EventError]):
+    for error, text in (
+        (cls("went wrong"), "went wrong"),
+        (cls("went wrong", origin="send"), "send: went wrong"),
+        (cls(message=["one", "two"], origin="send"), "send: one\ntwo"),
+        (cls("went wrong", "send"), "send: went wrong"),
+    ):
+        twin = pickle.loads(pickle.dumps(error))
+        assert (type(twin), str(twin), twin.origin) == (cls, text, error.origin)
+        assert str(error) == text
+
+
+def test_errors_that_are_made_of_facts_have_no_origin_and_pickle():
+    error = AttachmentError("log", "/tmp/log", "why")
+    assert error.args == ("log", "/tmp/log", "why")
+    assert error.origin is None
+    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "attachment 'log', file /tmp/log: why"
+
+
 # --- copies and pickles ----------------------------------------------------------------------------------
 
 

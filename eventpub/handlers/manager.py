@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from eventpub.errors import HandlerError
 from eventpub.event import Event
@@ -74,18 +74,25 @@ class EventManager:
         """
         return finder.find(name)
 
-    def add_handler(self, name: str, /, *args: Any, **kwargs: Any) -> None:
+    @overload
+    def add_handler(self, name: str, /, *args: Any, **kwargs: Any) -> None: ...
+
+    @overload
+    def add_handler(self, *, name: str, **kwargs: Any) -> None: ...
+
+    def add_handler(self, *args: Any, **kwargs: Any) -> None:
         """Make a handler and add it; it takes the place of one that has its name.
 
         Args:
-            name: what its entry point is called.
-            args: for its class, as `kwargs`.
+            name: what its entry point is called; the first argument, or by name.
+            args: for its class, as `kwargs`, which may have another `name` where the first argument is one.
             kwargs: see there.
 
         Raises:
             HandlerError: there is no such handler, or it does not take these arguments.
         """
-        self.register(name, _made(name, self.get_handler(name), args, kwargs))
+        name, *rest = args or (kwargs.pop("name", ""),)
+        self.register(name, _made(name, self.get_handler(name), rest, kwargs))
 
     def register(self, name: str, handler: EventHandler) -> None:
         """Add a handler that is there already; it takes the place of one that has its name.
@@ -106,7 +113,7 @@ class EventManager:
         made = []
         for name, value in environment.decode(os.environ.get(var_name, "")).items():
             cls = self.get_handler(name)
-            made.append((name, _made(name, cls, (), cls.decode_config(value))))
+            made.append((name, _rebuilt(name, cls, value)))
         for name, handler in made:
             self.register(name, handler)
 
@@ -123,7 +130,15 @@ class EventManager:
         return f"<EventManager: {', '.join(self._handlers) or 'no handlers'}>"
 
 
-def _made(name: str, cls: type[EventHandler], args: tuple[Any, ...], kwargs: dict[str, Any]) -> EventHandler:
+def _rebuilt(name: str, cls: type[EventHandler], value: str) -> EventHandler:
+    try:
+        return cls(**cls.decode_config(value))
+    except Exception as error:  # a handler is anybody's
+        reason = error.reason if isinstance(error, HandlerError) else f"{type(error).__name__}: {error}"
+        raise HandlerError(name, f"it cannot be made of {value!r}: {reason}") from error
+
+
+def _made(name: str, cls: type[EventHandler], args: list[Any], kwargs: dict[str, Any]) -> EventHandler:
     try:
         return cls(*args, **kwargs)
     except TypeError as error:
