@@ -6,7 +6,12 @@ Errors carry their facts as fields, build their own message from them, end with 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from eventpub.wire import MAX_EVENT_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class EventPubError(Exception):
@@ -17,10 +22,32 @@ class EventPubError(Exception):
 
 
 class EventError(EventPubError):
-    """Base of all that can be wrong with one event; when `EventQueue.put` raises it, it was not enqueued."""
+    """Base of all that can be wrong with one event; when `EventQueue.put` raises it, it was not enqueued.
+
+    Args:
+        message: what is wrong, or several such texts, a line for each.
+        origin: what found out, which stands before the message; by default nothing does.
+    """
+
+    origin: str | None = None
+
+    def __init__(self, message: str | Sequence[str] = "", origin: str | None = None) -> None:
+        super().__init__(message, *([] if origin is None else [origin]))
+        self.message = message if isinstance(message, str) else "\n".join(message)
+        self.origin = origin
+
+    def __str__(self) -> str:
+        return self.message if self.origin is None else f"{self.origin}: {self.message}"
 
 
-class EventTooLargeError(EventError):
+class _EventFactsError(EventError):
+    """Base of those below, which make their message of their fields."""
+
+    def __init__(self, *facts: object) -> None:
+        EventPubError.__init__(self, *facts)
+
+
+class EventTooLargeError(_EventFactsError):
     """Raised by `put` for an event whose serialized form exceeds what the queue takes: send less.
 
     `size_bytes` and `limit_bytes` tell by how much; the limit is the queue's own, not the configured one.
@@ -41,7 +68,7 @@ class EventTooLargeError(EventError):
         )
 
 
-class EventQueueFullError(EventError):
+class EventQueueFullError(_EventFactsError):
     """Raised by `put` when the queue has no room: drop the event, or call again with a `timeout`."""
 
     def __init__(self, queue_name: str) -> None:
@@ -56,7 +83,7 @@ class EventQueueFullError(EventError):
         )
 
 
-class EventSerializationError(EventError):
+class EventSerializationError(_EventFactsError):
     """Raised by `put` for an event that cannot be written: `field` and `value` say what is wrong with it."""
 
     def __init__(self, field: str, value: str, reason: str) -> None:
@@ -69,7 +96,7 @@ class EventSerializationError(EventError):
         return f"the event cannot be serialized: {self.field} is {self.value}: {self.reason}"
 
 
-class EventQueueClosedError(EventError):
+class EventQueueClosedError(_EventFactsError):
     """Raised by `put` after `close`: open a new `EventQueue`."""
 
     def __init__(self, queue_name: str) -> None:
@@ -157,7 +184,7 @@ class ConfigError(EventPubError):
 # --- raised by Event and by handlers of events -----------------------------------------------------------
 
 
-class EventClosedError(EventError):
+class EventClosedError(_EventFactsError):
     """Raised on a change of an event that was closed: make a new one, or change it before `close`."""
 
     def __init__(self, event_name: str, uid: str) -> None:
@@ -169,7 +196,7 @@ class EventClosedError(EventError):
         return f"event {self.event_name!r} ({self.uid}) is closed; change it before close(), or make a new one"
 
 
-class AttachmentError(EventError):
+class AttachmentError(_EventFactsError):
     """A file cannot be attached to an event, or not be read when it is sent: `reason` says why."""
 
     def __init__(self, attachment: str, path: str, reason: str) -> None:
@@ -182,7 +209,7 @@ class AttachmentError(EventError):
         return f"attachment {self.attachment!r}, file {self.path}: {self.reason}"
 
 
-class EventFileError(EventError):
+class EventFileError(_EventFactsError):
     """Raised by `Event.load` for a file that `Event.dump` has not written: give one that it has."""
 
     def __init__(self, path: str, reason: str) -> None:

@@ -11,6 +11,7 @@ import datetime as dt
 import os
 import time
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,9 +178,9 @@ class Event(processing.Event):
             EventSerializationError: JSON has no form for a value.
             OSError: the file cannot be written.
         """
-        content = Dump(self.as_dict(), self._attachments, self._closed).to_json()
+        dump = Dump(self.name, self.uid, self.as_dict(), self._attachments, self._closed)
         path = Path(event_dir, f"{event_file.fit_for_a_name(str(self.uid))}-{unique_id()}.json")
-        event_file.write_whole(path, content)
+        event_file.write_whole(path, dump.to_json())
         return str(path)
 
     @classmethod
@@ -187,37 +188,44 @@ class Event(processing.Event):
         """Return the event that `dump` wrote: `as_dict`, times and attachments are what they were.
 
         Values JSON has no form for are the substitutes that `serialize_json_event` writes for them. Formatters
-        have done their work and are gone.
+        have done their work and are gone, though name and id are those the event had.
 
         Raises:
             EventFileError: the file cannot be read, or holds something else.
         """
         dump = event_file.read(Path(json_filename))
-        event = cls._made(dump.data, {}, dump.attachments, is_closed=dump.is_closed)
+        own = {"name": dump.name, "uid": dump.uid}
+        formatters = {
+            key: partial(_as_dumped, {key: dump.data[key]} if key in dump.data else {})
+            for key, value in own.items()
+            if key not in dump.data or dump.data[key] != value
+        }
+        event = cls._made({**dump.data, **own}, formatters, dump.attachments, is_closed=dump.is_closed)
         for key in _TIMES:
             if isinstance(text := dump.data.get(key), str):
                 moment = _timestamp(text)
                 if event.format_date(key, moment) == {key: text}:
-                    dump.data[key] = moment
+                    event._data[key] = moment  # noqa: SLF001, our own
         return event
 
     # --- copies, pickles ---------------------------------------------------------------------------------
 
     def __copy__(self) -> Self:
-        return self._copied(dict(self._data), self.proc)
+        return self._copied(self._data.copy(), self.proc)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self._copied(deepcopy(self._data, memo), deepcopy(self.proc, memo))
+        return self._copied(deepcopy(self._data.copy(), memo), deepcopy(self.proc, memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (type(self), self._data, self._formatters, self._attachments, self._closed)
+        state = self._data.copy(), self._formatters.copy(), self._attachments.copy(), self._closed
+        return _unpickled, (type(self), *state)
 
     def __repr__(self) -> str:  # no data: it may be anything, and a repr goes into logs
         return f"<{type(self).__name__} {self.name!r} {self.uid}, {'closed' if self._closed else 'open'}>"
 
     def _formatted(self) -> dict[str, Any]:
         document: dict[str, Any] = {}
-        for key, value in self._data.items():
+        for key, value in self._data.copy().items():  # another thread may be setting attributes
             formatter = self._formatters.get(key) or (self.format_date if key in _TIMES else None)
             if formatter is None:
                 document[key] = value
@@ -260,6 +268,10 @@ class Event(processing.Event):
 def _unpickled(cls: type[Event], *state: Any) -> Event:
     *contents, is_closed = state
     return cls._made(*contents, is_closed=is_closed)
+
+
+def _as_dumped(written: Mapping[str, Any], _key: str, _value: Any) -> Mapping[str, Any]:
+    return written  # by the formatter that the event had
 
 
 def _now() -> float:

@@ -2,6 +2,7 @@
 
 | key           | value                                                                     |
 |---------------|---------------------------------------------------------------------------|
+| `name`, `uid` | the event's own, which formatters may leave out of its data               |
 | `data`        | what `Event.as_dict` returns                                              |
 | `attachments` | by name: the absolute path and the SHA-1 of the file when it was attached |
 | `closed`      | whether the event was closed                                              |
@@ -31,6 +32,8 @@ _MAX_STEM_CHARACTERS = 100
 class Dump:
     """What a file says of an event."""
 
+    name: Any
+    uid: Any
     data: dict[str, Any]
     attachments: dict[str, tuple[str, str]] = field(default_factory=dict)
     is_closed: bool = True
@@ -42,7 +45,13 @@ class Dump:
             EventSerializationError: JSON has no form for a value.
         """
         return serialize_json_event(
-            {"data": self.data, "attachments": self.attachments, "closed": self.is_closed}
+            {
+                "name": self.name,
+                "uid": self.uid,
+                "data": self.data,
+                "attachments": self.attachments,
+                "closed": self.is_closed,
+            }
         )
 
 
@@ -59,12 +68,18 @@ def read(path: Path) -> Dump:
     except (ValueError, RecursionError) as error:  # not UTF-8 is a ValueError as well
         raise EventFileError(str(path), f"it does not hold JSON: {error}") from error
     data = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(data, dict) or not isinstance(data.get("name"), str):
-        raise EventFileError(str(path), 'it has no "data" with a "name"')
+    if not isinstance(data, dict):
+        raise EventFileError(str(path), 'it has no "data"')
+    own = {key: document.get(key, data.get(key)) for key in ("name", "uid")}
+    for key, value in own.items():
+        if value is None:
+            raise EventFileError(str(path), f'it has no "{key}", and none in its "data"')
     attachments = document.get("attachments", {})
     if not isinstance(attachments, dict) or not all(map(_is_attachment, attachments, attachments.values())):
         raise EventFileError(str(path), 'its "attachments" are not {NAME: [PATH, SHA-1]}')
     return Dump(
+        own["name"],
+        own["uid"],
         data,
         {name: (file, digest) for name, (file, digest) in attachments.items()},
         bool(document.get("closed", True)),

@@ -33,6 +33,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from eventpub import iso8601
 from eventpub.errors import EventSerializationError
 from eventpub.event import Event
 from eventpub.pipeline import UNKNOWN_NAME, name_of
@@ -146,7 +147,7 @@ class _Draft:
         """Take a datetime (naive: UTC), seconds since the epoch, ISO 8601, or None."""
         try:
             if isinstance(when, str):
-                when = dt.datetime.fromisoformat(when)
+                when = iso8601.parse(when)
             if isinstance(when, dt.datetime):
                 aware = when.replace(tzinfo=when.tzinfo or dt.timezone.utc)
                 self._milliseconds = (aware - _EPOCH) // dt.timedelta(milliseconds=1)
@@ -163,7 +164,9 @@ class _Draft:
 
     def take_context(self, context: Mapping[Any, Any]) -> None:
         for key, value in context.items():
-            if key == _LIST and self._set_experiments(value):
+            if key == _LIST:
+                if not self._set_experiments(value):
+                    self.add(f"context.{key}", value)
                 continue
             if key in self._schema.structs and (items := _items(value)) is not None:
                 for name, item in items:

@@ -199,6 +199,18 @@ def test_format_date_writes_timestamps_and_leaves_the_rest(value: Any, written: 
     assert event.as_dict()["when"] == written
 
 
+def test_data_may_be_set_while_it_is_formatted():
+    event = Event("build", size=2048)
+
+    def measured(key: str, value: int) -> dict[str, int]:
+        event.measured = True  # as another thread might
+        return {key: value}
+
+    event.set_formatter("size", measured)
+    assert event.as_dict()["size"] == 2048
+    assert event.as_dict()["measured"] is True
+
+
 # --- attachments -----------------------------------------------------------------------------------------
 
 
@@ -289,6 +301,29 @@ def test_formatters_and_substitutes_have_done_their_work_in_a_loaded_event(tmp_p
     assert loaded.as_dict()["size"] == 4
 
 
+def leave_out(_key: str, _value: Any) -> dict[str, Any]:
+    return {}
+
+
+@pytest.mark.parametrize("key", ["name", "uid"])
+@pytest.mark.parametrize("formatter", [leave_out, lambda key, value: {key: {"was": value}, "title": value}])
+def test_a_loaded_event_has_its_name_and_id_whatever_formatters_made_of_them(
+    key: str, formatter: Any, tmp_path: Path
+):
+    event = Event("build", "u1", project="tea")
+    event.set_formatter(key, formatter)
+    loaded = Event.load(event.dump(tmp_path))
+    assert (loaded.name, loaded.uid) == ("build", "u1")
+    assert loaded.as_dict() == event.as_dict()
+    again = Event.load(pickle.loads(pickle.dumps(loaded)).dump(tmp_path))
+    assert repr(again) == repr(event)
+    assert again.as_dict() == event.as_dict()
+
+
+def test_a_name_that_is_no_text_is_loaded_as_json_has_it(tmp_path: Path):
+    assert Event.load(Event(5).dump(tmp_path)).name == 5  # type: ignore[arg-type]
+
+
 def test_attachments_are_loaded_with_paths_and_digests(hello: Path, tmp_path: Path):
     event = Event("build")
     event.attach_file(hello, name="report")
@@ -333,14 +368,15 @@ def test_what_cannot_get_its_name_is_removed(tmp_path: Path):
         (b"\xff", "JSON"),
         (b"{", "JSON"),
         (b"[" * 100_000, "JSON"),
-        (b"[]", '"name"'),
+        (b"[]", '"data"'),
         (b'{"data": {"uid": "u"}}', '"name"'),
-        (b'{"data": {"name": 5}}', '"name"'),
-        (b'{"data": {"name": "n"}, "attachments": []}', '"attachments"'),
-        (b'{"data": {"name": "n"}, "attachments": {"log": ["/a"]}}', '"attachments"'),
-        (b'{"data": {"name": "n"}, "attachments": {"log": ["/a", 5]}}', '"attachments"'),
-        (b'{"data": {"name": "n"}, "attachments": {"log": "ab"}}', '"attachments"'),
-        (b'{"data": {"name": "n"}, "attachments": {"../log": ["/a", "b"]}}', '"attachments"'),
+        (b'{"data": {"name": "n"}}', '"uid"'),
+        (b'{"data": {"name": null, "uid": "u"}}', '"name"'),
+        (b'{"data": {"name": "n", "uid": "u"}, "attachments": []}', '"attachments"'),
+        (b'{"data": {"name": "n", "uid": "u"}, "attachments": {"log": ["/a"]}}', '"attachments"'),
+        (b'{"data": {"name": "n", "uid": "u"}, "attachments": {"log": ["/a", 5]}}', '"attachments"'),
+        (b'{"data": {"name": "n", "uid": "u"}, "attachments": {"log": "ab"}}', '"attachments"'),
+        (b'{"data": {"name": "n", "uid": "u"}, "attachments": {"../log": ["/a", "b"]}}', '"attachments"'),
     ],
 )
 def test_a_file_that_is_no_dump_is_refused(content: bytes | None, reason: str, tmp_path: Path):
@@ -354,11 +390,38 @@ def test_a_file_that_is_no_dump_is_refused(content: bytes | None, reason: str, t
 
 def test_a_dump_that_says_the_least_is_loaded_closed(tmp_path: Path):
     path = tmp_path / "event.json"
-    path.write_text('{"data": {"name": "n"}}')
+    path.write_text('{"data": {"name": "n", "uid": "u"}}')
     event = Event.load(path)
-    assert event.as_dict() == {"name": "n"}
-    with pytest.raises(AttributeError):
-        _ = event.uid
+    assert event.as_dict() == {"name": "n", "uid": "u"}
+    with pytest.raises(EventClosedError):
+        event.x = 1
+
+
+# --- errors ----------------------------------------------------------------------------------------------
+
+
+class OwnError(EventError):
+    """What somebody who comes from e3-core has."""
+
+
+@pytest.mark.parametrize("cls", [EventError, OwnError])
+def test_an_error_has_a_message_and_an_origin_and_pickles(cls: type[EventError]):
+    for error, text in (
+        (cls("went wrong"), "went wrong"),
+        (cls("went wrong", origin="send"), "send: went wrong"),
+        (cls(message=["one", "two"], origin="send"), "send: one\ntwo"),
+        (cls("went wrong", "send"), "send: went wrong"),
+    ):
+        twin = pickle.loads(pickle.dumps(error))
+        assert (type(twin), str(twin), twin.origin) == (cls, text, error.origin)
+        assert str(error) == text
+
+
+def test_errors_that_are_made_of_facts_have_no_origin_and_pickle():
+    error = AttachmentError("log", "/tmp/log", "why")
+    assert error.args == ("log", "/tmp/log", "why")
+    assert error.origin is None
+    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "attachment 'log', file /tmp/log: why"
 
 
 # --- copies and pickles ----------------------------------------------------------------------------------

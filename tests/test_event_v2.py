@@ -86,6 +86,28 @@ def test_the_time_becomes_milliseconds_since_the_epoch(when: Any):
     assert to_v2_event(tracked(timestamp=when)) == minimal()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-02-29T12:00:00.005Z",
+        "2024-02-29t12:00:00.005z",
+        "2024-02-29 12:00:00.00500",
+        "2024-02-29T12:00:00,0050009+00:00",
+        "2024-02-29T17:30:00.005+0530",
+        "2024-02-29T07:00:00.005-05",
+    ],
+)
+def test_a_time_as_other_languages_write_it_is_read_on_every_python(text: str):
+    assert to_v2_event(tracked(timestamp=text)) == minimal()
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-02-29T12:00:00Z", "2024-02-29T14:00:00+02:00", "2024-02-29T12:00:00.0Z"]
+)
+def test_a_time_of_whole_seconds_is_read(text: str):
+    assert to_v2_event(tracked(timestamp=text)) == minimal(client_timestamp=NOON_MS // 1000 * 1000)
+
+
 def test_a_time_without_a_zone_is_in_utc_wherever_this_runs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
@@ -96,7 +118,9 @@ def test_a_time_without_a_zone_is_in_utc_wherever_this_runs(monkeypatch: pytest.
         time.tzset()
 
 
-@pytest.mark.parametrize("when", ["noon", object(), math.nan, math.inf, []])
+@pytest.mark.parametrize(
+    "when", ["noon", "2024-02-30T12:00:00Z", "2024-02-29T12:00:01Zulu", object(), math.nan, math.inf, []]
+)
 def test_a_time_that_is_none_is_refused(when: Any):
     with pytest.raises(EventSerializationError, match=r"timestamp is .*ISO 8601"):
         to_v2_event(tracked(timestamp=when))
@@ -246,6 +270,11 @@ def test_what_has_no_field_in_a_struct_or_does_not_fit_is_kept_under_its_path():
         },
         measurements={"context.user.is_logged_in": 1.0, "context.request.status_code": 2.0**31},
     )
+
+
+def test_experiments_that_are_no_list_are_kept_under_their_path():
+    made = to_v2_event(tracked(context={"experiments": {"name": "checkout"}}))
+    assert made == minimal(properties={"context.experiments": '{"name":"checkout"}'})
 
 
 def test_of_two_values_for_a_field_the_first_is_set_and_the_other_kept():

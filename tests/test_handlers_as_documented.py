@@ -43,7 +43,6 @@ class Keeper(EventHandler):
 @pytest.fixture(autouse=True)
 def own_default_manager(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(handlers.default_manager, "_handlers", {})
-    monkeypatch.setattr(handlers.default_manager, "_senders", ())
     monkeypatch.delenv("EVENTPUB_HANDLERS", raising=False)
     yield
     for name in ("EVENTPUB_HANDLERS", VARIABLE):

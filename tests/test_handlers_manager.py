@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -153,6 +154,24 @@ def test_any_event_goes_through_a_manager_and_a_manager_and_a_handler_stand_behi
     assert handler.send({"name": "build"}) is True
 
 
+def test_a_method_that_is_overridden_or_patched_is_the_one_that_is_called():
+    class Counting(EventManager):
+        sent = 0
+
+        def send_event(self, event: Any) -> bool:
+            self.sent += 1
+            return super().send_event(event)
+
+    manager, handler = Counting(), Answers()
+    manager.register("answers", handler)
+    assert manager.send({"name": "build"}) is True
+    assert manager.sent == 1
+    with mock.patch.object(Answers, "send_event", return_value=False) as patched:
+        assert manager.send({"name": "build"}) is False
+    patched.assert_called_once_with({"name": "build"})
+    assert len(handler.events) == 1
+
+
 def test_an_event_is_sent_from_the_file_it_was_dumped_into(manager: EventManager, tmp_path: Path):
     handler = Answers()
     manager.register("answers", handler)
@@ -179,6 +198,8 @@ def test_an_unknown_handler_is_refused_with_those_there_are(manager: EventManage
         HandlerError, match=r"'smpt': .*did you mean smtp\?.*file, http, logging, queue, s3, smtp"
     ):
         manager.add_handler("smpt")
+    with pytest.raises(HandlerError, match="there is no such handler"):
+        manager.add_handler()  # type: ignore[call-overload]
 
 
 def test_a_handler_of_another_package_is_found_and_made_with_its_arguments(manager: EventManager, install: Any):
@@ -225,6 +246,21 @@ def test_an_entry_point_that_leads_to_no_handler_is_refused(
     install("odd_of_a_test", points, source)
     with pytest.raises(HandlerError, match=reason):
         manager.get_handler(next(iter(points)))
+
+
+def test_the_name_of_a_handler_may_be_given_by_name(manager: EventManager, tmp_path: Path):
+    manager.add_handler(name="file", folder=tmp_path)
+    manager.add_handler("queue", name="v2")
+    assert dict(manager.handlers) == {"file": FileHandler(tmp_path), "queue": QueueHandler("v2")}
+
+
+def test_a_level_of_the_package_goes_for_all_its_loggers(
+    manager: EventManager, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.CRITICAL, logger=handlers.logger.name)
+    manager.register("failing", Answers(answer=False))
+    manager.send_event(Event("build"))
+    assert caplog.records == []
 
 
 # --- configurations --------------------------------------------------------------------------------------
@@ -299,6 +335,24 @@ def test_all_of_ours_come_back_in_another_process(
     assert done.stdout.strip() == repr(dict(manager.handlers))
 
 
+def test_a_relative_path_means_the_same_in_a_process_with_another_folder(
+    manager: EventManager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    manager.add_handler("file", b"sent")
+    manager.add_handler("http", "127.0.0.1", key_name="shop", secret_file="key", ca_file="ca.pem")
+    manager.handler_config_as_env(VARIABLE)
+    monkeypatch.chdir(tmp_path / "other")
+    other = EventManager()
+    other.load_handlers_from_env(VARIABLE)
+    assert dict(other.handlers) == dict(manager.handlers)
+    assert other.send_event_from_file(Event("build").dump(tmp_path)) is False  # http has no collector
+    assert len(list((tmp_path / "sent").glob("build-*.json"))) == 1
+    http: Any = other.handlers["http"]
+    assert (http.secret_file, http.ca_file) == (tmp_path / "key", tmp_path / "ca.pem")
+
+
 def test_a_missing_variable_and_an_empty_one_list_no_handlers(
     manager: EventManager, monkeypatch: pytest.MonkeyPatch
 ):
@@ -308,6 +362,31 @@ def test_a_missing_variable_and_an_empty_one_list_no_handlers(
     assert os.environ["EVENTPUB_HANDLERS"] == ""
     manager.load_handlers_from_env()
     assert dict(manager.handlers) == {}
+
+
+def test_a_variable_that_cannot_be_read_is_an_error_with_the_name_of_the_handler(
+    manager: EventManager, install: Any, monkeypatch: pytest.MonkeyPatch
+):
+    source = """
+from eventpub.handlers import EventHandler
+class Picky(EventHandler):
+    def __init__(self, room):
+        raise LookupError(f"no room {room}")
+    def send_event(self, event):
+        return True
+    @classmethod
+    def decode_config(cls, config_str):
+        return {"room": int(config_str)}
+"""
+    install("picky_of_a_test", {"picky": "picky_of_a_test:Picky"}, source)
+    for variable, reason in (
+        ("picky=tea", r"'picky': .*'tea': ValueError: invalid literal"),
+        ("picky=5", r"'picky': .*'5': LookupError: no room 5"),
+        ("queue=v2?versoin=2", r"'queue': .*unknown setting 'versoin'; did you mean version\?"),
+    ):
+        monkeypatch.setenv(VARIABLE, variable)
+        with pytest.raises(HandlerError, match=reason):
+            manager.load_handlers_from_env(VARIABLE)
 
 
 def test_one_bad_handler_in_a_variable_adds_none(manager: EventManager, monkeypatch: pytest.MonkeyPatch):
@@ -382,7 +461,6 @@ def test_errors_of_handlers_pickle():
 
 def test_the_functions_are_those_of_the_default_manager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(handlers.default_manager, "_handlers", {})
-    monkeypatch.setattr(handlers.default_manager, "_senders", ())
     monkeypatch.setenv("EVENTPUB_HANDLERS", "")
     handlers.add_handler("file", tmp_path / "sent")
     event = Event("build")

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
-from web import HEADERS, SMALL, TRACE_ID, buy_from_example, requests_of, take_events
+from web import HEADERS, SMALL_AUTO, TRACE_ID, buy_from_example, requests_of, take_events
 
 from eventpub import ConfigError, EventQueueFullError
 from eventpub.integrations import current_request
@@ -29,7 +29,7 @@ def application(queue_name: str) -> Iterator[Callable[..., Starlette]]:
     """Makes an application with a route for each endpoint, by the endpoint's name."""
 
     def make(*endpoints: Any, **more: str) -> Starlette:
-        settings = {**SMALL, "queue_name": queue_name, **more}
+        settings = {**SMALL_AUTO, "queue_name": queue_name, **more}
         routes = [Route(f"/{endpoint.__name__}", endpoint) for endpoint in endpoints]
         return Starlette(routes=routes, middleware=[Middleware(middleware, settings)])
 
@@ -193,5 +193,6 @@ def test_a_setting_that_cannot_be_used_stops_the_start(application: Callable[...
 
 def test_the_example_runs_as_it_stands(queue_name: str):
     (event,) = buy_from_example("starlette_shop.py", queue_name)
-    assert (event["name"], event["data"]["tea"]) == ("shop.buy", "oolong")
-    assert event["context"]["request"]["trace_id"] == TRACE_ID
+    assert (event.source, event.noun, event.action) == ("shop", "tea", "buy")
+    assert event.properties == {"kind": "oolong"}
+    assert event.request.trace_id == TRACE_ID

@@ -16,7 +16,7 @@ from django.core import management
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
-from web import EXAMPLES, HEADERS, SMALL, TRACE_ID, buy_from_example, requests_of, take_events
+from web import EXAMPLES, HEADERS, SMALL_AUTO, TRACE_ID, buy_from_example, requests_of, take_events
 
 from eventpub import ConfigError, EventQueueFullError
 from eventpub.errors import QueueMissingError
@@ -38,7 +38,7 @@ def project(queue_name: str, *views: Callable[..., Any], **more: Any) -> Iterato
     """A project with a route for each view, by the view's name."""
     with override_settings(
         ROOT_URLCONF=tuple(path(view.__name__, view) for view in views),
-        EVENTPUB={**SMALL, "queue_name": queue_name, **more},
+        EVENTPUB={**SMALL_AUTO, "queue_name": queue_name, **more},
     ):
         try:
             yield
@@ -238,5 +238,6 @@ def test_commands_that_emit_nothing_open_no_queue(queue_name: str):
 
 def test_the_example_runs_as_it_stands(queue_name: str):
     (event,) = buy_from_example("django_shop.py", queue_name)
-    assert (event["name"], event["data"]["tea"]) == ("shop.buy", "oolong")
-    assert event["context"]["request"]["trace_id"] == TRACE_ID
+    assert (event.source, event.noun, event.action) == ("shop", "tea", "buy")
+    assert event.properties == {"kind": "oolong"}
+    assert event.request.trace_id == TRACE_ID

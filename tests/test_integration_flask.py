@@ -10,7 +10,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 from flask import Flask, current_app, send_file
-from web import EXAMPLES, HEADERS, SMALL, TRACE_ID, buy_from_example, requests_of, take_events
+from web import EXAMPLES, HEADERS, SMALL_AUTO, TRACE_ID, buy_from_example, requests_of, take_events
 
 from eventpub import ConfigError, EventQueueFullError
 from eventpub.integrations import current_request, with_request
@@ -21,7 +21,7 @@ from eventpub.schemas.event.ttypes import Event
 @pytest.fixture
 def app(queue_name: str) -> Flask:
     app = Flask("shop")
-    app.config.update({f"EVENTPUB_{key.upper()}": value for key, value in SMALL.items()})
+    app.config.update({f"EVENTPUB_{key.upper()}": value for key, value in SMALL_AUTO.items()})
     app.config["EVENTPUB_QUEUE_NAME"] = queue_name
     return app
 
@@ -174,6 +174,7 @@ def test_a_setting_that_cannot_be_used_stops_the_start(app: Flask):
 
 def test_the_example_runs_as_it_stands(queue_name: str):
     (event,) = buy_from_example("flask_shop.py", queue_name)
-    assert (event["name"], event["data"]["tea"]) == ("shop.buy", "oolong")
-    assert event["context"]["request"]["trace_id"] == TRACE_ID
-    assert event["context"]["request"]["path"] == "/buy/oolong"
+    assert (event.source, event.noun, event.action) == ("shop", "tea", "buy")
+    assert event.properties == {"kind": "oolong"}
+    assert event.request.trace_id == TRACE_ID
+    assert event.request.path == "/buy/oolong"

@@ -12,10 +12,10 @@ import pytest
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
-from web import HEADERS, SMALL, TRACE_ID, buy_from_example, requests_of, take_events
+from web import HEADERS, SMALL_AUTO, TRACE_ID, buy_from_example, requests_of, take_events
 from webtest import TestApp
 
-from eventpub import ConfigError, EventQueueFullError
+from eventpub import ConfigError, EventQueueFullError, EventSerializationError
 from eventpub.integrations import current_request, with_request
 from eventpub.schemas.event.ttypes import Event
 
@@ -28,7 +28,7 @@ def application(queue_name: str) -> Iterator[Callable[..., TestApp]]:
     """Makes an application with a route for each view, by the view's name."""
 
     def make(*views: Callable[[Request], Response], before: Any = lambda _config: None, **more: str) -> TestApp:
-        settings = {**SMALL, "queue_name": queue_name, **more}
+        settings = {**SMALL_AUTO, "queue_name": queue_name, **more}
         config = Configurator(settings={f"eventpub.{key}": value for key, value in settings.items()})
         before(config)
         for view in views:
@@ -86,6 +86,21 @@ def test_what_the_tracker_emits_goes_down_a_version_2_queue(
     application(buy, serializer="v2").get("/buy", headers=HEADERS)
     (event,) = take_events(queue_name)
     assert event["21"]["rec"]["1"] == {"str": "r-17"}
+
+
+def test_a_queue_takes_version_2_events_and_nothing_else_unless_it_is_told(
+    application: Callable[..., TestApp], queue_name: str
+):
+    def sell(request: Request) -> Response:
+        request.tracker.emit("shop.tea.buy", {"kind": object()})  # which is no Thrift event
+        with pytest.raises(EventSerializationError):
+            request.events_v2.put({"name": "shop.tea.buy"})
+        request.tracker.emit("shop.tea.buy")
+        return Response("sold")
+
+    application(sell, serializer="").get("/sell")
+    (event,) = take_events(queue_name)
+    assert event["3"] == {"str": "tea"}
 
 
 def test_exception_views_and_tweens_below_have_it_too(application: Callable[..., TestApp], queue_name: str):
@@ -192,7 +207,7 @@ def test_a_full_queue_fails_put_and_never_emit(application: Callable[..., TestAp
         ({"queue_nam": "x"}, r"\[eventpub\] queue_nam: unknown key; did you mean queue_name\?"),
         (
             {"serializer": "yaml"},
-            r"\[eventpub\] serializer = yaml: expected auto, v2, json, or package\.module",
+            r"\[eventpub\] serializer = yaml: expected v2, json, auto, or package\.module",
         ),
         ({"max_queue_size": "0"}, r"\[eventpub\] max_queue_size = 0: expected a whole number from 1"),
     ],
@@ -215,5 +230,6 @@ def test_a_serializer_may_be_named_by_where_it_is(application: Callable[..., Tes
 
 def test_the_example_runs_as_it_stands(queue_name: str):
     (event,) = buy_from_example("pyramid_shop.py", queue_name)
-    assert (event["name"], event["data"]["tea"]) == ("shop.buy", "oolong")
-    assert event["context"]["request"]["trace_id"] == TRACE_ID
+    assert (event.source, event.noun, event.action) == ("shop", "tea", "buy")
+    assert event.properties == {"kind": "oolong"}
+    assert event.request.trace_id == TRACE_ID

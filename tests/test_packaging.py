@@ -6,6 +6,7 @@ import ast
 import itertools
 import re
 import subprocess
+from typing import Any
 
 import pytest
 from sidecar_process import ROOT
@@ -63,9 +64,14 @@ def test_python_of_the_readme_runs_on_what_is_public() -> None:
 
 def test_the_pipeline_of_the_readme_makes_what_it_says() -> None:
     _, pipeline = blocks("python")
+    namespace: dict[str, Any] = {}
     with capture_events() as captured:
-        exec(compile(pipeline, "README.md", "exec"), {})
+        exec(compile(pipeline, "README.md", "exec"), namespace)
+        namespace["tracker"].emit(
+            "shop.tea.buy", {"price": object()}
+        )  # JSON on its queue would be a dead letter
     (event,) = captured.events
+    assert namespace["queue"].counts.unserializable == 1
     assert (event.source, event.noun, event.action) == ("shop", "tea", "buy")
     assert (event.request.path, event.request.method, event.user.id) == ("/tea", "POST", "u-17")
     assert event.measurements == {"price": 4.5}

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support import wait_until
+from support import DEADLINE_SECONDS, wait_until
 
 from eventpub.message_queue import MessageQueue
+from eventpub.schemas.event.ttypes import Event
+from eventpub.thrift_json_decode import decode
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs/examples"
@@ -31,6 +33,7 @@ SMALL = {
     "max_queue_size": "10",
     "max_message_size": "1024",
 }  # so that many fit a fresh kernel
+SMALL_AUTO = {**SMALL, "serializer": "auto"}  # whose events are read at sight
 
 
 def take_events(queue_name: str) -> list[Any]:
@@ -49,23 +52,37 @@ def make_small(queue_name: str) -> None:
     MessageQueue.open(queue_name, create=True, max_messages=10, max_message_size=1024).close()
 
 
-def buy_from_example(name: str, queue_name: str) -> list[Any]:
+def buy_from_example(name: str, queue_name: str) -> list[Event]:
     """Run an example as its first line says, send it the request of that line, and return the events it put."""
     make_small(queue_name)
     with _server(name, queue_name) as url:
         request = urllib.request.Request(f"{url}/buy/oolong", method="POST", headers=HEADERS)
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert answer.read() == b"sold oolong\n"
-    return take_events(queue_name)
+    return [decode(Event, event) for event in take_events(queue_name)]
+
+
+def start_example(name: str, queue_name: str) -> tuple[int, str]:
+    """Start an example that is not going to serve, and return its exit code and what it said."""
+    done = subprocess.run(
+        _command(name, _free_port()),
+        cwd=ROOT,
+        env=_environment(queue_name),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 @contextlib.contextmanager
 def _server(name: str, queue_name: str) -> Iterator[str]:
     port = _free_port()
     process = subprocess.Popen(
-        [sys.executable, EXAMPLES / name, str(port)],
+        _command(name, port),
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "SHOP_QUEUE": queue_name},
+        env=_environment(queue_name),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -76,6 +93,14 @@ def _server(name: str, queue_name: str) -> Iterator[str]:
     finally:
         process.kill()
         process.communicate()
+
+
+def _command(name: str, port: int) -> list[str]:
+    return [sys.executable, str(EXAMPLES / name), str(port)]
+
+
+def _environment(queue_name: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "SHOP_QUEUE": queue_name}
 
 
 def _free_port() -> int:

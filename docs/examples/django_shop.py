@@ -11,7 +11,7 @@ from django.urls import path
 
 def buy(request: HttpRequest, tea: str) -> HttpResponse:
     """Sell tea; the event says which request sold it."""
-    request.tracker.emit("shop.buy", {"tea": tea})
+    request.tracker.emit("shop.tea.buy", {"kind": tea})
     return HttpResponse(f"sold {tea}\n")
 
 
@@ -22,7 +22,7 @@ settings.configure(
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=["eventpub.integrations.django.EventPubConfig"],
     MIDDLEWARE=["eventpub.integrations.django.EventPubMiddleware"],
-    EVENTPUB={"queue_name": os.environ.get("SHOP_QUEUE", "v2j")},
+    EVENTPUB={"queue_name": os.environ.get("SHOP_QUEUE", "v2")},
 )
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ from flask import Flask
 from eventpub.integrations.flask import EventPub
 
 app = Flask(__name__)
-app.config["EVENTPUB_QUEUE_NAME"] = os.environ.get("SHOP_QUEUE", "v2j")
+app.config["EVENTPUB_QUEUE_NAME"] = os.environ.get("SHOP_QUEUE", "v2")
 events = EventPub(app)
 
 
 @app.post("/buy/<tea>")
 def buy(tea: str) -> str:
     """Sell tea; the event says which request sold it."""
-    events.tracker.emit("shop.buy", {"tea": tea})
+    events.tracker.emit("shop.tea.buy", {"kind": tea})
     return f"sold {tea}\n"
 
 

@@ -12,11 +12,11 @@ from pyramid.response import Response
 def buy(request: Request) -> Response:
     """Sell tea; the event says which request sold it."""
     tea = request.matchdict["tea"]
-    request.tracker.emit("shop.buy", {"tea": tea})
+    request.tracker.emit("shop.tea.buy", {"kind": tea})
     return Response(f"sold {tea}\n")
 
 
-config = Configurator(settings={"eventpub.queue_name": os.environ.get("SHOP_QUEUE", "v2j")})
+config = Configurator(settings={"eventpub.queue_name": os.environ.get("SHOP_QUEUE", "v2")})
 config.add_route("buy", "/buy/{tea}", request_method="POST")
 config.add_view(buy, route_name="buy")
 config.include("eventpub.integrations.pyramid")

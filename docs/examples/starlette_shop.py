@@ -5,7 +5,6 @@ import sys
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -16,14 +15,12 @@ from eventpub.integrations.asgi import EventPubMiddleware
 async def buy(request: Request) -> PlainTextResponse:
     """Sell tea; the event says which request sold it."""
     tea = request.path_params["tea"]
-    request.state.tracker.emit("shop.buy", {"tea": tea})
+    request.state.tracker.emit("shop.tea.buy", {"kind": tea})
     return PlainTextResponse(f"sold {tea}\n")
 
 
-app = Starlette(
-    routes=[Route("/buy/{tea}", buy, methods=["POST"])],
-    middleware=[Middleware(EventPubMiddleware, {"queue_name": os.environ.get("SHOP_QUEUE", "v2j")})],
-)
+shop = Starlette(routes=[Route("/buy/{tea}", buy, methods=["POST"])])
+app = EventPubMiddleware(shop, {"queue_name": os.environ.get("SHOP_QUEUE", "v2")})
 
 if __name__ == "__main__":
     uvicorn.run(app, port=int(sys.argv[1]))

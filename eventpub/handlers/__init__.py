@@ -13,6 +13,8 @@ The functions use `default_manager`, which is the process's. A handler is found 
 
 from __future__ import annotations
 
+import logging
+
 from eventpub.errors import EventError
 from eventpub.event import Event, unique_id
 
@@ -32,10 +34,13 @@ __all__ = [
     "get_handler",
     "handler_config_as_env",
     "load_handlers_from_env",
+    "logger",
     "send_event",
     "send_event_from_file",
     "unique_id",
 ]
+
+logger = logging.getLogger(__name__)  # what is set on it goes for the managers' and the handlers' own loggers
 
 default_manager = EventManager()
 add_handler = default_manager.add_handler

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -25,7 +27,8 @@ _PLAIN = "/:,@+ ="  # beside letters, digits and _.-~; an = in a value is no oth
 class ConfiguredHandler(EventHandler):
     """A handler whose fields are declared by `eventpub.ini.setting`, each named as its key.
 
-    Fields may be given as values or as text. None, where that is the default, means unset.
+    Fields may be given as values or as text; paths become absolute. None, where that is the default, means
+    unset.
     """
 
     def __post_init__(self) -> None:
@@ -78,10 +81,12 @@ class ConfiguredHandler(EventHandler):
     def _parsed(self, field: dataclasses.Field[Any], value: Any) -> Any:
         kind: ini.Kind[Any] = field.metadata["kind"]
         try:
-            return kind.parse(_text(value))
+            parsed = kind.parse(_text(value))
         except ValueError:
             reason = f"{field.name} is {_text(value)!r}: expected {kind.allowed}"
             raise HandlerError(type(self).__name__, reason) from None
+        # whoever is told of this handler may be in another folder
+        return parsed.absolute() if isinstance(parsed, Path) else parsed
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -98,6 +103,10 @@ def _unquoted(text: str) -> str:
 
 def _text(value: Any) -> str:
     """Return a value as it is written in a configuration."""
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
     if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
+        return ",".join(map(_text, value))
+    if isinstance(value, bytes):  # of a path
+        return os.fsdecode(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

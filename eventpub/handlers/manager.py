@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from eventpub.errors import HandlerError
 from eventpub.event import Event
@@ -14,7 +14,7 @@ from eventpub.pipeline import name_of
 from . import environment, finder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .handler import EventHandler
 
@@ -31,7 +31,6 @@ class EventManager:
 
     def __init__(self) -> None:
         self._handlers: dict[str, EventHandler] = {}
-        self._senders: tuple[Callable[[Any], bool], ...] = ()
 
     @property
     def handlers(self) -> Mapping[str, EventHandler]:
@@ -45,17 +44,19 @@ class EventManager:
         same. Without handlers nothing can fail.
         """
         succeeded = True
-        for send in self._senders:
+        for name, handler in self._handlers.items():
             try:
-                if not send(event):
+                if not handler.send_event(event):
                     succeeded = False
-                    logger.error("handler %r has not sent event %r", self._name_of(send), name_of(event))
+                    logger.error("handler %r has not sent event %r", name, name_of(event))
             except Exception:  # a handler is anybody's
                 succeeded = False
-                logger.exception("handler %r failed on event %r", self._name_of(send), name_of(event))
+                logger.exception("handler %r failed on event %r", name, name_of(event))
         return succeeded
 
-    send = send_event  # the name under which whatever receives events is called
+    def send(self, event: Any, /) -> bool:
+        """Send an event: `send_event` under the name that whatever receives events is called by."""
+        return self.send_event(event)
 
     def send_event_from_file(self, filename: str | os.PathLike[str]) -> bool:
         """Send the event that `Event.dump` wrote into a file; see `send_event`.
@@ -73,27 +74,32 @@ class EventManager:
         """
         return finder.find(name)
 
-    def add_handler(self, name: str, /, *args: Any, **kwargs: Any) -> None:
+    @overload
+    def add_handler(self, name: str, /, *args: Any, **kwargs: Any) -> None: ...
+
+    @overload
+    def add_handler(self, *, name: str, **kwargs: Any) -> None: ...
+
+    def add_handler(self, *args: Any, **kwargs: Any) -> None:
         """Make a handler and add it; it takes the place of one that has its name.
 
         Args:
-            name: what its entry point is called.
-            args: for its class, as `kwargs`.
+            name: what its entry point is called; the first argument, or by name.
+            args: for its class, as `kwargs`, which may have another `name` where the first argument is one.
             kwargs: see there.
 
         Raises:
             HandlerError: there is no such handler, or it does not take these arguments.
         """
-        self.register(name, _made(name, self.get_handler(name), args, kwargs))
+        name, *rest = args or (kwargs.pop("name", ""),)
+        self.register(name, _made(name, self.get_handler(name), rest, kwargs))
 
     def register(self, name: str, handler: EventHandler) -> None:
         """Add a handler that is there already; it takes the place of one that has its name.
 
         Only a handler whose entry point has that `name` can be rebuilt by `load_handlers_from_env`.
         """
-        self._handlers = {**self._handlers, name: handler}
-        # as a tuple that is replaced, so that a thread that sends meanwhile is not disturbed
-        self._senders = tuple(handler.send_event for handler in self._handlers.values())
+        self._handlers = {**self._handlers, name: handler}  # a thread may be going through the old one
 
     def load_handlers_from_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
         """Add the handlers that a variable of the environment lists: all of them, or on an error none.
@@ -107,7 +113,7 @@ class EventManager:
         made = []
         for name, value in environment.decode(os.environ.get(var_name, "")).items():
             cls = self.get_handler(name)
-            made.append((name, _made(name, cls, (), cls.decode_config(value))))
+            made.append((name, _rebuilt(name, cls, value)))
         for name, handler in made:
             self.register(name, handler)
 
@@ -120,16 +126,19 @@ class EventManager:
         configurations = {name: handler.encode_config() for name, handler in self._handlers.items()}
         os.environ[var_name] = environment.encode(configurations)
 
-    def _name_of(self, send: Callable[[Any], bool]) -> str:
-        return next(
-            (name for name, handler in self._handlers.items() if handler.send_event == send), "replaced"
-        )
-
     def __repr__(self) -> str:
         return f"<EventManager: {', '.join(self._handlers) or 'no handlers'}>"
 
 
-def _made(name: str, cls: type[EventHandler], args: tuple[Any, ...], kwargs: dict[str, Any]) -> EventHandler:
+def _rebuilt(name: str, cls: type[EventHandler], value: str) -> EventHandler:
+    try:
+        return cls(**cls.decode_config(value))
+    except Exception as error:  # a handler is anybody's
+        reason = error.reason if isinstance(error, HandlerError) else f"{type(error).__name__}: {error}"
+        raise HandlerError(name, f"it cannot be made of {value!r}: {reason}") from error
+
+
+def _made(name: str, cls: type[EventHandler], args: list[Any], kwargs: dict[str, Any]) -> EventHandler:
     try:
         return cls(*args, **kwargs)
     except TypeError as error:

@@ -3,16 +3,17 @@
 | setting            | meaning                                                              | default          |
 |--------------------|----------------------------------------------------------------------|------------------|
 | `queue_name`       | the queue: 1 to 200 letters, digits, dots, dashes, underscores       | required         |
-| `serializer`       | `auto`, `v2`, `json`, `package.module:function`; in Python, any callable | `auto`       |
+| `serializer`       | `v2`, `json`, `auto`, `package.module:function`; in Python, any callable | `v2`         |
 | `max_queue_size`   | events it holds, if it must be created                               | the largest |
 | `max_message_size` | bytes of an event, likewise                                          | the largest |
 | `queue_mode`       | permission bits in octal, likewise                                   | `0600`           |
 | `queue_group`      | its group, likewise                                                  | this process's   |
 | `queue`            | in Python: a queue that is open already, such as a test's            |                  |
 
-`auto` writes Thrift structs as version 2 events and mappings as JSON. The queue of a sidecar takes one of the
-two, so with `v2` what the tracker emits is turned into Thrift events first, and with `json` structs are
-refused.
+The sidecar of a queue takes version 2 events or JSON (`collector.version`). With `v2` the queue takes Thrift
+structs only, and what the tracker emits is turned into them; with `json` mappings only. `auto` writes structs
+as version 2 events and mappings as JSON, whichever the sidecar takes. A `queue` that is open already has a
+serializer of its own, and `serializer` says what the tracker makes for it.
 
 A queue is opened once per process, or once before its server forks: parent and children go on with the same
 queue. It stays open as long as the process lives.
@@ -56,7 +57,7 @@ def _serializer() -> ini.Kind[Callable[[Any], bytes]]:
             return found  # type: ignore[no-any-return]
         raise ValueError
 
-    return ini.Kind(parse, "auto, v2, json, or package.module:function of a function that can be imported")
+    return ini.Kind(parse, "v2, json, auto, or package.module:function of a function that can be imported")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +68,7 @@ class QueueSettings:
         "queue_name",
         ini.text("letters, digits, dots, dashes and underscores", r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}"),
     )
-    serializer: Callable[[Any], bytes] = ini.setting("serializer", _serializer(), default=serialize_event)
+    serializer: Callable[[Any], bytes] = ini.setting("serializer", _serializer(), default=serialize_v2_event)
     max_queue_size_events: int | None = ini.setting("max_queue_size", ini.integer(1, 65_536), default=None)
     max_message_size_bytes: int | None = ini.setting(
         "max_message_size", ini.size(128, MAX_EVENT_SIZE), default=None

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class EventPubMiddleware:
     """Give requests and websockets `state.events_v2`, the queue, and `state.tracker`, and bind what they are.
 
-    In Starlette: `Middleware(EventPubMiddleware, {"queue_name": "v2j"})`, then `request.state.tracker.emit(…)`.
+    In Starlette: `app = EventPubMiddleware(app, {"queue_name": "v2"})`, then `request.state.tracker.emit(…)`.
+    As `Middleware(EventPubMiddleware, …)` it is made, and its settings are read, when the server first calls.
 
     Args:
         app: the application.

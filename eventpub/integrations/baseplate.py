@@ -8,8 +8,7 @@ or, where the settings stand under another prefix,
 
     baseplate.add_to_context("events_v2", event_queue_from_config(app_config, prefix="events."))
 
-For the names behind the prefix see `eventpub.integrations.app_events`; `serializer` is `v2` unless they say
-otherwise.
+For the names behind the prefix see `eventpub.integrations.app_events`.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def events_from_config(app_config: dict[str, str], prefix: str = "events.") -> A
     """
     given = {key.removeprefix(prefix): text for key, text in app_config.items() if key.startswith(prefix)}
     try:
-        return open_events({"serializer": "v2", **given}, prefix.rstrip("."))
+        return open_events(given, prefix.rstrip("."))
     except ConfigError as error:
         raise config.ConfigurationError(f"{prefix}{error.key}", str(error)) from error
 

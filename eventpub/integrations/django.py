@@ -2,7 +2,7 @@
 
     INSTALLED_APPS = [..., "eventpub.integrations.django.EventPubConfig"]
     MIDDLEWARE = ["eventpub.integrations.django.EventPubMiddleware", ...]
-    EVENTPUB = {"queue_name": "v2j"}  # see eventpub.integrations.app_events
+    EVENTPUB = {"queue_name": "v2"}  # see eventpub.integrations.app_events
 
 Requests get `request.events_v2` (the queue) and `request.tracker`, and events emitted in them say which, in
 views that are synchronous, asynchronous or streamed. Elsewhere, `events()` has both.

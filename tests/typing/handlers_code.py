@@ -34,6 +34,7 @@ def send(manager: EventManager, queue: EventQueue[Any]) -> bool:
     paths: list[str] = [path for path, _digest in event.get_attachments().values()]
     queue.put(event)
     manager.add_handler("file", "events")
+    manager.add_handler(name="file", folder="events")
     manager.register("chat", Chat(name))
     loaded: Event = Event.load(event.dump("events"))
     v2: V2Event = to_v2_event({"name": name, "data": {"paths": paths, "seconds": seconds}})
@@ -43,6 +44,7 @@ def send(manager: EventManager, queue: EventQueue[Any]) -> bool:
 def mistakes(manager: EventManager) -> None:
     Event()  # type: ignore[call-arg]
     Event("build").attach_file(5)  # type: ignore[arg-type]
-    manager.add_handler(5)  # type: ignore[arg-type]
+    manager.add_handler(5)  # type: ignore[call-overload]
+    manager.add_handler()  # type: ignore[call-overload]
     EventHandler()  # type: ignore[abstract]
     Event("build").set_formatter("size", 5)  # type: ignore[arg-type]
