@@ -449,7 +449,10 @@ def test_replay_without_a_collector_keeps_everything(
     done = eventpub("dead-letters", "replay", *place(config), "--all")
     assert (done.code, done.out) == (2, "accepted 0, stayed 0\n")
     assert "http://127.0.0.1:1/v2j gave no answer (refused)" in done.err
-    assert len(letters.find(spool.queue)[0]) == 2
+    kept = letters.find(spool.queue)[0]
+    assert len(kept) == 2
+    dropped = eventpub("dead-letters", "drop", *place(config), kept[0].id, "--yes")  # it is tied to no other
+    assert (dropped.code, dropped.out) == (0, "dropped 1\n")
 
 
 @pytest.mark.parametrize("answer", [(503, "try again later"), (404, "that is no answer of a collector")])

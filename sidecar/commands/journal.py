@@ -46,6 +46,11 @@ def write(dead: Path, batch_id: str, names: Iterable[str], disk: Disk) -> Entry:
     return entry
 
 
+def has(dead: Path, batch_id: str) -> bool:
+    """Tell whether letters were about to be sent together before."""
+    return (dead / f"{batch_id}{_SENT_SUFFIX}").exists()
+
+
 def settle(entry: Entry, disk: Disk) -> None:
     """Remove the letters of a batch that was accepted.
 

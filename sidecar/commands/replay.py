@@ -45,6 +45,9 @@ _REMEDIES = {
     Verdict.RETRY: "try again later",
 }
 
+_NOT_SENT = frozenset({"refused", "dns"})  # kinds of no answer where no collector can have the batch
+_NOT_STORED = frozenset({401, 403})
+
 
 @dataclass(frozen=True, slots=True)
 class _Item:
@@ -196,6 +199,7 @@ class _Replay:
         waiting = [batch]
         while waiting:
             part = waiting.pop()
+            sent_before = journal.has(self._dead, _batch_id(part))
             entry = journal.write(self._dead, _batch_id(part), (item.path.name for item in part), self._disk)
             codec = self._negotiation.codec()
             answer = self._post(entry.batch_id, part, codec)
@@ -209,6 +213,8 @@ class _Replay:
             elif verdict is Verdict.RECODE and self._negotiation.refused(codec):
                 waiting.append(part)
             else:
+                if not sent_before and (answer.status in _NOT_STORED or answer.kind in _NOT_SENT):
+                    self._disk.remove(entry.path)  # or its letters could only be sent and dropped together
                 return answer
             progress(f"accepted {self.accepted:,}, stayed {self.stayed:,}, of {self._total:,}")
         return None
