@@ -52,7 +52,7 @@ class Event(processing.Event):
         name: what happened.
         uid: an id that no other event has; made by `unique_id` by default.
         ctxt: for handlers of a `Processor`; no data.
-        data: what else there is to say; any other attribute can be set later.
+        data: what else there is to say, anything but `proc`; any other attribute can be set later.
 
     Attributes:
         uid: as given, or made.
@@ -72,6 +72,10 @@ class Event(processing.Event):
         _formatters: dict[str, Callable[[str, Any], Mapping[str, Any]]]
 
     def __init__(self, name: str, uid: str | None = None, *, ctxt: object = None, **data: Any) -> None:
+        if "proc" in data:
+            raise TypeError(
+                f"Event {name!r}: proc is no data; set event.proc.NAMESPACE.ATTRIBUTE once it is made"
+            )
         uid = unique_id() if uid is None else uid
         own = {"name": name, "uid": uid, "begin_time": _now(), "end_time": None}
         self._set(own | data if data else own, {}, {}, is_closed=False, ctxt=ctxt)

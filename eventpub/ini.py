@@ -169,6 +169,11 @@ def text(allowed: str = "a text", pattern: str = r".+") -> Kind[str]:
     return Kind(parse, allowed)
 
 
+def queue_name() -> Kind[str]:
+    """A name that a queue can have."""
+    return text("letters, digits, dots, dashes and underscores", r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+
+
 def choice(*options: str) -> Kind[str]:
     """One of a few words."""
     return text("one of " + ", ".join(options), "|".join(map(re.escape, options)))

@@ -37,6 +37,8 @@ def serialize_json_event(event: Any) -> bytes:
 
     Besides what JSON has, values may be dates and datetimes (ISO 8601), UUIDs, Decimals (as text: readers
     make floats of JSON's numbers), bytes (base64), enum members (their values), tuples, sets, mappings.
+    Keys that are numbers, booleans or None are written as text. If two keys of a mapping are the same then,
+    such as 1 and "1", both are written, and readers take the last.
 
     Raises:
         EventSerializationError: `event` is neither, or holds NaN, an infinity, or a value of another type.

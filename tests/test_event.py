@@ -28,7 +28,7 @@ from eventpub.serialize import serialize_event, serialize_json_event
 
 SHA1_OF_HELLO = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
 
-RESERVED = {"name", "uid", "begin_time", "end_time", "ctxt", "self"}
+RESERVED = {"name", "uid", "begin_time", "end_time", "ctxt", "proc", "self"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -81,6 +81,8 @@ def test_what_belongs_to_processing_is_no_data_even_when_it_is_set():
     assert event.ctxt == {"user": 7}
     with pytest.raises(AttributeError, match="proc"):
         event.proc = 1
+    with pytest.raises(TypeError, match="proc is no data"):
+        Event("build", proc=3)
     assert event.as_dict().keys() == {"name", "uid", "begin_time", "end_time"}
 
 

@@ -14,6 +14,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -22,6 +23,7 @@ from eventpub import Event, EventError, EventQueue, handlers, serialize_json_eve
 from eventpub.errors import HandlerError
 from eventpub.event import unique_id
 from eventpub.handlers import EventHandler, EventManager
+from eventpub.handlers.to_log import LoggingHandler
 from eventpub.testing import take_messages
 
 PAGE = (Path(__file__).parents[1] / "docs/coming-from-e3-core.md").read_text(encoding="utf-8")
@@ -307,7 +309,7 @@ def test_the_programs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(list((tmp_path / "events").glob("build-*/log"))) == 3
 
 
-def test_what_the_page_says_differs_does(log: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_the_page_says_differs_does(log: Path):
     event = Event("build")
     event.attach_file(log)
     with pytest.raises(EventError, match="give another name"):
@@ -317,6 +319,18 @@ def test_what_the_page_says_differs_does(log: Path, monkeypatch: pytest.MonkeyPa
         event.set_formatter("x", lambda key, value: {key: value})
     with pytest.raises(HandlerError, match="installed:"):
         handlers.add_handler("pigeon")
+    handlers.add_handler("logging")
+    assert handlers.default_manager.handlers["logging"] == LoggingHandler("eventpub.events", logging.INFO)
+    with pytest.raises(TypeError):
+        handlers.default_manager.handlers["chat"] = Keeper()  # type: ignore[index]
+    handlers.default_manager.register("chat", keeper := Keeper())
+    with mock.patch.object(Keeper, "send_event") as patched:
+        handlers.send_event(event)
+    patched.assert_called_once_with(event)
+    assert not keeper.events
+
+
+def test_a_variable_that_is_not_set_lists_no_handlers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("EVENTPUB_HANDLERS", raising=False)
     handlers.load_handlers_from_env()
     assert not handlers.default_manager.handlers

@@ -229,6 +229,7 @@ def test_the_secret_is_in_no_repr_no_configuration_and_no_log(
         ({"secret_variable": "A", "version": "3"}, "version is '3': expected one of 2, 2j"),
         ({"secret_variable": "A", "key_name": "a b"}, "key_name is 'a b'"),
         ({"secret_variable": "A", "hostname": "http://x"}, "hostname is 'http://x': expected host"),
+        ({"secret_variable": "A", "hostname": "x:0"}, "port from 1 to 65,535"),
         ({"secret_variable": "A", "timeout_seconds": 0}, "timeout_seconds is '0': expected seconds"),
     ],
 )

@@ -447,6 +447,8 @@ def test_a_field_out_of_range_is_refused_however_it_is_given():
         Sample(number=-1)
     with pytest.raises(HandlerError, match="number is 'x': expected seconds"):
         Sample(**Sample.decode_config("a?number=x"))
+    with pytest.raises(HandlerError, match="name is 'a/b': expected letters"):
+        QueueHandler("a/b")
     with pytest.raises(HandlerError, match="folder is missing"):
         FileHandler.decode_config("")
 

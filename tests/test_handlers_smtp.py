@@ -20,7 +20,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from eventpub import Event
 from eventpub.errors import HandlerError
 from eventpub.handlers import EventManager
-from eventpub.handlers.to_smtp import SmtpHandler, _host_and_port
+from eventpub.handlers.server import host_and_port
+from eventpub.handlers.to_smtp import SmtpHandler
 from eventpub.schemas.event.ttypes import Event as V2Event
 
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -115,6 +116,26 @@ def test_an_event_arrives_as_a_mail_with_its_attachments(tls: str, event: Event)
         ("page.html", "text/html", b"<p>"),
         ("old.tar.gz", "application/octet-stream", bytes(range(256))),
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "charset"),
+    [("täa\n".encode(), "utf-8"), (b"tea\n", "utf-8"), ("täa\n".encode("latin-1"), None)],
+)
+def test_an_attachment_of_text_says_how_to_read_it(content: bytes, charset: str | None, tmp_path: Path):
+    (tmp_path / "log.txt").write_bytes(content)
+    event = Event("build")
+    event.attach_file(tmp_path / "log.txt", name="log.txt")
+    with serving("none") as (mailbox, server):
+        assert handler_for(server, "none").send_event(event) is True
+    (part,) = mailbox.mails[0][1].iter_attachments()
+    assert (part.get_content_type(), part.get_content_charset()) == ("text/plain", charset)
+    assert part.get_payload(decode=True) == content
+
+
+def test_recipients_may_be_a_set():
+    recipients = {"b@example.com", "a@example.com"}
+    assert handler_for("mail.example.com", "ssl", recipients=recipients).recipients == tuple(sorted(recipients))
 
 
 @pytest.mark.parametrize("sent", [{"name": "build"}, V2Event(source="shop", action="buy", noun="tea")])
@@ -218,6 +239,8 @@ def test_a_server_that_never_answers_is_given_up(event: Event):
         ({"sender": "a@b\nBcc: c@d"}, "expected an address"),
         ({"subject": "a\nb"}, "expected a text of one line"),
         ({"server": "a b"}, "expected host"),
+        ({"server": "localhost:99999"}, "port from 1 to 65,535"),
+        ({"password_variable": "P"}, "no use without username"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], reason: str):
@@ -235,4 +258,4 @@ def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], reas
     ],
 )
 def test_a_server_has_a_host_and_perhaps_a_port(server: str, host: str, port: int):
-    assert _host_and_port(server) == (host, port)
+    assert host_and_port(server) == (host, port)

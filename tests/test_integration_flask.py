@@ -14,7 +14,9 @@ from web import EXAMPLES, HEADERS, SMALL_AUTO, TRACE_ID, buy_from_example, reque
 
 from eventpub import ConfigError, EventQueueFullError
 from eventpub.integrations import current_request, with_request
+from eventpub.integrations.describe import from_environ
 from eventpub.integrations.flask import EventPub
+from eventpub.integrations.request_context import bound
 from eventpub.schemas.event.ttypes import Event
 
 
@@ -170,6 +172,27 @@ def test_a_setting_that_cannot_be_used_stops_the_start(app: Flask):
     app.config["EVENTPUB_QUEUE_NAM"] = "v2"
     with pytest.raises(ConfigError, match=r"\[EVENTPUB\] queue_nam: unknown key; did you mean queue_name\?"):
         EventPub(app)
+
+
+def test_what_the_environment_has_for_others_stops_no_start(app: Flask):
+    app.config.from_mapping(EVENTPUB_KEY="aHVudGVyMg==", EVENTPUB_HANDLERS="file=events")
+    EventPub(app)
+    app.extensions["eventpub"].queue.close()
+
+
+def test_an_application_that_was_never_set_up_is_told_how(app: Flask):
+    with app.app_context(), pytest.raises(RuntimeError, match=r"events\.init_app\(app\)"):
+        EventPub().tracker.emit("buy")
+
+
+def test_a_context_without_a_request_binds_one_as_the_page_says(app: Flask, events: EventPub, queue_name: str):
+    with app.test_request_context("/buy/tea", headers=HEADERS) as context:
+        events.tracker.emit("unbound")
+        with bound(from_environ(context.request.environ)):
+            events.tracker.emit("bound")
+    unbound, told = requests_of(queue_name)
+    assert unbound is None
+    assert (told["id"], told["path"]) == ("r-17", "/buy/tea")
 
 
 def test_the_example_runs_as_it_stands(queue_name: str):

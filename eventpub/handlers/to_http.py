@@ -23,6 +23,7 @@ from eventpub.pipeline import name_of
 
 from . import secret
 from .configured import ConfiguredHandler
+from .server import server_kind
 from .to_queue import serialize
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ class HttpHandler(ConfiguredHandler):
         timeout_seconds: for connecting, and for each wait for the other end.
     """
 
-    hostname: str = ini.setting(
-        "hostname",
-        ini.text("host, host:port or [ipv6]:port", r"(?:[^\s/:?#@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"),
-    )
+    hostname: str = ini.setting("hostname", server_kind())
     _: KW_ONLY
     key_name: str = ini.setting(
         "key_name", ini.text("printable ASCII without blanks and commas", r"[!-+\--~]+")

@@ -35,7 +35,7 @@ class QueueHandler(ConfiguredHandler):
         timeout_seconds: how long to wait for room, 0 by default.
     """
 
-    name: str = ini.setting("name", ini.text("the name of a queue"))
+    name: str = ini.setting("name", ini.queue_name())
     _: KW_ONLY
     version: Literal["2", "2j"] = ini.setting("version", ini.choice(*VERSIONS), default="2")
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0, 86_400), default=0.0)

@@ -5,6 +5,7 @@ The connection is encrypted, and the server's certificate verified, unless `tls 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import mimetypes
@@ -24,6 +25,7 @@ from eventpub.pipeline import name_of
 from . import secret
 from .configured import ConfiguredHandler
 from .content import attachments_of, json_of
+from .server import host_and_port, server_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,13 +64,10 @@ class SmtpHandler(ConfiguredHandler):
         timeout_seconds: for connecting, and for each wait for the server.
     """
 
-    server: str = ini.setting(
-        "server",
-        ini.text("host, host:port or [ipv6]:port", r"(?:[^\s/:?#@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"),
-    )
+    server: str = ini.setting("server", server_kind())
     _: KW_ONLY
     sender: str = ini.setting("sender", ini.text("an address such as ci@example.com", _ADDRESS.pattern))
-    recipients: tuple[str, ...] | list[str] | str = ini.setting("recipients", _addresses())
+    recipients: tuple[str, ...] | list[str] | set[str] | str = ini.setting("recipients", _addresses())
     subject: str = ini.setting("subject", ini.text("a text of one line", r"[^\r\n\0]+"), default="Event")
     tls: Literal["starttls", "ssl", "none"] = ini.setting("tls", ini.choice(*_PORTS), default="starttls")
     ca_file: Path | None = ini.setting("ca_file", ini.path(), default=None)
@@ -80,8 +79,11 @@ class SmtpHandler(ConfiguredHandler):
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=30.0)
 
     def check(self) -> None:
-        """Raise HandlerError for a login without password, or in clear text."""
-        if self.username is not None:
+        """Raise HandlerError for a login without password, the other way round, or in clear text."""
+        if self.username is None:
+            if self.password_file or self.password_variable:
+                raise HandlerError(type(self).__name__, "a password is of no use without username; give both")
+        else:
             secret.check(type(self).__name__, "password", self.password_file, self.password_variable)
             if self.tls == "none":
                 raise HandlerError(
@@ -98,7 +100,7 @@ class SmtpHandler(ConfiguredHandler):
         return not refused
 
     def _connection(self) -> smtplib.SMTP:
-        host, port = _host_and_port(self.server)
+        host, port = host_and_port(self.server)
         port = port or _PORTS[self.tls]
         context = ssl.create_default_context(cafile=self.ca_file)
         if self.tls == "ssl":
@@ -131,10 +133,17 @@ class SmtpHandler(ConfiguredHandler):
         for name, path in attachments_of(event):
             kind, encoding = mimetypes.guess_type(name)
             main, _, sub = (kind if kind and not encoding else "application/octet-stream").partition("/")
-            message.add_attachment(path.read_bytes(), maintype=main, subtype=sub, filename=name)
+            content = path.read_bytes()
+            message.add_attachment(
+                content, maintype=main, subtype=sub, filename=name, params=_charset(main, content)
+            )
         return message
 
 
-def _host_and_port(server: str) -> tuple[str, int]:
-    match = re.fullmatch(r"\[?(.*?)\]?(?::([0-9]+))?", server)
-    return (match[1], int(match[2] or 0)) if match else (server, 0)
+def _charset(kind: str, content: bytes) -> dict[str, str]:
+    """Return what a part's type says of its text, which without it is ASCII to whoever reads the mail."""
+    if kind == "text":
+        with contextlib.suppress(UnicodeDecodeError):
+            content.decode()
+            return {"charset": "utf-8"}
+    return {}

@@ -64,10 +64,7 @@ def _serializer() -> ini.Kind[Callable[[Any], bytes]]:
 class QueueSettings:
     """The settings of an application's queue."""
 
-    queue_name: str = ini.setting(
-        "queue_name",
-        ini.text("letters, digits, dots, dashes and underscores", r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}"),
-    )
+    queue_name: str = ini.setting("queue_name", ini.queue_name())
     serializer: Callable[[Any], bytes] = ini.setting("serializer", _serializer(), default=serialize_v2_event)
     max_queue_size_events: int | None = ini.setting("max_queue_size", ini.integer(1, 65_536), default=None)
     max_message_size_bytes: int | None = ini.setting(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventpub.tracking import Tracker
 
 _KEY = "eventpub"
+_NOT_OURS = {"handlers", "key"}  # the environment may be loaded into the settings as a whole
 
 
 class EventPub:
@@ -44,7 +45,9 @@ class EventPub:
             ConfigError: a setting cannot be used.
             QueueError: the queue cannot be opened.
         """
-        app.extensions[_KEY] = open_events(app.config.get_namespace("EVENTPUB_"), "EVENTPUB")
+        given = app.config.get_namespace("EVENTPUB_")
+        settings = {key: value for key, value in given.items() if key not in _NOT_OURS}
+        app.extensions[_KEY] = open_events(settings, "EVENTPUB")
         app.wsgi_app = RequestContextMiddleware(app.wsgi_app)  # type: ignore[method-assign]
 
     @property
@@ -59,5 +62,7 @@ class EventPub:
 
     @property
     def _events(self) -> AppEvents:
-        events: AppEvents = current_app.extensions[_KEY]
+        events: AppEvents | None = current_app.extensions.get(_KEY)
+        if events is None:
+            raise RuntimeError(f"{current_app!r} has no events: call EventPub(app), or events.init_app(app)")
         return events
