@@ -3,6 +3,7 @@
 #
 # Variables: PYTHON=python3.13 takes another interpreter (give it a VENV of its own);
 #            VENV=/tmp/venv puts the environments elsewhere;
+#            COPY=/tmp/copy is where a checkout that cannot be written to is copied to, and used;
 #            FUZZ_SECONDS=600 fuzzes each reader for longer;
 #            DEMO, TESTS, BENCH, SOAK are further arguments: make demo DEMO='--seconds 30', make test TESTS='-k spool'
 
@@ -10,18 +11,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BASEPLATE = $(VENV)-baseplate
 PEERS = $(VENV)-peers
+COPY ?= $(HOME)/.cache/eventpub/checkout
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench fuzz wheel-check clean
+.PHONY: help demo test soak lint bench fuzz wheel-check copy clean
 
 ifneq ($(shell test -w . && echo writable),writable)
 
 # Somebody else's checkout: pip and pytest write beside what they read, so a copy of it is used.
-COPY ?= $(HOME)/.cache/eventpub/checkout
-demo test soak lint bench fuzz wheel-check:
+demo test soak lint bench fuzz wheel-check: copy
 	@echo "$(CURDIR) cannot be written to; this is done in a copy, $(COPY)"
-	@mkdir -p $(COPY)
-	@tar -cf - --exclude=.git --exclude='.venv*' --exclude=demo-run . | tar -xf - -C $(COPY)
 	@$(MAKE) --no-print-directory -C $(COPY) $@
 
 else
@@ -55,6 +54,15 @@ wheel-check: $(VENV)/installed-lint  ## build a wheel, install it elsewhere and 
 	@$(VENV)/bin/python .ci/wheel_check.py
 
 endif
+
+# Makes COPY what the checkout is, but for what was installed, built and shown in it; the mark says that it is one.
+copy:
+	@if [ -n "$$(ls -A $(COPY) 2>/dev/null)" ] && [ ! -e $(COPY)/.copy-of-eventpub ]; then \
+	    echo "$(COPY) is no copy of a checkout; give an empty folder: make COPY=FOLDER"; exit 1; fi
+	@mkdir -p $(COPY) && touch $(COPY)/.copy-of-eventpub
+	@cd $(COPY) && find . \( -path './.venv*' -o -path ./demo-run \) -prune -o \( -type f -o -type l \) \
+	    ! -name '*.so' ! -name .copy-of-eventpub -exec rm -f {} + && find . -type d -empty ! -path './.venv*' -delete
+	@tar -cf - --exclude=.git --exclude='.venv*' --exclude='.*_cache' --exclude=demo-run . | tar -xf - -C $(COPY)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) $(BASEPLATE) $(PEERS) build dist demo-run *.egg-info sidecar/*/*.so

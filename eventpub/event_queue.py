@@ -19,7 +19,7 @@ import math
 import os
 import time
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
 from eventpub.errors import (
@@ -68,6 +68,7 @@ class EventQueue(Generic[T]):
 
     Raises:
         QueueError: it cannot be opened or created; a subclass for each reason, each with its remedy.
+        TypeError, ValueError: an argument is none of those.
     """
 
     only_reads = True  # so that nothing is copied for it: see `pipeline.only_reads`
@@ -83,6 +84,10 @@ class EventQueue(Generic[T]):
         group: str | None = None,
         metrics: Callable[[str, int], object] | None = None,
     ) -> None:
+        if event_serializer is not None and not callable(event_serializer):
+            raise TypeError(
+                f"event_serializer is {event_serializer!r}: give a function such as serialize_v2_event"
+            )
         self.name = name
         self._serialize = event_serializer or serialize_event
         self._wishes: dict[str, Any] = {
@@ -163,6 +168,11 @@ class EventQueue(Generic[T]):
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be pickled: open one in each process, or fork, and use the same in all"
+        )
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count:,} {name}" for name, count in self.counts._asdict().items())

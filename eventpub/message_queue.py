@@ -111,7 +111,7 @@ class MessageQueue:
             QueueUnsupportedError: this kernel or container has no message queues.
         """
         check_name(name)
-        wish = Wish(max_messages, max_message_size, mode, group)
+        wish = Wish(max_messages, max_message_size, mode, group).checked()
         while True:  # until no other process creates or removes the queue between these two attempts
             try:
                 queue = cls(name, _open(name, read=read, write=write), created=False)

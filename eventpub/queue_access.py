@@ -9,12 +9,16 @@ import grp
 import os
 import pwd
 import stat
+from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from eventpub.message_queue import MessageQueue
 
 DEFAULT_MODE = 0o600  # the sidecar and its applications run as one user; 0620 and a group where they do not
+_ALL_RIGHTS = 0o777
 
 
 class Wish(NamedTuple):
@@ -24,6 +28,23 @@ class Wish(NamedTuple):
     max_message_size: int | None
     mode: int
     group: str | None
+
+    def checked(self) -> Self:
+        """Return the wish itself.
+
+        Raises:
+            TypeError, ValueError: something in it is no such wish; the kernel's own refusals are not foreseen.
+        """
+        for name in ("max_messages", "max_message_size"):
+            if not isinstance(getattr(self, name), (int, NoneType)):
+                raise TypeError(
+                    f"{name} is {getattr(self, name)!r}: give a whole number, or None for the largest"
+                )
+        if not isinstance(self.mode, int) or not 0 <= self.mode <= _ALL_RIGHTS:
+            raise ValueError(f"mode is {self.mode!r}: give permission bits as an octal number, such as 0o620")
+        if not isinstance(self.group, (str, NoneType)):
+            raise TypeError(f"group is {self.group!r}: give a group's name, or its number as a text")
+        return self
 
     def apply(self, fd: int) -> None:
         """Give a new queue its group and then its mode, so that no other group is let in meanwhile.

@@ -25,7 +25,12 @@ _NAME_LENGTH = 200  # the kernel takes 255; the rest is for the prefix and for w
 
 def check_name(name: str) -> None:
     """Raise QueueNameError unless `name` can be a queue's and is no path in disguise."""
-    if not 0 < len(name) <= _NAME_LENGTH or name[0] == "." or not _NAME_CHARACTERS.issuperset(name):
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= _NAME_LENGTH
+        or name[0] == "."
+        or not _NAME_CHARACTERS.issuperset(name)
+    ):
         raise QueueNameError(
             name, f"use 1 to {_NAME_LENGTH} letters, digits, dots, dashes and underscores, no dot in front"
         )

@@ -33,7 +33,7 @@ def start(folder: Path, seconds: float) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return the folder and the output of one demo that went well."""
-    folder = tmp_path_factory.mktemp("demo") / "run"
+    folder = tmp_path_factory.mktemp("demo") / "the run"
     demo = start(folder, seconds=1)
     output, _ = demo.communicate(timeout=3 * DEADLINE_SECONDS)
     assert demo.returncode == 0, output
@@ -77,7 +77,7 @@ def test_the_commands_at_the_end_work_as_they_are_printed(run: tuple[Path, str])
     commands = run[1].partition("Look further:\n")[2].splitlines()
     assert len(commands) == 4
     for command in commands:
-        assert subprocess.check_output(command, shell=True, cwd=ROOT)
+        assert subprocess.check_output(command, shell=True, cwd="/")
 
 
 def test_the_report_names_what_is_lost_and_what_is_stored_twice(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -406,3 +407,26 @@ def test_a_timeout_that_makes_no_sense_is_refused_with_room_and_without(
 def test_the_remedy_for_an_event_that_is_too_large_depends_on_whose_limit_it_is():
     assert str(EventTooLargeError(102_401, 102_400)).endswith("send less")
     assert "--max-message-size" in str(EventTooLargeError(600, 512))
+
+
+# --- arguments and uses that make no sense ---------------------------------------------------------------
+
+
+def test_a_serializer_that_is_no_function_is_refused_before_there_is_a_queue(queue_name: str):
+    with pytest.raises(TypeError, match="event_serializer is 'x': give a function such as serialize_v2_event"):
+        EventQueue(queue_name, "x")
+    with pytest.raises(QueueMissingError):
+        MessageQueue.open(queue_name, create=False)
+
+
+@pytest.mark.parametrize("name", [None, 5])
+def test_a_name_that_is_no_text_is_refused_as_any_wrong_name(name: object):
+    with pytest.raises(QueueNameError, match=f"{name}: use 1 to 200 letters"):
+        EventQueue(name)
+
+
+def test_a_queue_that_is_pickled_says_what_to_do_instead(events: EventQueue[bytes]):
+    with pytest.raises(
+        TypeError, match="cannot be pickled: open one in each process, or fork, and use the same"
+    ):
+        pickle.dumps(events)

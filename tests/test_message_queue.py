@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import select
 import signal
@@ -214,6 +215,31 @@ def test_its_repr_says_how_it_is_now(queue: MessageQueue):
 def test_a_name_that_could_be_a_path_is_refused(name: str):
     with pytest.raises(QueueNameError, match="letters, digits"):
         MessageQueue.open(name)
+
+
+@pytest.mark.parametrize("name", [None, 5, b"v2", ["v2"]])
+def test_what_is_no_text_is_no_name(name: object):
+    with pytest.raises(QueueNameError, match=f"{re.escape(repr(name))}: use 1 to 200 letters"):
+        MessageQueue.open(name)
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"mode": "600"}, "mode is '600': give permission bits as an octal number, such as 0o620"),
+        ({"mode": 1600}, "mode is 1600: give"),
+        ({"max_messages": "10"}, "max_messages is '10': give a whole number"),
+        ({"max_message_size": 1e3}, "max_message_size is 1000.0: give a whole number"),
+        ({"group": 33}, "group is 33: give a group's name, or its number as a text"),
+    ],
+)
+def test_a_wish_of_another_kind_is_refused_with_what_to_give(
+    queue_name: str, wish: dict[str, object], said: str
+):
+    with pytest.raises((TypeError, ValueError), match=re.escape(said)):
+        MessageQueue.open(queue_name, **wish)
+    with pytest.raises(QueueMissingError):
+        MessageQueue.open(queue_name, create=False)
 
 
 @given(st.text(st.sampled_from("abcXYZ019._-"), min_size=1, max_size=200).filter(lambda name: name[0] != "."))

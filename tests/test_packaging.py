@@ -6,6 +6,7 @@ import ast
 import itertools
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,38 @@ def test_the_pipeline_of_the_readme_makes_what_it_says() -> None:
 def test_links_lead_to_files(page: str) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def copy_checkout(copy: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "copy", f"COPY={copy}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_copied_checkout_keeps_what_was_made_in_it_and_nothing_that_the_checkout_has_not(
+    tmp_path: Path,
+) -> None:
+    copy = tmp_path / "copy"
+    assert copy_checkout(copy).returncode == 0
+    kept = [".venv/installed", "demo-run/sidecar.log", "sidecar/spool/_built.so"]
+    gone = ["eventpub/old/module.py", "tests/test_old.py"]
+    for name in kept + gone:
+        path = copy / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    (copy / "README.md").unlink()
+    assert copy_checkout(copy).returncode == 0
+    assert [name for name in kept + gone if (copy / name).exists()] == kept
+    assert not (copy / "eventpub/old").exists()
+    assert (copy / "README.md").read_text(encoding="utf-8") == README
+
+
+def test_a_folder_that_is_no_copy_of_a_checkout_is_not_made_one(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("")
+    done = copy_checkout(tmp_path)
+    assert done.returncode != 0
+    assert "is no copy of a checkout; give an empty folder" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
 
 
 def test_make_targets_of_the_pages_exist_and_help_lists_them() -> None:

@@ -13,6 +13,7 @@ import base64
 import contextlib
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -66,14 +67,14 @@ def main() -> int:
     try:
         run(folder, options.shops, options.clients, options.seconds)
     except DemoError as error:
-        print(f"\nThe demo failed: {error}\nWhat was written is in {shown(folder)}.")
+        print(f"\nThe demo failed: {error}\nWhat was written is in {folder}.")
         return 1
     except KeyboardInterrupt:
-        print(f"\nInterrupted; everything is stopped. What was written is in {shown(folder)}.")
+        print(f"\nInterrupted; everything is stopped. What was written is in {folder}.")
         return 130
     result = report.make(folder)
     print(f"\n{result}")
-    print(LOOK_FURTHER.format(folder=shown(folder), sqlite=sqlite_command()))
+    print(LOOK_FURTHER.format(folder=shlex.quote(str(folder)), sqlite=sqlite_command()))
     return bool(result.faults)
 
 
@@ -94,7 +95,7 @@ def run(folder: Path, shops: int, clients: int, seconds: float) -> None:
             process.launch(*command, pass_fds=pass_fds)
             return process
 
-        print(f"Starting; every process writes to {shown(folder)}/NAME.log")
+        print(f"Starting; every process writes to {folder}/NAME.log")
         config, url = folder / "collector.ini", folder / "collector.url"
         config.write_text(COLLECTOR_INI.format(folder=folder, secret=secret))
         collector = start("collector", "-m", "eventpub.collector", "--ready-file", url, config)
@@ -146,17 +147,12 @@ def remove_queue(name: str) -> None:
         queue.unlink()
 
 
-def shown(path: Path) -> str:
-    """Return a path as it is typed from here."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 def sqlite_command() -> str:
     """Return the command that takes a database and a query, on this machine."""
     if shutil.which("sqlite3"):
         return "sqlite3"
     program = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]), sep=chr(10))"
-    return f"{shown(Path(sys.executable))} -c '{program}'"
+    return f"{shlex.quote(sys.executable)} -c '{program}'"
 
 
 def interrupt(*_: object) -> NoReturn:

@@ -91,7 +91,7 @@ def examine(name: str | None) -> Iterator[Finding]:
     yield from _budget(folder)
     yield from _clean_up()
     for queue_name in [name] if name else host.queue_names(folder) if folder else []:
-        yield from _queue(queue_name, asked_for=name is not None)
+        yield from _queue(queue_name, is_wanted=name is not None)
         yield from _users(queue_name)
 
 
@@ -162,16 +162,19 @@ def _clean_up() -> Iterator[Finding]:
         )
 
 
-def _queue(name: str, *, asked_for: bool) -> Iterator[Finding]:
-    """Look at one queue as an application that wants to send to it; others' are nobody's fault."""
+def _queue(name: str, *, is_wanted: bool) -> Iterator[Finding]:
+    """Look at one queue as an application that wants to send to it, or may have nothing to do with it."""
     try:
         with MessageQueue.open(name, read=False, create=False) as queue:
             yield from _contents(queue)
     except QueueMissingError as error:
         yield Finding(Level.WARNING, f"{name}: is not there; the first who opens it makes it", error.reason)
     except QueuePermissionError as error:
-        level = Level.FAILING if asked_for else Level.OK
-        yield Finding(level, f"{name}: this user may not send to it", error.reason)
+        if not is_wanted:
+            text = f"{name}: is not for this user to send to; if it should be, ask with --queue {name}"
+            yield Finding(Level.OK, text)
+            return
+        yield Finding(Level.FAILING, f"{name}: this user may not send to it", error.reason)
     except QueueError as error:
         yield Finding(Level.FAILING, f"{name}: cannot be opened", error.reason)
 
