@@ -42,6 +42,7 @@ _SPLITTING_SUFFIX = ".splitting"
 SPLIT_SUFFIX = ".split"
 CUT_SUFFIX = ".cut"
 _FILE_NAME = re.compile(r"\d{12,18}(\.[1-9]\d{0,8}\.(batch|cut)|\.open)", re.ASCII)
+_BATCH_NAME = re.compile(r"\d{12,18}\.[1-9]\d{0,8}\.batch", re.ASCII)
 _FOLDER_NAME = re.compile(r"\d{12,18}\.(splitting|split)", re.ASCII)
 
 
@@ -241,6 +242,10 @@ class Folder:
 
     def _set_aside(self, path: Path) -> None:
         place = self._place_for(path)
+        if _BATCH_NAME.fullmatch(
+            path.name
+        ):  # where a batch was there is something else: its events are counted
+            write_file(self._disk, path.with_suffix(CUT_SUFFIX), b"", fsync=self._fsync)
         logger.error("spool holds what does not belong there file=%s moved=%s", path.name, place)
         self._disk.rename(path, place)
 
