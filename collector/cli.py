@@ -48,7 +48,8 @@ examples:
   python -m eventpub.collector --faults faults.json collector.ini
 
 exit codes:
-  0 stopped by a signal   69 cannot listen   75 stopped with requests in flight   78 configuration
+  0 stopped by a signal   2 wrong arguments   69 cannot listen   75 stopped with requests in flight
+  78 wrong configuration
 """
 
 
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_OK
         store = _open_store(loaded.settings)
     except ConfigError as error:
-        print(f"collector: {error}", file=sys.stderr)
+        print(f"eventpub.collector: {error}", file=sys.stderr)
         return EXIT_CONFIG
     application: WSGIApplication = Application(loaded, store)
     if script is not None:
@@ -88,7 +89,10 @@ def _serve(server: Server, ready_file: Path | None) -> int:
     try:
         server.start()
     except OSError as error:
-        print(f"collector: cannot listen on {':'.join(map(str, server.address))}: {error}", file=sys.stderr)
+        print(
+            f"eventpub.collector: cannot listen on {':'.join(map(str, server.address))}: {error}",
+            file=sys.stderr,
+        )
         return EXIT_UNAVAILABLE
     print(f"listening on {server.url}", flush=True)
     if ready_file is not None:

@@ -75,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(interpolation=None)
     place = os.fspath(path)
     try:
-        with Path(path).open(encoding="utf-8") as file:
+        with Path(path).open(encoding="utf-8-sig") as file:
             parser.read_file(file)
     except OSError as error:
         raise ConfigError(place, "", "", f"the file cannot be read: {error.strerror}") from error
@@ -183,7 +183,7 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
     """A whole number in a range."""
 
     def parse(value: str) -> int:
-        return _in_range(int(value), minimum, maximum)
+        return _in_range(_digits(value), minimum, maximum)
 
     return Kind(parse, f"a whole number from {minimum:,} to {maximum:,}")
 
@@ -203,7 +203,9 @@ def seconds(minimum: float, maximum: float) -> Kind[float]:
     def parse(value: str) -> float:
         return _in_range(_quantity(value, _SECOND_UNITS), minimum, maximum)
 
-    return Kind(parse, f"seconds, or a number with ms, s, min or h, from {minimum:g} to {maximum:g} seconds")
+    return Kind(
+        parse, f"seconds, or a number with ms, s, min or h, from {minimum:,.12g} to {maximum:,.12g} seconds"
+    )
 
 
 def boolean() -> Kind[bool]:
@@ -237,23 +239,30 @@ def file_mode() -> Kind[int]:
     """Permission bits in octal, as chmod takes them."""
 
     def parse(value: str) -> int:
-        return _in_range(int(value, 8), 0, 0o777)
+        return _in_range(_digits(value, base=8), 0, 0o777)
 
     return Kind(parse, "an octal file mode such as 0600 or 0620")
 
 
-def path() -> Kind[Path]:
-    """A file or folder; `~` is the user's home."""
+def path(*, is_absolute: bool = False) -> Kind[Path]:
+    """A file or folder; `~` is the user's home.
+
+    Args:
+        is_absolute: refuse one that leads elsewhere when the process is started elsewhere.
+    """
 
     def parse(value: str) -> Path:
         if not value or "\0" in value:
             raise ValueError
         try:
-            return Path(value).expanduser()
+            path_ = Path(value).expanduser()
         except RuntimeError:  # ~nobody-of-that-name
             raise ValueError from None
+        if is_absolute and not path_.is_absolute():
+            raise ValueError
+        return path_
 
-    return Kind(parse, "a path")
+    return Kind(parse, "an absolute path, from / or ~" if is_absolute else "a path")
 
 
 def endpoint() -> Kind[tuple[str, int] | str]:
@@ -269,6 +278,12 @@ def endpoint() -> Kind[tuple[str, int] | str]:
         return match[1] or match[2], _in_range(int(match[3]), 0, 65535)
 
     return Kind(parse, "host:port, [ipv6]:port or the absolute path of a unix socket")
+
+
+def _digits(value: str, base: int = 10) -> int:
+    if not value.isascii() or "_" in value:  # int takes the digits of every script
+        raise ValueError
+    return int(value, base)
 
 
 def _quantity(value: str, units: Mapping[str, float]) -> float:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eventpub
-from eventpub.errors import ConfigError, EventPubError, QueueError, QueueNameError
-from eventpub.queue_refusal import check_name
-from eventpub.sidecar.config import SECTION_PREFIX, check_host, default_spool_dir, load_config
+from eventpub.cli.arguments import queue_name
+from eventpub.errors import ConfigError, EventPubError, QueueError, QueueMissingError
+from eventpub.message_queue import MessageQueue
+from eventpub.sidecar.config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
 from eventpub.sidecar.daemon import Daemon
 from eventpub.sidecar.spool.slot import SpoolError
 
@@ -71,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check_config:
             check_host(config, SECTION_PREFIX + options.queue_name)
             spool = config.spool_dir or default_spool_dir()
-            if exposure := config.exposure():
-                print(f"eventpub.sidecar: {exposure}", file=sys.stderr)  # noqa: T201
+            for doubt in filter(None, (config.exposure(), _misfit(config, options.queue_name))):
+                print(f"eventpub.sidecar: {doubt}", file=sys.stderr)  # noqa: T201
             print(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")  # noqa: T201
             return EXIT_OK
         _keep_freed_memory()
@@ -89,6 +90,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
+def _misfit(config: SidecarConfig, name: str) -> str | None:
+    """Return why this kernel would refuse a queue as large as configured, or None; leaves no trace."""
+    messages, size_bytes = config.max_queue_size_events, config.max_message_size_bytes
+    if messages is None and size_bytes is None:
+        return None
+    scratch = f"{name[:150]}-check-{os.getpid()}"
+    try:
+        MessageQueue.open(name, read=False, create=False).close()  # one that is there stays as it is
+    except QueueMissingError:
+        try:
+            with MessageQueue.open(
+                scratch, max_messages=messages or 1, max_message_size=size_bytes or 128
+            ) as queue:
+                queue.unlink()
+        except QueueError as error:
+            return f"the queue cannot be made: {error.reason}"
+    except QueueError as error:
+        return str(error)
+    return None
+
+
 def _keep_freed_memory() -> None:
     """Have malloc keep the half megabytes that each batch takes and gives back: fresh pages cost 5 % CPU."""
     with contextlib.suppress(AttributeError):  # glibc alone has it
@@ -102,15 +124,6 @@ def _fail(code: int, error: EventPubError) -> int:
     return code
 
 
-def _queue_name(text: str) -> str:
-    """Take a name that is no path: it becomes a folder before the kernel would refuse it."""
-    try:
-        check_name(text)
-    except QueueNameError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m eventpub.sidecar",
@@ -121,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("config_file", type=Path, help="INI file with a section [event-publisher:NAME]")
     parser.add_argument(
         "--queue-name",
-        type=_queue_name,
+        type=queue_name,
         default="main",
         metavar="NAME",
         help="queue, section and folder in the spool (default: main)",

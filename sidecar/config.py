@@ -60,6 +60,18 @@ def _hostname() -> ini.Kind[str]:
     return ini.Kind(parse, "host, host:port or [ipv6]:port, without scheme and path")
 
 
+def _interval() -> ini.Kind[float]:
+    seconds = ini.seconds(0, 86_400)
+
+    def parse(value: str) -> float:
+        interval_seconds = seconds.parse(value)
+        if 0 < interval_seconds < 1:  # the sidecar looks once a second
+            raise ValueError
+        return interval_seconds
+
+    return ini.Kind(parse, f"0 for never, or {ini.seconds(1, 86_400).allowed}")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SidecarConfig:
     """The settings of one sidecar; `example.ini` says what each is for."""
@@ -113,7 +125,7 @@ class SidecarConfig:
     shutdown_timeout_seconds: float = ini.setting("shutdown.timeout", ini.seconds(0, 3600), default=5.0)
 
     # --- what waits on disk
-    spool_dir: Path | None = ini.setting("spool.dir", ini.path(), default=None)
+    spool_dir: Path | None = ini.setting("spool.dir", ini.path(is_absolute=True), default=None)
     spool_max_size_bytes: int = ini.setting("spool.max_size", ini.size(4 * _MIB, 1024 * _TIB), default=1 * _GIB)
     spool_fsync: Literal["seal", "never"] = ini.setting(
         "spool.fsync", ini.choice("seal", "never"), default="seal"
@@ -126,9 +138,7 @@ class SidecarConfig:
     )
 
     # --- telling downstream; 0 = never
-    loss_report_interval_seconds: float = ini.setting(
-        "loss_report.interval", ini.seconds(0, 86_400), default=0.0
-    )
+    loss_report_interval_seconds: float = ini.setting("loss_report.interval", _interval(), default=0.0)
 
     # --- statsd
     metrics_namespace: str = ini.setting(

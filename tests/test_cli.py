@@ -143,6 +143,13 @@ def test_an_argument_is_held_to_what_a_configuration_file_may_say():
     assert "argument --max-message-size: '1 GiB' is not bytes, or a number with KiB, MiB or GiB" in done.err
 
 
+@pytest.mark.parametrize("words", ["queue create a/b", "queue show .a", "put a/b {}"])
+def test_a_name_that_no_queue_can_have_is_a_wrong_command_line(words: str):
+    done = run(*words.split())
+    assert (done.code, done.out) == (64, "")
+    assert "use 1 to 200 letters, digits, dots, dashes and underscores" in done.err
+
+
 def test_python_m_eventpub_is_the_command():
     done = script("$eventpub --version; $eventpub nonsense")
     assert re.fullmatch(r"eventpub \d+\.\d+\.\d+\n", done.stdout)

@@ -13,6 +13,7 @@ import pytest
 import requests
 from collector_process import CollectorProcess
 
+from eventpub.collector import cli
 from eventpub.collector.cli import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,12 @@ def test_help_ends_with_examples():
     assert "  python -m eventpub.collector --check-config collector.ini\n" in result.stdout
 
 
+def test_help_lists_every_exit_code():
+    codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")}
+    listed = run("--help").stdout.partition("exit codes:\n")[2]
+    assert {int(code) for code in re.findall(r"(?:^|  )(\d+) [a-z]", listed, re.MULTILINE)} == codes
+
+
 def test_a_command_line_without_a_file_exits_2():
     assert run().returncode == EXIT_USAGE == 2
 
@@ -54,8 +61,14 @@ def test_check_config_opens_nothing_and_exits_0(write, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("listn = 127.0.0.1:0", "collector: [collector] listn: unknown key; did you mean listen? (known:"),
-        ("max_connections = 0", "collector: [collector] max_connections = 0: expected a whole number from 1"),
+        (
+            "listn = 127.0.0.1:0",
+            "eventpub.collector: [collector] listn: unknown key; did you mean listen? (known:",
+        ),
+        (
+            "max_connections = 0",
+            "eventpub.collector: [collector] max_connections = 0: expected a whole number from 1",
+        ),
         (
             "tls.certificate = /no.pem\ntls.key = /no.key",
             "tls.certificate = /no.pem, /no.key: cannot be loaded: ",
@@ -90,7 +103,7 @@ def test_a_store_that_cannot_be_opened_exits_78_and_says_why_in_one_line(write, 
     result = run(write(f"store.path = {tmp_path / name}"))
     assert result.returncode == 78
     (line,) = result.stderr.splitlines()
-    assert line.startswith(f"collector: [collector] store.path = {tmp_path / name}: {reason}")
+    assert line.startswith(f"eventpub.collector: [collector] store.path = {tmp_path / name}: {reason}")
 
 
 def test_an_address_in_use_exits_69(write, tmp_path):
@@ -98,7 +111,7 @@ def test_an_address_in_use_exits_69(write, tmp_path):
         port = taken.getsockname()[1]
         result = run(write(f"listen = 127.0.0.1:{port}", f"store.path = {tmp_path}/events.sqlite"))
     assert result.returncode == EXIT_UNAVAILABLE == 69
-    assert f"collector: cannot listen on 127.0.0.1:{port}: " in result.stderr
+    assert f"eventpub.collector: cannot listen on 127.0.0.1:{port}: " in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -146,6 +146,19 @@ def test_list_can_be_filtered(eventpub: Command, spool: SpoolFolder) -> None:
     assert eventpub("dead-letters", "list", "--spool", spool.directory, "--since", "soon").code == 64
 
 
+@pytest.mark.parametrize("action", ["list", "replay"])
+def test_reasons_are_those_that_help_lists(eventpub: Command, action: str) -> None:
+    reasons = "{malformed,rejected,too_large,report}"
+    assert f"--reason {reasons}" in eventpub("dead-letters", action, "--help").out
+    done = eventpub("dead-letters", action, "--reason", "foo")
+    assert (done.code, "invalid choice: 'foo'" in done.err) == (64, True)
+
+
+def test_options_may_stand_before_the_ids(eventpub: Command, spool: SpoolFolder, config: Path) -> None:
+    spool.letter(b"{}", batch_id=BATCH)
+    assert eventpub("dead-letters", "show", str(config), "--queue-name", "q", BATCH).code == 0
+
+
 def test_list_names_files_that_are_no_dead_letters_and_goes_on(eventpub: Command, spool: SpoolFolder) -> None:
     fill(spool, 1)
     (spool.dead / "notes.json").write_text("{}")

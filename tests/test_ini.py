@@ -120,6 +120,12 @@ def test_kind_reads(kind: ini.Kind[object], text: str, value: object) -> None:
         (ini.seconds(0, 10), "nan"),
         (ini.seconds(0, 10), "1e3"),
         (ini.file_mode(), "0999"),
+        (ini.file_mode(), "٦٠٠"),
+        (ini.file_mode(), "6_00"),
+        (ini.integer(0, 99), "٣"),
+        (ini.integer(0, 99), "1_0"),
+        (ini.path(is_absolute=True), "spool"),
+        (ini.path(is_absolute=True), "./spool"),
         (ini.file_mode(), "7777"),
         (ini.boolean(), "maybe"),
         (ini.endpoint(), "localhost"),
@@ -156,3 +162,13 @@ def test_no_file_makes_the_reader_raise_anything_but_config_error(tmp_path_facto
     path.write_bytes(b"[s]\nname = a\n" + raw)
     with contextlib.suppress(ConfigError):
         ini.read_section(ini.load(path), "s", Settings)
+
+
+def test_a_range_of_seconds_is_written_in_digits() -> None:
+    assert ini.seconds(0.05, 315_360_000).allowed.endswith("from 0.05 to 315,360,000 seconds")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "of-an-editor.ini"
+    path.write_bytes("\N{BOM}[a]\nb = c\n".encode())
+    assert ini.section_items(ini.load(path), "a") == {"b": "c"}

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from sidecar_process import ROOT, SECRET
 
+from eventpub.errors import QueueMissingError
+from eventpub.message_queue import MessageQueue
+
 GOOD = f"""[event-publisher:v2]
 collector.hostname = 127.0.0.1:9
 collector.scheme = http
@@ -99,6 +102,20 @@ def test_check_config_looks_whether_the_host_has_what_the_file_names(
 def test_check_config_leaves_no_trace_of_a_spool_that_can_be_made(config: Path, tmp_path: Path) -> None:
     assert run("--queue-name", "v2", "--check-config", config).returncode == 0
     assert list(tmp_path.iterdir()) == [config]
+
+
+def test_check_config_warns_of_a_queue_that_does_not_fit_this_kernel(config: Path, queue_name: str) -> None:
+    good = config.read_text().replace(":v2]", f":{queue_name}]") + "max_message_size = 1 KiB\n"
+    for messages, warnings in ((65_536, 1), (4, 0)):
+        config.write_text(f"{good}max_queue_size = {messages}\n")
+        shown = run("--queue-name", queue_name, "--check-config", config)
+        assert (shown.returncode, ": good; " in shown.stdout) == (0, True)
+        assert (
+            shown.stderr.count("the queue cannot be made: the kernel refuses 65,536 messages of 1,024")
+            == warnings
+        )
+    with pytest.raises(QueueMissingError):
+        MessageQueue.open(queue_name, create=False)
 
 
 def test_missing_section_exits_78_and_lists_those_there_are(config: Path) -> None:

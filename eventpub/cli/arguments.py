@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from eventpub.errors import QueueNameError
+from eventpub.queue_refusal import check_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,6 +29,15 @@ def of(kind: Kind[T]) -> Callable[[str], T]:
             raise argparse.ArgumentTypeError(f"{text!r} is not {kind.allowed}") from None
 
     return parse
+
+
+def queue_name(text: str) -> str:
+    """Take the name of a queue: it may become a folder before the kernel would refuse it."""
+    try:
+        check_name(text)
+    except QueueNameError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def add_command(commands: Commands, name: str, *, help: str, epilog: str) -> argparse.ArgumentParser:  # noqa: A002, argparse's name

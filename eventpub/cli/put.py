@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from eventpub import ini
-from eventpub.cli.arguments import add_command, of
+from eventpub.cli.arguments import add_command, of, queue_name
 from eventpub.cli.exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
 from eventpub.errors import EventError, EventQueueFullError
@@ -48,7 +48,7 @@ exit codes: 0 all were put   1 some were not   69 no such queue, or no access   
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(commands, "put", help="put JSON objects on a queue, each as an event", epilog=_EPILOG)
-    parser.add_argument("name", metavar="NAME", help="the queue")
+    parser.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
     parser.add_argument(
         "events",
         metavar="JSON",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eventpub import ini, kernel_limits, queue_access
 from eventpub.cli import host
-from eventpub.cli.arguments import add_command, of
+from eventpub.cli.arguments import add_command, of, queue_name
 from eventpub.cli.exit_codes import EXIT_NO_QUEUE, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say, table
 from eventpub.errors import QueueError, QueuePermissionError
@@ -88,7 +88,7 @@ def add_parser(commands: Commands) -> None:
     drop.set_defaults(run=run_drop)
 
     for action in (show, create, drop):
-        action.add_argument("name", metavar="NAME", help="the queue")
+        action.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
 
 
 def run_list(_options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say, table
 from eventpub.sidecar.commands import journal, letters
 from eventpub.sidecar.commands.place import UsageError, add_place, counted, guarded, locate, pretty
+from eventpub.sidecar.losses import REPORT_REASON
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.disk import Disk
 
@@ -75,6 +76,7 @@ exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a
             64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _MAX_DETAIL_CHARACTERS = 60
+_REASONS = ("malformed", "rejected", "too_large", REPORT_REASON)
 _MAX_AGE_SECONDS = 100 * 365 * 86_400
 
 
@@ -90,7 +92,7 @@ def add_parser(commands: Commands) -> None:
 
     listing = add_command(actions, "list", help="list dead letters, the newest last", epilog=_LIST_EPILOG)
     add_place(listing)
-    listing.add_argument("--reason", metavar="R", help="only those refused for this reason")
+    listing.add_argument("--reason", choices=_REASONS, help="only those refused for this reason")
     listing.add_argument(
         "--since", type=of(_since()), metavar="WHEN", help="only those since then: 2h, 7d, 2026-01-31T12:00"
     )
@@ -105,7 +107,7 @@ def add_parser(commands: Commands) -> None:
         actions, "replay", help="send dead letters to the collector again", epilog=_REPLAY_EPILOG
     )
     add_place(replay)
-    replay.add_argument("--reason", metavar="R", help="those refused for this reason")
+    replay.add_argument("--reason", choices=_REASONS, help="those refused for this reason")
     replay.add_argument("--dry-run", action="store_true", help="say what would be sent, and do nothing")
     replay.set_defaults(run=guarded(run_replay))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventpub import ini
+from eventpub.cli.arguments import queue_name
 from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_FAILING, EXIT_NO_SPOOL, EXIT_USAGE
 from eventpub.cli.terminal import complain
 from eventpub.errors import ConfigError, EventPubError
@@ -59,6 +60,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--queue-name",
+        type=queue_name,
         metavar="NAME",
         help=f"queue and section (default: the file's only one, or {DEFAULT_QUEUE}; with --spool, all)",
     )
