@@ -245,11 +245,7 @@ def file_mode() -> Kind[int]:
 
 
 def path(*, is_absolute: bool = False) -> Kind[Path]:
-    """A file or folder; `~` is the user's home.
-
-    Args:
-        is_absolute: refuse one that leads elsewhere when the process is started elsewhere.
-    """
+    """A file or folder, where wanted the same from whatever folder one starts; `~` is the user's home."""
 
     def parse(value: str) -> Path:
         if not value or "\0" in value:
