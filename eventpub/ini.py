@@ -82,13 +82,11 @@ def load(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
     except UnicodeDecodeError as error:
         raise ConfigError(place, "", "", f"the file is not UTF-8 (byte {error.start})") from error
     except configparser.DuplicateOptionError as error:
-        raise ConfigError(
-            error.section, error.option, "", f"stands twice (again in line {error.lineno}); keep one"
-        ) from None
+        twice = f"stands twice (again in line {error.lineno}); keep one"
+        raise ConfigError(error.section, error.option, "", twice) from None
     except configparser.DuplicateSectionError as error:
-        raise ConfigError(
-            error.section, "", "", f"the section stands twice (again in line {error.lineno})"
-        ) from None
+        twice = f"the section stands twice (again in line {error.lineno})"
+        raise ConfigError(error.section, "", "", twice) from None
     except configparser.MissingSectionHeaderError as error:
         raise ConfigError(place, "", "", f"line {error.lineno} stands before any [section]") from None
     except configparser.ParsingError as error:

@@ -236,8 +236,8 @@ def test_reload_under_load_changes_settings_live_and_loses_nothing(
 def test_reload_changes_how_many_attempts_are_in_flight(
     run: Run, queue: MessageQueue, collector: CollectorProcess
 ) -> None:
-    """Told by how many requests come within the time of one answer."""
-    collector.set_faults([{"delay": 0.1, "times": "forever"}])
+    """Told by how many requests come within half the time of one answer: the other half is for a busy machine."""
+    collector.set_faults([{"delay": 0.3, "times": "forever"}])
     sidecar = run(publisher_concurrency="1", batch_max_age="10 ms")
     with Load(queue) as load:
         load.more(300)
@@ -247,10 +247,10 @@ def test_reload_changes_how_many_attempts_are_in_flight(
 
         def together(since: float, until: float) -> int:
             times = [request["at"] for request in collector.requests() if since <= request["at"] <= until]
-            return max((sum(at <= other < at + 0.09 for other in times) for at in times), default=0)
+            return max((sum(at <= other < at + 0.15 for other in times) for at in times), default=0)
 
         wait_until(lambda: together(alone_until, time.time()) >= 5, "attempts are in flight together")
-        assert together(alone_until - 0.5, alone_until) == 1
+        assert together(alone_until - 1, alone_until) == 1
     collector.set_faults([])
     wait_stored(collector, queue, load.count)
 
