@@ -236,7 +236,7 @@ def test_reload_under_load_changes_settings_live_and_loses_nothing(
 def test_reload_changes_how_many_attempts_are_in_flight(
     run: Run, queue: MessageQueue, collector: CollectorProcess
 ) -> None:
-    """Told by how many requests come within half the time of an answer; the other half is for a busy machine."""
+    """Told by how many requests come within half the time of an answer; the other half is for busy machines."""
     collector.set_faults([{"delay": 0.3, "times": "forever"}])
     sidecar = run(publisher_concurrency="1", batch_max_age="10 ms")
     with Load(queue) as load:
