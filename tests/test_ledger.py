@@ -247,7 +247,7 @@ def test_last_losses_are_reported_at_the_end(
 def test_report_that_the_collector_rejects_is_no_cause_of_another(
     run: Run, queue: MessageQueue, collector: CollectorProcess, statsd: Statsd
 ) -> None:
-    sidecar = run(collector_version="2j", **{"loss_report.interval": "100 ms"})
+    sidecar = run(collector_version="2j", **{"loss_report.interval": "1 s"})
     collector.set_faults([{"status": 400, "times": "forever"}])
     put(queue, [b"garbage"])
     wait_until(lambda: len(sidecar.dead_letters()) == 2, "both are dead letters")
@@ -264,7 +264,7 @@ def test_what_a_dropped_report_told_is_told_by_the_next(
 ) -> None:
     """The spool is full, so reports go the way of what they tell of; the last one waits for the next start."""
     collector.set_faults([{"status": 503, "times": "forever"}])
-    keys = {"loss_report.interval": "100 ms", "spool.when_full": f"drop_{end}", "spool.max_size": "4 MiB"}
+    keys = {"loss_report.interval": "1 s", "spool.when_full": f"drop_{end}", "spool.max_size": "4 MiB"}
     sidecar = run(collector_version="2j", **keys)
     event = b'{"source":"shop","action":"buy","noun":"%s"}' % (b"x" * 7900)
     count = 0
