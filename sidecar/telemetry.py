@@ -221,7 +221,8 @@ class Telemetry:
         self._limit.log(
             _LEVELS.get(verdict, logging.WARNING),
             _FACTS[verdict],
-            f"{outcome} {facts} reason={answer.reason!r}",
+            f"{facts} reason={answer.reason!r}",
+            kind=outcome,  # an outage that becomes another one is told at once
         )
 
     def disk_error(self, error: OSError) -> None:

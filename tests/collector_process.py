@@ -28,6 +28,7 @@ from eventpub import wire
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nursery import Nursery, NurseryChild
     from typing_extensions import Self
 
 KEY_NAME = "test"
@@ -48,6 +49,7 @@ class CollectorProcess:
             `set_faults` and `requests` need it.
         settings: further keys of the `[collector]` section, such as `{"max_body_size": "10 KiB"}`.
         arguments: further words of the command line.
+        nursery: what to fork it from; without one it is a command, as users start it.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class CollectorProcess:
         faults: Sequence[Mapping[str, Any]] | None = (),
         settings: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
+        nursery: Nursery | None = None,
     ) -> None:
         self.store_path = folder / "events.sqlite"
         self.log_path = folder / "collector.log"
@@ -72,7 +75,8 @@ class CollectorProcess:
             script_path = folder / "faults.json"
             script_path.write_text(json.dumps([*faults]))
             self._arguments += ["--faults", str(script_path)]
-        self.process: subprocess.Popen[bytes] | None = None
+        self._nursery = nursery
+        self.process: subprocess.Popen[bytes] | NurseryChild | None = None
         self.start()
 
     def __enter__(self) -> Self:
@@ -90,16 +94,13 @@ class CollectorProcess:
         """Start it, again on the same port if it ran before, and return once it serves."""
         self._write_config()
         self._ready_path.unlink(missing_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "eventpub.collector",
-            "--ready-file",
-            self._ready_path,
-            *self._arguments,
-        ]
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen([*command, self.config_path], cwd=_ROOT, stdout=log, stderr=log)
+        arguments = ["--ready-file", str(self._ready_path), *self._arguments, str(self.config_path)]
+        if self._nursery is not None:
+            self.process = self._nursery.collector(self.log_path, *arguments)
+        else:
+            command = [sys.executable, "-m", "eventpub.collector", *arguments]
+            with self.log_path.open("ab") as log:
+                self.process = subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while not self._ready_path.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import posix_ipc
 import pytest
+from collector_process import CollectorProcess
 from hypothesis import settings
-from sidecar_nursery import Nursery
+from nursery import Nursery
 
+from eventpub.message_queue import MessageQueue
 from eventpub.wire import QUEUE_PREFIX
 
 settings.register_profile("eventpub", deadline=None)  # a busy machine is no failure
@@ -23,9 +25,16 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
-    """What most sidecars are forked from."""
+    """What most sidecars and collectors are forked from."""
     with contextlib.closing(Nursery()) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def collector(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
+    """One for all tests of a file; a file whose tests need one each has a fixture of this name."""
+    with CollectorProcess(tmp_path_factory.mktemp("collector"), nursery=nursery) as running:
+        yield running
 
 
 @pytest.fixture
@@ -44,3 +53,10 @@ def queue_name() -> Iterator[str]:
     yield name
     with contextlib.suppress(posix_ipc.ExistentialError):
         posix_ipc.unlink_message_queue(QUEUE_PREFIX + name)
+
+
+@pytest.fixture
+def queue(queue_name: str) -> Iterator[MessageQueue]:
+    """A queue as an untuned kernel gives it."""
+    with MessageQueue.open(queue_name, max_messages=10, max_message_size=8192) as opened:
+        yield opened

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from collector_process import CollectorProcess
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from support import wait_until
 
 from eventpub.message_queue import MessageQueue

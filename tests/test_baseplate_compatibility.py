@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from collector_process import CollectorProcess
+from nursery import Nursery
 from sidecar_process import ROOT, SECRET
 from support import DEADLINE_SECONDS, wait_until
 
@@ -34,8 +35,8 @@ def baseplate_python() -> str:
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path) as running:
+def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    with CollectorProcess(tmp_path, nursery=nursery) as running:
         yield running
 
 

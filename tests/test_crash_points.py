@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 from collector_process import CollectorProcess
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from support import wait_until
 
 from eventpub.message_queue import MessageQueue
@@ -36,19 +36,18 @@ SETTLE_SECONDS = 0.4  # a killed disk's point may never be reached again: how lo
 
 
 class Rig:
-    """A queue, a collector, and sidecars from a nursery of their own."""
+    """A queue, a collector, and sidecars."""
 
-    def __init__(self, folder: Path, collector: CollectorProcess, queue_name: str) -> None:
+    def __init__(self, folder: Path, collector: CollectorProcess, nursery: Nursery, queue_name: str) -> None:
         self.folder = folder
         self.collector = collector
         self.queue_name = queue_name
         self.queue = MessageQueue.open(queue_name, max_messages=10, max_message_size=1024)
-        self._nursery = Nursery()
+        self._nursery = nursery
 
     def close(self) -> None:
         self.queue.unlink()
         self.queue.close()
-        self._nursery.close()
 
     def sidecar(self, name: str, *, disk: dict[str, Any] | None = None, **keys: str) -> NurserySidecar:
         """Start one, with a folder and a log of its own."""
@@ -63,15 +62,9 @@ class Rig:
         )
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path_factory.mktemp("collector")) as running:
-        yield running
-
-
 @pytest.fixture
-def rig(tmp_path: Path, collector: CollectorProcess, queue_name: str) -> Iterator[Rig]:
-    with contextlib.closing(Rig(tmp_path, collector, queue_name)) as made:
+def rig(tmp_path: Path, collector: CollectorProcess, nursery: Nursery, queue_name: str) -> Iterator[Rig]:
+    with contextlib.closing(Rig(tmp_path, collector, nursery, queue_name)) as made:
         yield made
 
 
@@ -148,7 +141,10 @@ def test_a_sidecar_killed_at_every_change_on_the_disk_and_again_loses_and_repeat
 
 def kill_at(points: list[tuple[str, str]], like: Rig, queue_name: str) -> None:
     """Kill sidecars of a queue of their own at these points."""
-    with contextlib.closing(Rig(like.folder, like.collector, queue_name)) as rig:
+    with (
+        contextlib.closing(Nursery()) as nursery,
+        contextlib.closing(Rig(like.folder, like.collector, nursery, queue_name)) as rig,
+    ):
         for point, when in points:
             mark = f"{when} {point}"
             oracle = Oracle(rig, mark)

@@ -6,7 +6,6 @@ starts, works and stops as ever, and its books balance.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from collector_process import CollectorProcess
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from support import wait_until
 
 from eventpub.message_queue import MessageQueue
@@ -96,18 +95,6 @@ class Rig:
     @property
     def kept(self) -> list[Path]:
         return [*(self.base / "damaged").iterdir()]
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with contextlib.closing(Nursery()) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path_factory.mktemp("collector")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from collector_process import CollectorProcess
+from nursery import Nursery
 from sidecar_process import ROOT, SECRET
 from support import DEADLINE_SECONDS, wait_until
 
@@ -100,8 +101,8 @@ class Supervisor:
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path) as running:
+def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    with CollectorProcess(tmp_path, nursery=nursery) as running:
         yield running
 
 

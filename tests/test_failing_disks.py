@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from collector_process import CollectorProcess
 from mounts import seeing
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from support import wait_until
 
 from eventpub import EventQueue
@@ -107,19 +107,7 @@ class Rig:
         assert (ledger["dropped"], ledger["dead"], ledger["unaccounted"]) == (0, 0, 0)
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path_factory.mktemp("collector")) as running:
-        yield running
-
-
 # --- a disk that answers with an error -------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with contextlib.closing(Nursery()) as opened:
-        yield opened
 
 
 @pytest.fixture

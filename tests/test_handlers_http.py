@@ -27,12 +27,6 @@ CERTIFICATES = Path(__file__).parent / "certificates"
 VARIABLE = "EVENTPUB_TEST_KEY"
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path_factory.mktemp("collector")) as collector:
-        yield collector
-
-
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, base64.b64encode(SECRET).decode())

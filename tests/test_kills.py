@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import json
 import os
 import random
@@ -12,12 +11,12 @@ import time
 from pathlib import Path
 
 from collector_process import CollectorProcess
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from support import wait_until
 
 from eventpub.message_queue import MessageQueue
 
-KILLS = int(os.environ.get("EVENTPUB_KILLS", "60"))
+KILLS = int(os.environ.get("EVENTPUB_KILLS", "30"))
 
 
 class Producer(threading.Thread):
@@ -41,14 +40,15 @@ class Producer(threading.Thread):
                 self._queue.wait_writable(0.1)
 
 
-def test_killed_at_any_instant_loses_repeats_and_alters_nothing(tmp_path: Path, queue_name: str) -> None:
+def test_killed_at_any_instant_loses_repeats_and_alters_nothing(
+    tmp_path: Path, nursery: Nursery, queue_name: str
+) -> None:
     """Often before it has recovered from the last kill; `make soak` does it a thousand times."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     instants = random.Random(seed)
     with (
-        CollectorProcess(tmp_path) as collector,
-        contextlib.closing(Nursery()) as nursery,
+        CollectorProcess(tmp_path, nursery=nursery) as collector,
         MessageQueue.open(queue_name, max_messages=10, max_message_size=1024) as queue,
     ):
         sidecar = NurserySidecar(

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from collector_process import CollectorProcess
 from line import Line
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import wait_until
 
@@ -31,21 +31,9 @@ CERTIFICATES = Path(__file__).parent / "certificates"
 Run = Callable[..., SidecarProcess]
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path_factory.mktemp("collector")) as running:
-        yield running
-
-
 @pytest.fixture
 def line(collector: CollectorProcess) -> Iterator[Line]:
     with Line(collector.port) as opened:
-        yield opened
-
-
-@pytest.fixture
-def queue(queue_name: str) -> Iterator[MessageQueue]:
-    with MessageQueue.open(queue_name, max_messages=10, max_message_size=8192) as opened:
         yield opened
 
 

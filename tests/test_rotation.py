@@ -19,7 +19,7 @@ from collector_process import CollectorProcess
 from forked import as_root
 from line import Line
 from mounts import seeing
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import DEADLINE_SECONDS, wait_until
 
@@ -33,22 +33,16 @@ Run = Callable[..., SidecarProcess]
 
 
 @pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
+def collector(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
     """A collector that takes the old key and the new one, as it does while a fleet's keys are changed."""
     folder = tmp_path_factory.mktemp("collector")
-    with CollectorProcess(folder, keys={"test": [OLD, NEW]}) as running:
+    with CollectorProcess(folder, keys={"test": [OLD, NEW]}, nursery=nursery) as running:
         yield running
 
 
 @pytest.fixture
 def line(collector: CollectorProcess) -> Iterator[Line]:
     with Line(collector.port) as opened:
-        yield opened
-
-
-@pytest.fixture
-def queue(queue_name: str) -> Iterator[MessageQueue]:
-    with MessageQueue.open(queue_name, max_messages=10, max_message_size=8192) as opened:
         yield opened
 
 

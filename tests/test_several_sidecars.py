@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from collector_process import CollectorProcess
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from support import wait_until
 
 from eventpub.message_queue import MessageQueue
@@ -30,16 +30,16 @@ class Launched(NurserySidecar):
 
 
 class Rig:
-    """A nursery and a collector, and as many queues and sidecars as a test wants, with one spool."""
+    """A collector, and as many queues and sidecars as a test wants, with one spool."""
 
-    def __init__(self, folder: Path, stack: contextlib.ExitStack, queue_name: str) -> None:
+    def __init__(self, folder: Path, nursery: Nursery, stack: contextlib.ExitStack, queue_name: str) -> None:
         self.folder = folder
         self.spool = folder / "spool"
-        self.collector = stack.enter_context(CollectorProcess(folder))
+        self.collector = stack.enter_context(CollectorProcess(folder, nursery=nursery))
         self.accepted: Counter[str] = Counter()
         self.queues: dict[str, MessageQueue] = {}
         self._stack = stack
-        self._nursery = stack.enter_context(contextlib.closing(Nursery()))
+        self._nursery = nursery
         self._sidecars = 0
         self.queue(queue_name)
         self.name = queue_name
@@ -82,9 +82,9 @@ class Rig:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, queue_name: str) -> Iterator[Rig]:
+def rig(tmp_path: Path, nursery: Nursery, queue_name: str) -> Iterator[Rig]:
     with contextlib.ExitStack() as stack:
-        yield Rig(tmp_path, stack, queue_name)
+        yield Rig(tmp_path, nursery, stack, queue_name)
 
 
 def test_two_sidecars_on_one_queue_share_its_events(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from collector_process import CollectorProcess
-from sidecar_nursery import Nursery, NurserySidecar
+from nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import DEADLINE_SECONDS, wait_until
 
@@ -27,15 +27,9 @@ V2J = {"collector_version": "2j"}
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path) as running:
+def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    with CollectorProcess(tmp_path, nursery=nursery) as running:
         yield running
-
-
-@pytest.fixture
-def queue(queue_name: str) -> Iterator[MessageQueue]:
-    with MessageQueue.open(queue_name, max_messages=10, max_message_size=8192) as opened:
-        yield opened
 
 
 @pytest.fixture

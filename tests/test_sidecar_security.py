@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from collector_process import CollectorProcess
+from nursery import Nursery
 from sidecar_process import SidecarProcess
 from support import wait_until
 
@@ -29,18 +30,12 @@ Collect = Callable[..., CollectorProcess]
 
 
 @pytest.fixture
-def queue(queue_name: str) -> Iterator[MessageQueue]:
-    with MessageQueue.open(queue_name, max_messages=10, max_message_size=8192) as opened:
-        yield opened
-
-
-@pytest.fixture
-def collect(tmp_path: Path) -> Iterator[Collect]:
+def collect(nursery: Nursery, tmp_path: Path) -> Iterator[Collect]:
     """Start a collector with these settings."""
     started: list[CollectorProcess] = []
 
     def start(**options: object) -> CollectorProcess:
-        started.append(CollectorProcess(tmp_path, faults=None, **options))
+        started.append(CollectorProcess(tmp_path, faults=None, nursery=nursery, **options))
         return started[-1]
 
     yield start

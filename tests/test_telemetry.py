@@ -333,6 +333,14 @@ def test_an_attempt_that_failed_is_logged_with_its_batch_its_outcome_and_what_to
     assert f"reason={answer.reason!r}" in record.message
 
 
+def test_an_outage_that_becomes_another_one_is_told_at_once(caplog):
+    telemetry = Telemetry(clock=Clock())
+    refused, busy = Answer.none("refused", "Connection refused"), Answer.of(503, {}, b"busy")
+    for answer in (refused, refused, busy, busy):
+        telemetry.answered(answer, judge(answer), BATCH)
+    assert [record.message.rpartition(" ")[2] for record in caplog.records] == ["kind=refused", "status=503"]
+
+
 def test_a_delivered_batch_is_logged_for_debugging_only(caplog):
     answer = Answer.of(200, {}, b"")
     with caplog.at_level(logging.DEBUG):

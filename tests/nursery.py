@@ -1,14 +1,16 @@
-"""Starts sidecars in 20 ms instead of 400: it has imported everything once, and forks a process for each.
+"""Starts sidecars and collectors in 20 ms instead of 400: a process that has imported both forks one for each.
 
-`python tests/sidecar_nursery.py` obeys one JSON list a line on stdin, and answers each with one line:
+`python tests/nursery.py` obeys one JSON list a line on stdin, and answers each with one line:
 
-| command                                    | answer                                                      |
-|--------------------------------------------|-------------------------------------------------------------|
-| `["start", QUEUE, CONFIG, LOG, DISK]`      | its process id; DISK says how its disk misbehaves, see `_disk` |
-| `["wait", PID]`                            | its exit code, below 0 if a signal ended it                 |
-| `["poll", PID]`                            | the same, or null while it runs                             |
+| command                               | answer                                                           |
+|---------------------------------------|------------------------------------------------------------------|
+| `["sidecar", LOG, DISK, ARGUMENT...]` | its process id; DISK is null or says what is wrong with its disk |
+| `["collector", LOG, ARGUMENT...]`     | its process id                                                   |
+| `["wait", PID]`                       | its exit code, below 0 if a signal ended it                      |
+| `["poll", PID]`                       | the same, or null while it runs                                  |
 
-`Nursery` and `NurserySidecar` are the side of the tests. What is forked is a whole sidecar, but for its disk.
+`Nursery` and `NurserySidecar` are the side of the tests. What is forked is the whole program; only a sidecar's
+disk may be another.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from support import wait_until
 
 
 class Nursery:
-    """The process that sidecars are forked from; `prefix` runs it below another command, such as unshare."""
+    """The process that the others are forked from; `prefix` runs it below another command, such as unshare."""
 
     def __init__(self, prefix: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
@@ -40,11 +42,14 @@ class Nursery:
         )
         self.pid: int = self._ask("pid")
 
-    def start(self, queue_name: str, config: Path, log: Path, disk: dict[str, Any]) -> NurseryChild:
-        return NurseryChild(self, self._ask("start", queue_name, str(config), str(log), disk))
+    def sidecar(self, log: Path, disk: dict[str, Any], *arguments: str) -> NurseryChild:
+        return NurseryChild(self, self._ask("sidecar", str(log), disk or None, *arguments))
+
+    def collector(self, log: Path, *arguments: str) -> NurseryChild:
+        return NurseryChild(self, self._ask("collector", str(log), *arguments))
 
     def close(self) -> None:
-        """End it, and with it all sidecars that still run."""
+        """End it, and with it all that it started and that still runs."""
         self._process.communicate()
 
     def _ask(self, *command: Any) -> Any:
@@ -56,7 +61,7 @@ class Nursery:
 
 
 class NurseryChild:
-    """A forked sidecar, with the methods of `subprocess.Popen` that tests use."""
+    """A forked process, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, nursery: Nursery, pid: int) -> None:
         self.pid = pid
@@ -118,16 +123,18 @@ class NurserySidecar(SidecarProcess):
     def launch(self, *_arguments: str) -> None:
         self.log_path.touch()
         self._log_start = self.log_path.stat().st_size
-        self.process = self._nursery.start(self.queue_name, self.config, self.log_path, self.disk)
+        arguments = ("--queue-name", self.queue_name, str(self.config))
+        self.process = self._nursery.sidecar(self.log_path, self.disk, *arguments)
 
 
 _running: set[int] = set()
 
 
 def _serve() -> None:
+    answers = {"pid": os.getpid, "sidecar": _sidecar, "collector": _collector, "wait": _wait, "poll": _poll}
     for line in sys.stdin:
         command, *arguments = json.loads(line)
-        answer = {"start": _start, "wait": _wait, "poll": _poll, "pid": os.getpid}[command](*arguments)
+        answer = answers[command](*arguments)
         print(json.dumps(answer), flush=True)
     for pid in _running:
         os.kill(pid, signal.SIGKILL)
@@ -147,7 +154,18 @@ def _poll(pid: int) -> int | None:
     return _wait(pid, os.WNOHANG)
 
 
-def _start(queue_name: str, config: str, log: str, disk: dict[str, Any]) -> int:
+def _sidecar(log: str, disk: dict[str, Any] | None, *arguments: str) -> int:
+    if disk is None:
+        return _start(log, lambda: sidecar.main(arguments))
+    _, queue_name, config = arguments
+    return _start(log, lambda: _run_on(_disk(**disk), queue_name, Path(config)))
+
+
+def _collector(log: str, *arguments: str) -> int:
+    return _start(log, lambda: collector.main(arguments))
+
+
+def _start(log: str, program: Callable[[], int]) -> int:
     sys.stdout.flush()
     pid = fork()
     if pid:
@@ -158,15 +176,16 @@ def _start(queue_name: str, config: str, log: str, disk: dict[str, Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
-        if not disk:
-            os._exit(main(["--queue-name", queue_name, config]))
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        path = Path(config)
-        Daemon(load_config(path, queue_name), path, queue_name, disk=_disk(**disk)).run()
+        os._exit(program())
     except BaseException:
-        logging.getLogger("nursery").exception("the sidecar broke")
+        logging.getLogger("nursery").exception("the program broke")
         os._exit(70)
-    os._exit(0)
+
+
+def _run_on(disk: Disk, queue_name: str, config: Path) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    Daemon(load_config(config, queue_name), config, queue_name, disk=disk).run()
+    return 0
 
 
 def _disk(kind: str, **arguments: Any) -> Disk:
@@ -185,7 +204,8 @@ if __name__ == "__main__":
 
     from faulty_disks import PointKillingDisk, SwitchedDisk
 
-    from eventpub.sidecar.cli import main
+    from eventpub.collector import cli as collector
+    from eventpub.sidecar import cli as sidecar
     from eventpub.sidecar.config import load_config
     from eventpub.sidecar.daemon import Daemon
     from eventpub.sidecar.spool.disk import Disk
