@@ -76,6 +76,7 @@ class CollectorProcess:
             script_path.write_text(json.dumps([*faults]))
             self._arguments += ["--faults", str(script_path)]
         self._nursery = nursery
+        self._events: list[dict[str, Any]] = []  # as far as they were read: tests ask again and again
         self.process: subprocess.Popen[bytes] | NurseryChild | None = None
         self.start()
 
@@ -151,14 +152,12 @@ class CollectorProcess:
 
     def events(self, batch_id: str | None = None) -> list[dict[str, Any]]:
         """Return the stored events, of one batch or all, as they came: a dict a row, its `event` decoded."""
+        last = self._events[-1]["id"] if self._events else 0
         with contextlib.closing(sqlite3.connect(self.store_path)) as connection:
             connection.row_factory = sqlite3.Row
-            rows = connection.execute("SELECT * FROM events ORDER BY id").fetchall()
-        return [
-            {**dict(row), "event": json.loads(row["event"])}
-            for row in rows
-            if batch_id is None or row["batch_id"] == batch_id
-        ]
+            rows = connection.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (last,)).fetchall()
+        self._events += ({**dict(row), "event": json.loads(row["event"])} for row in rows)
+        return [row for row in self._events if batch_id is None or row["batch_id"] == batch_id]
 
     def set_faults(self, steps: Sequence[Mapping[str, Any]]) -> None:
         """Replace the script: the next POST takes the first of `steps`."""

@@ -136,14 +136,16 @@ def test_a_sidecar_killed_at_every_change_on_the_disk_and_again_loses_and_repeat
     }  # fmt: skip
     both = [(point, when) for point in points for when in ("before", "after")]
     with concurrent.futures.ThreadPoolExecutor(2) as workers:
-        list(workers.map(lambda half: kill_at(both[half::2], rig, f"{rig.queue_name}-{half}"), (0, 1)))
+        list(workers.map(lambda half: kill_at(both[half::2], rig.folder, f"{rig.queue_name}-{half}"), (0, 1)))
 
 
-def kill_at(points: list[tuple[str, str]], like: Rig, queue_name: str) -> None:
-    """Kill sidecars of a queue of their own at these points."""
+def kill_at(points: list[tuple[str, str]], folder: Path, queue_name: str) -> None:
+    """Kill sidecars at these points, in a rig of which nothing is shared."""
+    (folder / queue_name).mkdir()
     with (
         contextlib.closing(Nursery()) as nursery,
-        contextlib.closing(Rig(like.folder, like.collector, nursery, queue_name)) as rig,
+        CollectorProcess(folder / queue_name, nursery=nursery) as collector,
+        contextlib.closing(Rig(folder, collector, nursery, queue_name)) as rig,
     ):
         for point, when in points:
             mark = f"{when} {point}"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
 import itertools
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ import pytest
 from collector_process import CollectorProcess
 from commands import QUEUE, Command, SpoolFolder, killed_in_a_child
 from faulty_disks import KillingDisk
+from nursery import Nursery, NurserySidecar
 from sidecar_process import ROOT, SidecarProcess
 from support import wait_until
 
@@ -44,35 +43,14 @@ def spool(tmp_path: Path) -> SpoolFolder:
     return SpoolFolder(tmp_path / "spool")
 
 
-class Collector(CollectorProcess):
-    """A collector that serves one test after the other, and forgets what it stored for those before."""
-
-    earlier_requests = 0
-
-    def forget(self) -> None:
-        self.set_faults([])
-        self.earlier_requests = len(super().requests())
-        with contextlib.closing(sqlite3.connect(self.store_path)) as connection:
-            connection.executescript("DELETE FROM events; DELETE FROM batch_ids;")
-
-    def requests(self) -> list[dict[str, Any]]:
-        return super().requests()[self.earlier_requests :]
-
-
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    with Collector(tmp_path_factory.mktemp("collector"), keys={"test": NEW}) as running:
+@pytest.fixture
+def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    with CollectorProcess(tmp_path, keys={"test": NEW}, nursery=nursery) as running:
         yield running
 
 
 @pytest.fixture
-def collector(serving: Collector) -> Collector:
-    serving.forget()
-    return serving
-
-
-@pytest.fixture
-def config(tmp_path: Path, spool: SpoolFolder, collector: Collector) -> Path:
+def config(tmp_path: Path, spool: SpoolFolder, collector: CollectorProcess) -> Path:
     return write_config(tmp_path / "example.ini", spool, collector.hostname)
 
 
@@ -251,7 +229,7 @@ def test_what_to_show_must_be_said(eventpub: Command, spool: SpoolFolder) -> Non
 
 
 def test_replay_delivers_and_removes(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     events = fill(spool, 5)
     done = eventpub("dead-letters", "replay", *place(config), "--all")
@@ -261,7 +239,9 @@ def test_replay_delivers_and_removes(
     assert len(collector.requests()) == 1
 
 
-def test_replay_of_some(eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path) -> None:
+def test_replay_of_some(
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
+) -> None:
     fill(spool, 3)
     spool.letter(b'{"n":"large"}', batch_id=OTHER, reason="too_large")
     assert eventpub("dead-letters", "replay", *place(config), f"{BATCH}-1").code == 0
@@ -271,7 +251,7 @@ def test_replay_of_some(eventpub: Command, spool: SpoolFolder, collector: Collec
 
 
 def test_dry_run_sends_and_changes_nothing(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     fill(spool, 3)
     before = spool.files()
@@ -282,7 +262,7 @@ def test_dry_run_sends_and_changes_nothing(
 
 
 def test_replay_sends_batches_of_bounded_size(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, tmp_path: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, tmp_path: Path
 ) -> None:
     config = write_config(tmp_path / "small.ini", spool, collector.hostname, batch_max_size="110 KiB")
     for index in range(10):
@@ -293,7 +273,7 @@ def test_replay_sends_batches_of_bounded_size(
 
 
 def test_replay_signs_with_the_key_of_today(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, tmp_path: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text(base64.b64encode(OLD).decode())
@@ -312,7 +292,7 @@ def test_replay_signs_with_the_key_of_today(
 
 @pytest.mark.parametrize("fault", [{"accept_then": "close"}, {"half_answer": True}], ids=["lost", "half"])
 def test_replay_repeated_after_its_answer_was_lost_is_stored_once(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path, fault: dict[str, Any]
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path, fault: dict[str, Any]
 ) -> None:
     events = fill(spool, 3)
     collector.set_faults([fault])
@@ -326,7 +306,7 @@ def test_replay_repeated_after_its_answer_was_lost_is_stored_once(
 
 
 def test_replay_of_one_letter_finishes_what_was_interrupted_first(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     events = fill(spool, 3)
     collector.set_faults([{"accept_then": "close"}])
@@ -337,7 +317,7 @@ def test_replay_of_one_letter_finishes_what_was_interrupted_first(
 
 
 def test_replay_killed_at_any_change_of_the_disk_is_finished_by_the_next(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     events: list[dict[str, str]] = []
 
@@ -360,7 +340,7 @@ def test_replay_killed_at_any_change_of_the_disk_is_finished_by_the_next(
 
 
 def test_letters_of_an_interrupted_replay_are_dropped_together_or_not_at_all(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     fill(spool, 3)
     collector.set_faults([{"accept_then": "close"}])
@@ -373,7 +353,7 @@ def test_letters_of_an_interrupted_replay_are_dropped_together_or_not_at_all(
 
 
 def test_an_event_that_was_mended_by_hand_is_another_event(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     fill(spool, 1)
     collector.set_faults([{"accept_then": "close"}])
@@ -414,7 +394,7 @@ def test_refused_events_stay_with_the_new_reason_and_the_rest_goes(
 
 
 def test_bad_event_among_many_is_found_where_the_answer_does_not_name_it(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     fill(spool, 4)
     collector.set_faults([{"status": 400, "times": 3}])  # 0-3, 0-1, and 0
@@ -424,7 +404,7 @@ def test_bad_event_among_many_is_found_where_the_answer_does_not_name_it(
 
 
 def test_event_too_large_for_the_collector_stays_alone(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     fill(spool, 2)
     collector.set_faults([{"status": 413, "times": 2}])
@@ -435,7 +415,7 @@ def test_event_too_large_for_the_collector_stays_alone(
 
 
 def test_a_coding_that_the_collector_refuses_is_not_used_again(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     events = fill(spool, 2)
     collector.set_faults([{"status": 415}])
@@ -444,7 +424,7 @@ def test_a_coding_that_the_collector_refuses_is_not_used_again(
 
 
 def test_a_message_that_is_no_event_is_never_sent(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     spool.letter(b'{"n":1},{"n":2}', batch_id=OTHER, reason="malformed", status=None)
     events = fill(spool, 1)
@@ -470,7 +450,7 @@ def test_replay_without_a_collector_keeps_everything(
 
 @pytest.mark.parametrize("answer", [(503, "try again later"), (404, "that is no answer of a collector")])
 def test_replay_stops_at_an_answer_that_is_no_verdict(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path, answer: tuple[int, str]
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path, answer: tuple[int, str]
 ) -> None:
     status, remedy = answer
     fill(spool, 2)
@@ -488,7 +468,7 @@ def test_replay_needs_the_configuration(eventpub: Command, spool: SpoolFolder) -
 
 
 def test_two_replays_do_not_run_at_once(
-    eventpub: Command, spool: SpoolFolder, collector: Collector, config: Path
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     fill(spool, 1)
     with letters.exclusively(spool.queue):
@@ -513,9 +493,12 @@ def test_progress_is_shown_on_a_terminal_only(spool: SpoolFolder, config: Path) 
 
 
 @pytest.fixture
-def sidecar(tmp_path: Path, queue_name: str, collector: Collector) -> Iterator[SidecarProcess]:
-    running = SidecarProcess(
-        tmp_path, queue_name, collector.port, collector_version="2j", key_secret=base64.b64encode(NEW).decode()
+def sidecar(
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
+) -> Iterator[SidecarProcess]:
+    secret = base64.b64encode(NEW).decode()
+    running = NurserySidecar(
+        nursery, tmp_path, queue_name, collector.port, collector_version="2j", key_secret=secret
     )
     yield running
     running.kill()
@@ -528,12 +511,13 @@ def put(sidecar: SidecarProcess, *messages: bytes) -> None:
 
 
 def test_what_a_sidecar_buried_is_replayed_beside_it_under_a_new_key(
-    eventpub: Command, sidecar: SidecarProcess, collector: Collector, tmp_path: Path
+    eventpub: Command, sidecar: SidecarProcess, collector: CollectorProcess, nursery: Nursery, tmp_path: Path
 ) -> None:
     collector.set_faults([{"status": 422, "times": "forever"}])
     put(sidecar, b'{"n":1}')
     wait_until(sidecar.dead_letters, "it is buried")
-    with CollectorProcess(tmp_path, keys={"test": OLD}) as rotated:
+    (tmp_path / "rotated").mkdir()
+    with CollectorProcess(tmp_path / "rotated", keys={"test": OLD}, nursery=nursery) as rotated:
         sidecar.configure(
             collector_hostname=rotated.hostname, key_secret=base64.b64encode(OLD).decode()
         )  # the process itself goes on with the other key

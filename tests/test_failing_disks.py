@@ -84,7 +84,7 @@ class Rig:
     def busy(self) -> float:
         """Return what share of a CPU it takes while it fails."""
         before, started = self._cpu_seconds(), time.monotonic()
-        time.sleep(0.6)  # the time is what is measured
+        time.sleep(0.4)  # the time is what is measured
         return (self._cpu_seconds() - before) / (time.monotonic() - started)
 
     def _cpu_seconds(self) -> float:
