@@ -264,6 +264,18 @@ def test_malformed_messages_spoil_nothing_around_them(
     assert sidecar.ledger()["unaccounted"] == 0
 
 
+def test_messages_with_white_space_around_them_arrive_as_others_do(
+    run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    """A serializer that ends its text with a newline, or a shell: `echo '{"n":1}'`."""
+    sidecar = run(batch_max_age="300 ms")
+    around = [EVENT + b"\n", b" \r\n\t" + EVENT, EVENT, b" " + EVENT + b" "]
+    put(queue, [event % n for n, event in enumerate(around)])
+    wait_stored(collector, range(len(around)))
+    assert sidecar.stop() == 0
+    assert sidecar.ledger() == sidecar.ledger() | {"delivered": len(around), "dead": 0, "unaccounted": 0}
+
+
 # --- signals ---------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eventpub import wire
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from eventpub.sidecar.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
+
+_WHITE_SPACE = b" \t\n\r"  # around a JSON text, RFC 8259, section 2
 
 
 class Spool:
@@ -193,16 +196,19 @@ class Spool:
     def vet(self, batch: Batch, contents: records.Contents) -> list[Batch]:
         """Separate what can be sent from a batch that cannot be packed as it is.
 
-        Malformed events become dead letters; damaged records are counted as dropped, and a copy of the file
-        is kept. Returns the batches that replace it.
+        Events lose the white space around them; malformed ones become dead letters; damaged records are counted
+        as dropped, and a copy of the file is kept. Returns the batches that replace it.
         """
         is_damaged = contents.damaged or len(contents.events) != batch.events
         if is_damaged and (why := self._folder.keep_copy(batch.path, self._copy_room)):
             self._telemetry.copy_missed(batch.path, why)
-        good = [index for index, event in enumerate(contents.events) if is_one_object(event)]
+        events = contents.events
+        bare = [event.strip(_WHITE_SPACE) for event in events]
+        good = {index: event for index, event in enumerate(bare) if is_one_object(event)}
         cause = dead_letters.Cause("malformed", detail="the message is not one JSON object")
-        buried = dict.fromkeys(set(range(len(contents.events))).difference(good), cause)
-        return self.split(batch, contents, [good], buried)
+        buried = {index: cause for index in range(len(events)) if index not in good}
+        kept = [good.get(index, event) for index, event in enumerate(events)]
+        return self.split(batch, replace(contents, events=kept), [list(good)], buried)
 
     def split(
         self,
