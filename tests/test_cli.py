@@ -315,7 +315,15 @@ def test_events_are_not_dropped_by_mistake(queue: MessageQueue):
     refused = run("queue", "drop", queue.name)
     assert (refused.code, refused.out) == (1, "")
     assert "holds events (1)" in refused.err
+    queue.close()
     assert run("queue", "drop", queue.name, "--yes") == Done(0, f"{queue.name}: dropped, events in it: 1\n", "")
+
+
+def test_who_goes_on_using_a_dropped_queue_is_told(queue: MessageQueue):
+    dropped = run("queue", "drop", queue.name)
+    assert dropped.code == 0
+    assert dropped.out.startswith(f"{queue.name}: dropped, events in it: 0\nstill open in ")
+    assert f"({os.getpid()}): eventpub follows" in dropped.out
     assert queue.is_orphaned()
 
 

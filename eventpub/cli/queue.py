@@ -140,14 +140,24 @@ def run_drop(options: argparse.Namespace) -> int:
         if not options.yes:
             complain(f"{error}; its owner may drop it unseen with --yes")
             return EXIT_NO_QUEUE
-        remove(options.name)
-        say(f"{options.name}: dropped, unseen")
-        return EXIT_OK
+        return _drop(options.name, "unseen")
     if waiting and not options.yes:
         complain(f"{options.name}: holds events ({waiting:,}); start its sidecar, or lose them with --yes")
         return EXIT_WARNING
-    remove(options.name)
-    say(f"{options.name}: dropped, events in it: {waiting:,}")
+    return _drop(options.name, f"events in it: {waiting:,}")
+
+
+def _drop(name: str, content: str) -> int:
+    """Remove a queue, and say who goes on using it: it is gone only when the last of them has closed it."""
+    here = host.namespace()
+    users = [str(user) for user in host.holders(name) if user.namespace == here and not user.removed]
+    remove(name)
+    say(f"{name}: dropped, {content}")
+    if users:
+        say(
+            f"still open in {', '.join(users)}: eventpub follows to the next queue of this name within a second; "
+            "restart other programs, whose events nobody would take"
+        )
     return EXIT_OK
 
 
