@@ -155,8 +155,8 @@ def _drop(name: str, content: str) -> int:
     say(f"{name}: dropped, {content}")
     if users:
         say(
-            f"still open in {', '.join(users)}: eventpub follows to the next queue of this name within a second; "
-            "restart other programs, whose events nobody would take"
+            f"still open in {', '.join(users)}: eventpub follows to the next queue of this name within a "
+            "second; restart other programs, whose events nobody would take"
         )
     return EXIT_OK
 
