@@ -18,7 +18,7 @@ from .store import Batch, Outcome
 from .verify import Keyring, has_http_signature, is_timely, signed_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -67,6 +67,10 @@ class Application:
         self._keyring = Keyring(config.secrets)
         self._store = store
         self._clock = clock
+
+    def use_keys(self, secrets: Mapping[str, tuple[bytes, ...]]) -> None:
+        """Take requests that are signed by one of these secrets, from the next one on."""
+        self._keyring = Keyring(secrets)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import gevent
 import gevent.event
 
+from eventpub import ini
 from eventpub.errors import ConfigError
 
 from . import config, faults
@@ -26,8 +26,6 @@ from .store.thread import StoreThread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from _typeshed.wsgi import WSGIApplication
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +47,11 @@ examples:
 
 exit codes:
   0 stopped by a signal   2 wrong arguments   69 cannot listen   75 stopped with requests in flight
-  78 wrong configuration
+  78 wrong configuration, or no store where it says
+
+signals:
+  TERM, INT  stop, and answer the requests in flight; a second one ends it at once
+  HUP        read the file again for its [keys]; what else has changed there takes a restart
 """
 
 
@@ -63,10 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         loaded = config.load(options.config)
-        if options.faults is not None:
-            settings = dataclasses.replace(loaded.settings, faults=options.faults)
-            loaded = dataclasses.replace(loaded, settings=settings)
-        script = _read_script(loaded.settings.faults)
+        script = _read_script(options.faults or loaded.settings.faults)
         tls = tls_context(loaded.settings)
         if options.check_config:
             print(f"{options.config}: good; keys: {', '.join(loaded.secrets)}")
@@ -75,11 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"eventpub.collector: {error}", file=sys.stderr)
         return EXIT_CONFIG
-    application: WSGIApplication = Application(loaded, store)
-    if script is not None:
-        application = faults.Faults(application, script)
+    application = Application(loaded, store)
+    gevent.signal_handler(signal.SIGHUP, _reload, options.config, application, loaded)
+    served = application if script is None else faults.Faults(application, script)
     try:
-        return _serve(Server(application, loaded.settings, tls), options.ready_file)
+        return _serve(Server(served, loaded.settings, tls), options.ready_file)
     finally:
         store.close()
 
@@ -115,6 +114,19 @@ def _stop_on_signals() -> gevent.event.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, on_signal)
     return stop
+
+
+def _reload(path: Path, application: Application, started: config.Config) -> None:
+    """Use the keys that the file has now; one that cannot be read changes nothing."""
+    try:
+        loaded = config.load(path)
+    except ConfigError as error:
+        logger.error("reload failed, the old keys stay: %s", error)  # noqa: TRY400, no traceback
+        return
+    application.use_keys(loaded.secrets)
+    for key in sorted(ini.changed_keys(started.settings, loaded.settings)):
+        logger.warning("reload: a change of %s takes effect at the next start", key)
+    logger.info("reloaded file=%s keys=%s", path, ",".join(loaded.secrets))
 
 
 def _open_store(settings: config.Settings) -> StoreThread:

@@ -122,6 +122,15 @@ def read_section(parser: configparser.RawConfigParser, section: str, cls: type[T
     return cls(**values)
 
 
+def changed_keys(old: Any, new: Any) -> set[str]:
+    """Return the keys of two `read_section` results that have different values."""
+    return {
+        field.metadata["key"]
+        for field in dataclasses.fields(old)
+        if getattr(old, field.name) != getattr(new, field.name)
+    }
+
+
 def section_items(parser: configparser.RawConfigParser, section: str) -> dict[str, str]:
     """Return the keys and raw values of a section.
 

@@ -9,7 +9,6 @@ A stage that breaks ends the process with an error: its supervisor starts anothe
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import logging
 import os
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gevent
 
+from eventpub import ini
 from eventpub.errors import ConfigError, EventPubError
 from eventpub.message_queue import MessageQueue
 from eventpub.sidecar import signals
@@ -43,17 +43,17 @@ _TICK_SECONDS = 1.0  # gauges are sent, and the queue is looked at, this often
 _LOOKUP_SECONDS = (
     2.0  # for the name of statsd's host; a name server that is silent must not hold up anything else
 )
-_AT_START = {  # settings of what stays open while the process runs
-    "max_queue_size_events",
-    "max_message_size_bytes",
-    "queue_mode",
-    "queue_group",
-    "spool_dir",
-    "spool_fsync",
-    "spool_max_size_bytes",
-    "dead_letters_max_size_bytes",
-    "metrics_namespace",
-    "metrics_endpoint",
+_AT_START = {  # keys of what stays open while the process runs
+    "max_queue_size",
+    "max_message_size",
+    "queue.mode",
+    "queue.group",
+    "spool.dir",
+    "spool.fsync",
+    "spool.max_size",
+    "dead_letters.max_size",
+    "metrics.namespace",
+    "metrics.endpoint",
 }
 _SPOOL_GONE = -1  # likewise
 _CRASHED = 0  # no signal has this number
@@ -134,8 +134,8 @@ class Daemon:
         except ConfigError as error:
             logger.error("reload failed, the old configuration stays: %s", error)  # noqa: TRY400, no traceback
             return
-        for name in sorted(_changed(self._config, config) & _AT_START):
-            logger.warning("reload: a change of %s takes effect at the next start", name)
+        for key in sorted(ini.changed_keys(self._config, config) & _AT_START):
+            logger.warning("reload: a change of %s takes effect at the next start", key)
         self._config = self._receiver.config = config
         self._report_at = min(self._report_at, time.monotonic() + config.loss_report_interval_seconds)
         self._receiver.wake()
@@ -244,11 +244,6 @@ def _open_spool(config: SidecarConfig, queue_name: str, telemetry: Telemetry, di
                 logger.error("cannot start yet: %s", error)  # noqa: TRY400, no traceback
             said = str(error)
             time.sleep(_RETRY_DISK_SECONDS)
-
-
-def _changed(old: SidecarConfig, new: SidecarConfig) -> set[str]:
-    names = (field.name for field in dataclasses.fields(SidecarConfig))
-    return {name for name in names if getattr(old, name) != getattr(new, name)}
 
 
 def _name(number: int) -> str:

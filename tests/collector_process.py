@@ -91,6 +91,12 @@ class CollectorProcess:
         """What goes into `collector.hostname` of a sidecar's configuration."""
         return f"127.0.0.1:{self.port}"
 
+    def configure(self, *, keys: Mapping[str, bytes | Sequence[bytes]] | None = None, **settings: str) -> None:
+        """Rewrite the INI file; SIGHUP makes a running collector read its keys."""
+        self._keys = keys or self._keys
+        self._settings |= settings
+        self._write_config()
+
     def start(self) -> None:
         """Start it, again on the same port if it ran before, and return once it serves."""
         self._write_config()

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import requests
-from collector_process import CollectorProcess
+from collector_process import SECRET, CollectorProcess
+from support import wait_until
 
 from eventpub.collector import cli
 from eventpub.collector.cli import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE
 
+BODY = b'[{"example": "value"}]'
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = "[keys]\ntest = aHVudGVyMg==\n"
 
@@ -122,6 +124,28 @@ def test_it_says_where_it_listens_and_ends_with_0(tmp_path, number):
         assert (tmp_path / "collector.url").read_text() == f"{line}\n"
         collector.process.send_signal(number)
         assert collector.process.wait(10) == 0
+
+
+def test_sighup_takes_the_keys_of_the_file_and_nothing_else(tmp_path, nursery):
+    with CollectorProcess(tmp_path, keys={"test": b"old"}, nursery=nursery) as collector:
+        assert collector.post(BODY).status_code == 200
+        collector.configure(keys={"test": [b"new", b"old"]}, max_events="1")
+        assert collector.post(BODY).status_code == 401
+        collector.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reloaded" in collector.log(), "it has read them")
+        assert "a change of max_events takes effect at the next start" in collector.log()
+        assert collector.post(BODY).status_code == 200
+        collector.configure(keys={"test": b"old"})
+        assert collector.post(BODY).status_code == 200
+
+
+def test_sighup_with_a_file_that_cannot_be_used_changes_nothing(tmp_path, nursery):
+    with CollectorProcess(tmp_path, nursery=nursery) as collector:
+        collector.configure(keys={"test": b"new"}, nonsense="1")
+        collector.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reload failed, the old keys stay" in collector.log(), "it says so")
+        collector.configure(keys={"test": SECRET})
+        assert collector.post(BODY).status_code == 200
 
 
 def test_ipv6_is_listened_on(write, tmp_path):

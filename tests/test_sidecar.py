@@ -349,7 +349,7 @@ def test_reload_says_which_settings_need_a_restart(run: Callable[..., SidecarPro
     sidecar = run()
     sidecar.configure(spool_max_size="8 MiB")
     sidecar.signal(signal.SIGHUP)
-    wait_until(lambda: "spool_max_size_bytes takes effect at the next start" in sidecar.log(), "it is said")
+    wait_until(lambda: "spool.max_size takes effect at the next start" in sidecar.log(), "it is said")
 
 
 def test_reload_of_a_bad_file_is_reported_and_the_old_settings_stay(
