@@ -32,8 +32,9 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", [EVPROC, BASEPLATE, TESTING])
-def test_links_lead_to_files(page: str):
+@pytest.mark.parametrize("name", sorted(page.name for page in DOCS.glob("*.md")))
+def test_links_lead_to_files(name: str):
+    page = (DOCS / name).read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page)
     assert [target for target in targets if not (DOCS / target).exists()] == []
 

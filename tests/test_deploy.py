@@ -149,10 +149,11 @@ def test_supervisord_shows_what_is_wrong_with_a_configuration(
     assert "key.secret" in supervisor.log()
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    unit = (DEPLOY / "systemd/eventpub-sidecar@.service").read_text()
+@pytest.mark.parametrize("name", ["eventpub-sidecar@.service", "eventpub-collector.service"])
+def test_systemd_takes_the_unit(tmp_path: Path, name: str) -> None:
+    unit = (DEPLOY / "systemd" / name).read_text()
     assert "/opt/eventpub/bin/python" in unit
-    copy = tmp_path / "eventpub-sidecar@v2.service"
+    copy = tmp_path / name.replace("@", "@v2")
     copy.write_text(unit.replace("/opt/eventpub/bin/python", sys.executable))
     command = [need("systemd-analyze"), "verify", "--recursive-errors=no", copy]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)

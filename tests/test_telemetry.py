@@ -200,6 +200,16 @@ def test_every_metric_that_is_sent_stands_in_the_table_of_the_module(telemetry, 
     )
 
 
+def test_every_metric_stands_in_the_table_for_operators(telemetry, statsd):
+    count_everything(telemetry)
+    telemetry.flush()
+    page = (Path(__file__).parents[1] / "docs/operating.md").read_text(encoding="utf-8")
+    table = page.partition("| metric ")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z.0-9]+)`", table))
+    sent = {line.partition(":")[0].removeprefix("shop.events.") for line in statsd.lines()}
+    assert {name for name in sent if name not in named} <= {"dead.rejected", "dropped.damaged"}
+
+
 def test_a_flush_sends_what_was_counted_since_the_last_one(telemetry, statsd):
     counts = []
     for events in (300, 0, 20):
