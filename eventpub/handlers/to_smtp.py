@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventpub import ini
 from eventpub.errors import HandlerError
 from eventpub.event import unique_id
-from eventpub.pipeline import name_of
+from eventpub.pipeline import name_for_log, name_of
 
 from . import secret
 from .configured import ConfiguredHandler
@@ -96,7 +96,7 @@ class SmtpHandler(ConfiguredHandler):
         with self._connection() as connection:
             refused = connection.send_message(message, self.sender, list(self.recipients))
         if refused:
-            logger.error("event %r: the mail server refused %s", name_of(event), refused)
+            logger.error("event %r: the mail server refused %s", name_for_log(event), refused)
         return not refused
 
     def _connection(self) -> smtplib.SMTP:
