@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import eventpub
 from eventpub import kernel_limits, queue_access
 from eventpub.cli import host
-from eventpub.cli.arguments import add_command
+from eventpub.cli.arguments import add_command, queue_name
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import say, styled
 from eventpub.errors import QueueError, QueueLimitError, QueueMissingError, QueuePermissionError
@@ -59,7 +59,9 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands, "doctor", help="say what keeps events from being put, and the remedy", epilog=_EPILOG
     )
-    parser.add_argument("--queue", metavar="NAME", help="a queue that is to be used (default: all there are)")
+    parser.add_argument(
+        "--queue", type=queue_name, metavar="NAME", help="a queue that is to be used (default: all there are)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -90,9 +92,9 @@ def examine(name: str | None) -> Iterator[Finding]:
     yield from _limits(kernel_limits.read_limits())
     yield from _budget(folder)
     yield from _clean_up()
-    for queue_name in [name] if name else host.queue_names(folder) if folder else []:
-        yield from _queue(queue_name, is_wanted=name is not None)
-        yield from _users(queue_name)
+    for seen in [name] if name else host.queue_names(folder) if folder else []:
+        yield from _queue(seen, is_wanted=name is not None)
+        yield from _users(seen)
 
 
 def _round_trip(name: str | None) -> Iterator[Finding]:

@@ -130,7 +130,10 @@ def _serializer(*, by_name: bool) -> Callable[[dict[str, Any]], bytes]:
 def _parse(text: bytes) -> dict[str, Any]:
     if not text.strip():
         raise ValueError("it is empty")
-    event = json.loads(text)
+    try:
+        event = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(event, dict):
         raise ValueError("it is no object")  # noqa: TRY004, json.loads raises no other
     return event
