@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,7 @@ import requests
 
 from eventpub import __version__, http_signature, ini, wire
 from eventpub.errors import HandlerError
-from eventpub.pipeline import name_of
+from eventpub.pipeline import name_for_log
 
 from . import secret
 from .configured import ConfiguredHandler
@@ -76,13 +77,13 @@ class HttpHandler(ConfiguredHandler):
         """Post an event, and return whether the collector took it; what it said instead is logged."""
         url = f"{self.scheme}://{self.hostname}/v{self.version}"
         body = wire.container(self.version, [serialize(self.version, event)])
-        headers = self._headers(url, body, wire.new_batch_id() if _id_of(event) is None else _digest(body))
+        headers = self._headers(url, body, _digest(body) if _has_id(event) else wire.new_batch_id())
         try:
             refusal = self._refusal(url, body, headers)
         except requests.RequestException as error:
             refusal = str(error)
         if refusal:
-            logger.error("event %r was not taken by %s: %s", name_of(event), url, refusal)
+            logger.error("event %r was not taken by %s: %s", name_for_log(event), url, refusal)
         return not refusal
 
     def _refusal(self, url: str, body: bytes, headers: dict[str, str]) -> str:
@@ -99,10 +100,11 @@ class HttpHandler(ConfiguredHandler):
                 verify=str(self.ca_file) if self.ca_file else os.environ.get("REQUESTS_CA_BUNDLE") or True,
                 proxies=requests.utils.get_environ_proxies(url, no_proxy=None),
             )
-            # a page is what captive portals and lost proxies answer everything with
-            if response.status_code in _SUCCESS and "html" not in response.headers.get("Content-Type", ""):
+            beginning = _beginning(response)
+            is_page = wire.is_page(response.headers.get("Content-Type", ""), beginning)
+            if response.status_code in _SUCCESS and not is_page:
                 return ""
-            reason = next(response.iter_content(_MAX_REASON_BYTES), b"").decode(errors="replace")
+            reason = beginning[:_MAX_REASON_BYTES].decode(errors="replace")
             return f"status {response.status_code} {reason!r}"
 
     def _headers(self, url: str, body: bytes, batch_id: str) -> dict[str, str]:
@@ -134,8 +136,25 @@ class HttpHandler(ConfiguredHandler):
             ) from None
 
 
-def _id_of(event: Any) -> Any:
-    return getattr(event, "uid", None) or getattr(event, "uuid", None)
+def _beginning(response: requests.Response) -> bytes:
+    """Return as much of a body as tells a web page, or all there is."""
+    beginning = b""
+    for piece in response.iter_content(wire.PAGE_START_BYTES):  # a piece may be a single byte
+        beginning += piece
+        if len(beginning) >= wire.PAGE_START_BYTES:
+            break
+    return beginning
+
+
+def _has_id(event: Any) -> bool:
+    """Tell whether an event has an id where `to_v2_event` looks for one, or a `uid`."""
+    if not isinstance(event, Mapping):
+        ids = [getattr(event, name, None) for name in ("uid", "uuid")]
+    else:
+        ids = [event.get(name) for name in ("uid", "uuid")]
+        parts = [event.get(name) for name in ("data", "context")]
+        ids += [part.get("uuid") for part in parts if isinstance(part, Mapping)]  # a `uid` there may be a user
+    return any(id_ not in (None, "") for id_ in ids)
 
 
 def _digest(body: bytes) -> str:
