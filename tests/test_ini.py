@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventpub import ini
+from eventpub import address, ini
 from eventpub.errors import ConfigError
 
 
@@ -100,9 +100,9 @@ def test_unreadable_files_are_errors_with_the_reason(tmp_path: Path) -> None:
         (ini.seconds(0, 10**6), "1.5", 1.5),
         (ini.file_mode(), "0620", 0o620),
         (ini.boolean(), "Yes", True),
-        (ini.endpoint(), "localhost:8125", ("localhost", 8125)),
-        (ini.endpoint(), "[::1]:8125", ("::1", 8125)),
-        (ini.endpoint(), "/run/statsd.sock", "/run/statsd.sock"),
+        (address.endpoint(), "localhost:8125", ("localhost", 8125)),
+        (address.endpoint(), "[::1]:8125", ("::1", 8125)),
+        (address.endpoint(), "/run/statsd.sock", "/run/statsd.sock"),
         (ini.base64_bytes(), "aHVudGVyMg==", b"hunter2"),
         (ini.choice("a", "b"), "b", "b"),
     ],
@@ -128,8 +128,8 @@ def test_kind_reads(kind: ini.Kind[object], text: str, value: object) -> None:
         (ini.path(is_absolute=True), "./spool"),
         (ini.file_mode(), "7777"),
         (ini.boolean(), "maybe"),
-        (ini.endpoint(), "localhost"),
-        (ini.endpoint(), "localhost:99999"),
+        (address.endpoint(), "localhost"),
+        (address.endpoint(), "localhost:99999"),
         (ini.base64_bytes(), ""),
         (ini.base64_bytes(), "a"),
         (ini.path(), "~no-such-user-anywhere/x"),
@@ -143,7 +143,7 @@ def test_kind_refuses(kind: ini.Kind[object], text: str) -> None:
 
 KINDS = [
     ini.text(), ini.choice("a"), ini.integer(0, 9), ini.size(0, 9), ini.seconds(0, 9), ini.boolean(),
-    ini.base64_bytes(), ini.file_mode(), ini.path(), ini.endpoint(),
+    ini.base64_bytes(), ini.file_mode(), ini.path(), address.endpoint(),
 ]  # fmt: skip
 
 
