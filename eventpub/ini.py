@@ -82,10 +82,10 @@ def load(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
     except UnicodeDecodeError as error:
         raise ConfigError(place, "", "", f"the file is not UTF-8 (byte {error.start})") from error
     except configparser.DuplicateOptionError as error:
-        twice = f"stands twice (again in line {error.lineno}); keep one"
+        twice = f"appears twice (again in line {error.lineno}); keep one"
         raise ConfigError(error.section, error.option, "", twice) from None
     except configparser.DuplicateSectionError as error:
-        twice = f"the section stands twice (again in line {error.lineno})"
+        twice = f"the section appears twice (again in line {error.lineno})"
         raise ConfigError(error.section, "", "", twice) from None
     except configparser.MissingSectionHeaderError as error:
         raise ConfigError(place, "", "", f"line {error.lineno} stands before any [section]") from None
@@ -210,7 +210,7 @@ def seconds(minimum: float, maximum: float) -> Kind[float]:
         return _in_range(_quantity(value, _SECOND_UNITS), minimum, maximum)
 
     return Kind(
-        parse, f"seconds, or a number with ms, s, min or h, from {minimum:,.12g} to {maximum:,.12g} seconds"
+        parse, f"seconds, or a number with ms, s, min, h or d, from {minimum:,.12g} to {maximum:,.12g} seconds"
     )
 
 

@@ -59,7 +59,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--event",
         action="store_true",
-        help="they are fields of version 2 events, by name, and not yet Thrift JSON",
+        help="the JSON holds version 2 fields by name; convert it to Thrift JSON",
     )
     parser.add_argument(
         "--timeout",
