@@ -84,7 +84,7 @@ define install
 	@touch $@
 endef
 
-$(VENV)/installed: pyproject.toml $(wildcard sidecar/*/*.c)
+$(VENV)/installed: pyproject.toml $(wildcard sidecar/spool/native/*.[ch])
 	$(call install,30,-e '.[test]')
 
 $(VENV)/installed-lint: $(VENV)/installed

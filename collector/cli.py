@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import gevent
 import gevent.event
 
-from eventpub import ini
+from eventpub import __version__, ini
 from eventpub.errors import ConfigError
 
 from . import config, faults
@@ -170,4 +170,5 @@ def _parser() -> argparse.ArgumentParser:
         "--faults", type=Path, metavar="SCRIPT", help="misbehave as a JSON file says (for tests)"
     )
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="write the URL there once it is served")
+    parser.add_argument("--version", action="version", version=f"eventpub {__version__}")
     return parser

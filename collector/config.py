@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventpub import http_signature, ini
+from eventpub import address, http_signature, ini
 from eventpub.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _DAY_SECONDS = 24 * 60 * 60.0
 
 
 def _tcp_endpoint() -> ini.Kind[tuple[str, int]]:
-    endpoint = ini.endpoint()
+    endpoint = address.endpoint()
 
     def parse(value: str) -> tuple[str, int]:
         parsed = endpoint.parse(value)

@@ -26,7 +26,7 @@ class EventError(EventPubError):
 
     Args:
         message: what is wrong, or several such texts, a line for each.
-        origin: what found out, which stands before the message; by default nothing does.
+        origin: who reports it, put before the message; default None.
     """
 
     origin: str | None = None
@@ -48,7 +48,7 @@ class _EventFactsError(EventError):
 
 
 class EventTooLargeError(_EventFactsError):
-    """Raised by `put` for an event whose serialized form exceeds what the queue takes: send less.
+    """Raised by `put` for an event whose serialized form exceeds what the queue takes: send a smaller one.
 
     `size_bytes` and `limit_bytes` tell by how much; the limit is the queue's own, not the configured one.
     """
@@ -59,12 +59,13 @@ class EventTooLargeError(_EventFactsError):
         self.limit_bytes = limit_bytes
 
     def __str__(self) -> str:
-        fact = f"the event takes {self.size_bytes:,} bytes and this queue takes {self.limit_bytes:,} at most"
+        fact = f"the event has {self.size_bytes:,} bytes"
         if self.limit_bytes >= MAX_EVENT_SIZE:
-            return f"{fact}, as any does; send less"
+            return f"{fact}; no queue takes more than {self.limit_bytes:,}; send a smaller event"
         return (
-            f"{fact}, as it was made; send less, or drop it and make it anew for up to {MAX_EVENT_SIZE:,} "
-            "(`eventpub queue create NAME --max-message-size`; `eventpub doctor` tells what the kernel allows)"
+            f"{fact}; this queue was created for {self.limit_bytes:,}; send a smaller event, or drop the queue "
+            f"and create it with --max-message-size, up to {MAX_EVENT_SIZE:,} (`eventpub doctor` tells what "
+            "the kernel allows)"
         )
 
 

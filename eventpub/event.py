@@ -45,8 +45,8 @@ class Event(processing.Event):
     'passed'
 
     A copy is closed if the original is, and shares `ctxt`; a pickle has neither `ctxt` nor what is in `proc`,
-    which belong to their process. A piece of data that is called as a method is (`load`) is found in
-    `as_dict`, and by attribute the method.
+    which belong to their process. Data named like a method (`load`) appears in `as_dict`; as an attribute, the
+    method wins.
 
     Args:
         name: what happened.

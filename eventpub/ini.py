@@ -15,13 +15,13 @@ import base64
 import binascii
 import configparser
 import dataclasses
-import difflib
 import math
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from eventpub.did_you_mean import did_you_mean
 from eventpub.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def load(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
     except UnicodeDecodeError as error:
         raise ConfigError(place, "", "", f"the file is not UTF-8 (byte {error.start})") from error
     except configparser.DuplicateOptionError as error:
-        twice = f"stands twice (again in line {error.lineno}); keep one"
+        twice = f"appears twice (again in line {error.lineno}); keep one"
         raise ConfigError(error.section, error.option, "", twice) from None
     except configparser.DuplicateSectionError as error:
-        twice = f"the section stands twice (again in line {error.lineno})"
+        twice = f"the section appears twice (again in line {error.lineno})"
         raise ConfigError(error.section, "", "", twice) from None
     except configparser.MissingSectionHeaderError as error:
         raise ConfigError(place, "", "", f"line {error.lineno} stands before any [section]") from None
@@ -105,8 +105,7 @@ def read_section(parser: configparser.RawConfigParser, section: str, cls: type[T
     declared = {f.metadata["key"]: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in given:
         if key not in declared and key not in parser.defaults():
-            near = difflib.get_close_matches(key, declared, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(key, declared)
             raise ConfigError(section, key, "", f"unknown key{hint} (known: {', '.join(sorted(declared))})")
     values = {}
     for key, field in declared.items():
@@ -211,7 +210,7 @@ def seconds(minimum: float, maximum: float) -> Kind[float]:
         return _in_range(_quantity(value, _SECOND_UNITS), minimum, maximum)
 
     return Kind(
-        parse, f"seconds, or a number with ms, s, min or h, from {minimum:,.12g} to {maximum:,.12g} seconds"
+        parse, f"seconds, or a number with ms, s, min, h or d, from {minimum:,.12g} to {maximum:,.12g} seconds"
     )
 
 
@@ -266,21 +265,6 @@ def path(*, is_absolute: bool = False) -> Kind[Path]:
         return path_
 
     return Kind(parse, "an absolute path, from / or ~" if is_absolute else "a path")
-
-
-def endpoint() -> Kind[tuple[str, int] | str]:
-    """An address: `host:port`, `[ipv6]:port`, or the absolute path of a unix socket."""
-    address = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:/\s]+)):([0-9]{1,5})")
-
-    def parse(value: str) -> tuple[str, int] | str:
-        if value.startswith("/"):
-            return value
-        match = address.fullmatch(value)
-        if not match:
-            raise ValueError
-        return match[1] or match[2], _in_range(int(match[3]), 0, 65535)
-
-    return Kind(parse, "host:port, [ipv6]:port or the absolute path of a unix socket")
 
 
 def _digits(value: str, base: int = 10) -> int:

@@ -58,20 +58,22 @@ class MessageQueue:
 
     Attributes:
         name: the queue's name, without the prefix it has in the kernel.
-        max_messages: how many messages it holds, as the kernel says.
-        max_message_size: how many bytes a message may have, as the kernel says.
+        size: how many messages it holds and how many bytes each may have, as the kernel says.
+        max_messages, max_message_size: the same, each by itself.
         created: whether this call of `open` created it.
         fd: its descriptor, readable with a message and writable with room; -1 once closed.
         raw_send: `send` for `EventQueue.put`, 0.1 us cheaper: raises one of `Refused` unless it enqueued.
     """
 
-    __slots__ = ("_queue", "_receive", "created", "fd", "max_message_size", "max_messages", "name", "raw_send")
+    __slots__ = (
+        "_queue", "_receive", "created", "fd", "max_message_size", "max_messages", "name", "raw_send", "size",
+    )  # fmt: skip
 
     def __init__(self, name: str, queue: posix_ipc.MessageQueue, *, created: bool) -> None:
         queue.block = False
         self.name = name
-        self.max_messages: int = queue.max_messages
-        self.max_message_size: int = queue.max_message_size
+        self.size = kernel_limits.QueueSize(queue.max_messages, queue.max_message_size)
+        self.max_messages, self.max_message_size = self.size
         self.created = created
         self.fd: int = queue.mqd
         self._queue = queue
@@ -119,7 +121,7 @@ class MessageQueue:
                 if not create:
                     raise
             else:
-                if create and (found := wish.differences(queue)):
+                if create and (found := wish.differences(queue.size, queue.status())):
                     logger.warning("event queue %r was there already and stays as it is: %s", name, found)
                 return queue
             if created := _create(name, wish, read=read, write=write):
@@ -201,10 +203,8 @@ class MessageQueue:
     def __repr__(self) -> str:
         if self.fd < 0:
             return f"<MessageQueue {self.name!r}, closed>"
-        return (
-            f"<MessageQueue {self.name!r}, {self.depth():,} of {self.max_messages:,} messages "
-            f"of {self.max_message_size:,} bytes, fd {self.fd}{', removed' if self.is_orphaned() else ''}>"
-        )
+        removed = ", removed" if self.is_orphaned() else ""
+        return f"<MessageQueue {self.name!r}, {self.depth():,} of {self.size}, fd {self.fd}{removed}>"
 
     def _apply(self, wish: Wish) -> None:
         """Give the new queue its group and mode, or remove it."""

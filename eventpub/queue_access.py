@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from eventpub.message_queue import MessageQueue
+    from eventpub.kernel_limits import QueueSize
 
 DEFAULT_MODE = 0o600  # the sidecar and its applications run as one user; 0620 and a group where they do not
 _ALL_RIGHTS = 0o777
@@ -60,17 +60,16 @@ class Wish(NamedTuple):
             os.fchown(fd, -1, gid)
         os.fchmod(fd, self.mode)
 
-    def differences(self, queue: MessageQueue) -> str:
-        """Say in words where a queue is not as wished; empty where it is.
+    def differences(self, size: QueueSize, status: os.stat_result) -> str:
+        """Say in words where a queue of that size and status is not as wished; empty where it is.
 
         The default mode is nobody's explicit wish: beside it only further rights to read are mentioned.
         """
         found = []
-        status = queue.status()
-        if self.max_messages not in (None, queue.max_messages):
-            found.append(f"it holds {queue.max_messages:,} messages, not {self.max_messages:,}")
-        if self.max_message_size not in (None, queue.max_message_size):
-            found.append(f"a message may have {queue.max_message_size:,} bytes, not {self.max_message_size:,}")
+        if self.max_messages not in (None, size.max_messages):
+            found.append(f"it holds {size.max_messages:,} messages, not {self.max_messages:,}")
+        if self.max_message_size not in (None, size.max_message_size):
+            found.append(f"a message may have {size.max_message_size:,} bytes, not {self.max_message_size:,}")
         if mode_of(status) != self.mode and (self.mode != DEFAULT_MODE or readers(status)):
             found.append(f"its mode is {mode_of(status):04o}, not {self.mode:04o}{readers(status)}")
         if self.group not in (None, group_name(status.st_gid), str(status.st_gid)):

@@ -36,8 +36,11 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"  # the batch id, the same on every attemp
 ATTEMPT_HEADER = "X-Attempt"  # 1 for the first attempt of a batch by this process
 COUNT_HEADER = "X-Event-Count"  # how many events the sender put in the container
 
+PAGE_START_BYTES = 1024  # of a body, to tell a web page by; pages may begin with blank lines
+
 _PREFIX = {"2": b'{"1":{"lst":["rec",%d,', "2j": b"["}
 _SUFFIX = {"2": b"]}}", "2j": b"]"}
+_PAGE_STARTS = (b"<!doctype html", b"<html")
 _SIGNATURE = re.compile(r"\s*key=([^,\s]+)\s*,\s*mac=([0-9a-fA-F]{64})\s*")
 
 CONTAINER_OVERHEAD = 32  # bytes: no container adds more to its events and their commas
@@ -96,6 +99,21 @@ def parse_signature(value: str) -> tuple[str, str] | None:
     """Return the key's name and the mac (lower case) of an `X-Signature`, or None if it is not of that form."""
     match = _SIGNATURE.fullmatch(value)
     return (match[1], match[2].lower()) if match else None
+
+
+def is_page(content_type: str, body: bytes) -> bool:
+    """Tell whether an answer is a web page, which is no acceptance whatever its status says.
+
+    A page is what captive portals and lost proxies answer everything with. A collector writes none by accident:
+    each request says, in `Accept`, that it takes JSON or plain text. Even in the type text/html, which is some
+    frameworks' default, a body is a page only where it begins like one.
+
+    Args:
+        content_type: the answer's; empty where it has none.
+        body: the answer's, or its first `PAGE_START_BYTES`.
+    """
+    beginning = body[:PAGE_START_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
+    return beginning.startswith(b"<" if "html" in content_type.lower() else _PAGE_STARTS)
 
 
 def new_batch_id() -> str:

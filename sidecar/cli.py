@@ -127,7 +127,7 @@ def _fail(code: int, error: EventPubError) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m eventpub.sidecar",
-        description="Publish the events of one queue to an HTTP collector; every one of them.",
+        description="Deliver every event of one queue to an HTTP collector.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

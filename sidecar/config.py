@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import grp
 import os
-import re
 import shlex
 import stat
 import tempfile
@@ -18,9 +17,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from eventpub import http_signature, ini
+from eventpub import address, http_signature, ini
 from eventpub.errors import ConfigError
 from eventpub.sidecar.delivery.compression import ZSTD_INSTALLED
+from eventpub.signing import Scheme, SigningKey
 from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS
 
 if TYPE_CHECKING:
@@ -30,34 +30,10 @@ SECTION_PREFIX = "event-publisher:"
 SYSTEM_SPOOL_DIR = Path("/var/spool/eventpub")
 MAX_SECRET_FILE_BYTES = 64 * 1024  # more than any key, and an end to reading a path that leads to /dev/zero
 
-_MAX_PORT = 65_535
 _KIB, _MIB, _GIB, _TIB = 1024, 1024**2, 1024**3, 1024**4
 DEAD_LETTERS_MAX_BYTES = 100 * _MIB
 _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 _EXPOSED = stat.S_IROTH | stat.S_IWOTH  # a group may be the sidecar's own, as in Kubernetes
-_HOSTNAME = re.compile(r"(?:[^\s/:?#@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-
-
-Scheme = Literal["x-signature", "rfc9421", "both"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SigningKey:
-    """What signs one attempt, and how: by `X-Signature`, an HTTP Message Signature, or both."""
-
-    name: str
-    secret: bytes = dataclasses.field(repr=False)
-    scheme: Scheme = "x-signature"
-
-
-def _hostname() -> ini.Kind[str]:
-    def parse(value: str) -> str:
-        match = _HOSTNAME.fullmatch(value)
-        if not match or not 1 <= int(match[1] or 443) <= _MAX_PORT:
-            raise ValueError
-        return value
-
-    return ini.Kind(parse, "host, host:port or [ipv6]:port, without scheme and path")
 
 
 def _interval() -> ini.Kind[float]:
@@ -77,7 +53,7 @@ class SidecarConfig:
     """The settings of one sidecar; `example.ini` says what each is for."""
 
     # --- the collector
-    collector_hostname: str = ini.setting("collector.hostname", _hostname())
+    collector_hostname: str = ini.setting("collector.hostname", address.server())
     collector_version: str = ini.setting("collector.version", ini.choice(*VERSIONS), default="2")
     collector_scheme: Literal["https", "http"] = ini.setting(
         "collector.scheme", ini.choice("https", "http"), default="https"
@@ -147,7 +123,7 @@ class SidecarConfig:
         default="",
     )
     metrics_endpoint: tuple[str, int] | str | None = ini.setting(
-        "metrics.endpoint", ini.endpoint(), default=None
+        "metrics.endpoint", address.endpoint(), default=None
     )
 
     # --- taken so that a file written for baseplate works, and without effect: statsd never disturbs delivery

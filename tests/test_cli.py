@@ -143,7 +143,7 @@ def test_an_argument_is_held_to_what_a_configuration_file_may_say():
     assert "argument --max-message-size: '1 GiB' is not bytes, or a number with KiB, MiB or GiB" in done.err
 
 
-@pytest.mark.parametrize("words", ["queue create a/b", "queue show .a", "put a/b {}"])
+@pytest.mark.parametrize("words", ["queue create a/b", "queue show .a", "put a/b {}", "doctor --queue a/b"])
 def test_a_name_that_no_queue_can_have_is_a_wrong_command_line(words: str):
     done = run(*words.split())
     assert (done.code, done.out) == (64, "")
@@ -175,8 +175,15 @@ def test_put_says_which_events_it_could_not_put_and_goes_on(queue: MessageQueue)
     assert (done.code, done.out) == (1, "put 2, not put 3\n")
     assert "event 2, [2]: it is no object" in done.err
     assert "event 3, nonsense: Expecting value" in done.err
-    assert re.search(r"event 4, .*: the event takes 520 bytes and this queue takes 512", done.err)
+    assert re.search(r"event 4, .*: the event has 520 bytes; this queue was created for 512", done.err)
     assert queue.depth() == 2
+
+
+def test_put_counts_an_event_that_is_nested_too_deeply_and_goes_on(queue: MessageQueue):
+    done = run("put", queue.name, stdin='{"n":' * 100_000 + "1" + "}" * 100_000 + '\n{"n": 2}\n')
+    assert (done.code, done.out) == (1, "put 1, not put 1\n")
+    assert done.err.startswith('eventpub: event 1, {"n":')
+    assert done.err.endswith(": it is nested too deeply\n")
 
 
 @pytest.mark.parametrize("event", ["", "  "])
@@ -329,6 +336,19 @@ def test_who_goes_on_using_a_dropped_queue_is_told(queue: MessageQueue):
 
 def test_show_names_the_processes_that_have_it_open(queue: MessageQueue):
     assert f"({os.getpid()})" in run("queue", "show", queue.name).out
+
+
+@pytest.mark.parametrize("words", ["doctor --queue {}", "queue show {}", "queue drop {}"])
+def test_a_process_whose_name_the_kernel_cut_within_a_character_is_named(queue: MessageQueue, words: str):
+    comm = Path("/proc/self/comm")
+    before = comm.read_bytes()
+    comm.write_bytes("xøøøøøøø!".encode()[:-2])
+    try:
+        assert comm.read_bytes() != before
+        done = run(*words.format(queue.name).split())
+    finally:
+        comm.write_bytes(before.strip())
+    assert f"xøøøøøø� ({os.getpid()})" in done.out
 
 
 @as_root

@@ -14,6 +14,7 @@ import requests
 from collector_process import SECRET, CollectorProcess
 from support import wait_until
 
+from eventpub import __version__
 from eventpub.collector import cli
 from eventpub.collector.cli import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE
 
@@ -47,6 +48,11 @@ def test_help_lists_every_exit_code():
     codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")}
     listed = run("--help").stdout.partition("exit codes:\n")[2]
     assert {int(code) for code in re.findall(r"(?:^|  )(\d+) [a-z]", listed, re.MULTILINE)} == codes
+
+
+def test_its_version_is_told_without_a_file():
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (0, f"eventpub {__version__}\n")
 
 
 def test_a_command_line_without_a_file_exits_2():

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventpub import __version__, http_signature
-from eventpub.sidecar.config import SigningKey
 from eventpub.sidecar.delivery.compression import Codec
 from eventpub.sidecar.delivery.payload import Payload, build
+from eventpub.signing import SigningKey
 
 KEY = SigningKey("web", b"hunter2")
 BATCH_ID = "0123456789abcdef0123456789abcdef"

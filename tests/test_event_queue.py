@@ -405,8 +405,12 @@ def test_a_timeout_that_makes_no_sense_is_refused_with_room_and_without(
 
 
 def test_the_remedy_for_an_event_that_is_too_large_depends_on_whose_limit_it_is():
-    assert str(EventTooLargeError(102_401, 102_400)).endswith("send less")
-    assert "--max-message-size" in str(EventTooLargeError(600, 512))
+    whose = "the event has 102,401 bytes; no queue takes more than 102,400; send a smaller event"
+    assert str(EventTooLargeError(102_401, 102_400)) == whose
+    assert str(EventTooLargeError(600, 512)).startswith(
+        "the event has 600 bytes; this queue was created for 512; send a smaller event, or drop the queue and "
+        "create it with --max-message-size"
+    )
 
 
 # --- arguments and uses that make no sense ---------------------------------------------------------------

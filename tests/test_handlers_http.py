@@ -22,6 +22,7 @@ from eventpub.errors import HandlerError
 from eventpub.handlers import EventManager
 from eventpub.handlers.to_http import HttpHandler
 from eventpub.schemas.event.ttypes import Event as V2Event
+from eventpub.sidecar.delivery.answer import Answer, Verdict, judge
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 VARIABLE = "EVENTPUB_TEST_KEY"
@@ -89,6 +90,46 @@ def test_an_event_with_an_id_is_stored_once_and_one_without_each_time(collector:
     assert stored(collector, seen + 1) == [{"name": "click"}] * 3
 
 
+@pytest.mark.parametrize("version", ["2", "2j"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"name": "once", "uuid": "1"},
+        {"name": "once", "uid": "1"},
+        {"name": "once", "data": {"uuid": "1"}},
+        {"name": "once", "context": {"uuid": "1"}},
+    ],
+)
+def test_a_mapping_with_an_id_is_stored_once(event: dict[str, Any], version: str, collector: CollectorProcess):
+    seen = len(collector.events())
+    handler = handler_for(collector, version=version)
+    marked = {**event, "test": f"{event}{version}"}  # the collector is other tests', too
+    assert all(handler.send_event(marked) for _ in range(3))
+    assert len(stored(collector, seen)) == 1
+
+
+@pytest.mark.parametrize("event", [{"name": "click", "uid": ""}, {"name": "click", "data": {"uid": "bob"}}])
+def test_a_mapping_that_only_seems_to_have_an_id_is_stored_each_time(
+    event: dict[str, Any], collector: CollectorProcess
+):
+    seen = len(collector.events())
+    handler = handler_for(collector)
+    assert all(handler.send_event(event) for _ in range(3))
+    assert len(stored(collector, seen)) == 3
+
+
+def test_a_refused_event_that_cannot_be_named_is_false_and_logged(
+    collector: CollectorProcess, caplog: pytest.LogCaptureFixture
+):
+    class Nameless(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            return {}[key] if key == "name" else super().get(key, default)
+
+    collector.set_faults([{"status": 500}])
+    assert handler_for(collector, version="2j").send_event(Nameless(n=1)) is False
+    assert "event 'unknown' was not taken by" in caplog.text
+
+
 @pytest.mark.parametrize("status", [400, 401, 413, 429, 500, 302])
 def test_an_answer_that_is_no_acceptance_is_false_and_logged(
     status: int, collector: CollectorProcess, caplog: pytest.LogCaptureFixture
@@ -128,24 +169,27 @@ def test_a_collector_that_is_down_or_silent_is_a_failure_and_not_the_end(
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
-    """Accepts everything in the content type the path's server was given."""
+    """Accepts everything, with the answer the path's server was given."""
 
     content_type = "application/json"
+    pieces: tuple[bytes, ...] = ()
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
         self.send_header("Content-Type", self.content_type)
         self.end_headers()
+        for piece in self.pieces:
+            self.wfile.write(piece)
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @contextlib.contextmanager
-def answering(content_type: str, certificate: Path | None = None) -> Iterator[str]:
+def answering(content_type: str, *pieces: bytes, certificate: Path | None = None) -> Iterator[str]:
     """Runs a server that accepts everything, and returns its host and port."""
-    handler = type("", (Answering,), {"content_type": content_type})
+    handler = type("", (Answering,), {"content_type": content_type, "pieces": pieces})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -162,7 +206,7 @@ def answering(content_type: str, certificate: Path | None = None) -> Iterator[st
 
 
 def test_the_certificate_is_verified(caplog: pytest.LogCaptureFixture):
-    with answering("application/json", CERTIFICATES / "server.pem") as hostname:
+    with answering("application/json", certificate=CERTIFICATES / "server.pem") as hostname:
         known = HttpHandler(hostname, key_name="k", secret_variable=VARIABLE, ca_file=CERTIFICATES / "ca.pem")
         assert known.send_event({"name": "build"}) is True
         assert replace(known, ca_file=None).send_event({"name": "build"}) is False
@@ -170,12 +214,25 @@ def test_the_certificate_is_verified(caplog: pytest.LogCaptureFixture):
 
 
 @pytest.mark.parametrize(
-    ("content_type", "is_taken"), [("text/plain", True), ("text/html; charset=utf-8", False)]
+    ("content_type", "pieces", "is_taken"),
+    [
+        ("text/plain", (), True),
+        ("text/plain", (b"<", b"!DOCTYPE", b" html><title>Log in</title>"), False),
+        ("text/plain", (b" " * 900, b"<html>" + b"x" * 5000), False),
+        ("text/html; charset=utf-8", (), True),
+        ("text/html; charset=utf-8", (b"ok",), True),
+        ("text/html; charset=utf-8", (b"<p>Welcome",), False),
+        ("application/json", (b'{"message": "<html>"}',), True),
+    ],
 )
-def test_a_web_page_is_no_acceptance(content_type: str, *, is_taken: bool):
-    with answering(content_type) as hostname:
+def test_a_web_page_is_no_acceptance_to_handler_and_sidecar_alike(
+    content_type: str, pieces: tuple[bytes, ...], *, is_taken: bool
+):
+    with answering(content_type, *pieces) as hostname:
         handler = HttpHandler(hostname, scheme="http", key_name="k", secret_variable=VARIABLE)
         assert handler.send_event({"name": "build"}) is is_taken
+    verdict = judge(Answer.of(200, {"Content-Type": content_type}, b"".join(pieces)))
+    assert verdict is (Verdict.ACCEPTED if is_taken else Verdict.MISCONFIGURED)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,23 @@ def test_a_handler_that_fails_is_logged_and_does_not_stop_the_next(
     assert bool(record.exc_info) == isinstance(failure, Exception)
 
 
+@pytest.mark.parametrize("failure", [False, RuntimeError("down")])
+def test_a_handler_that_fails_on_an_event_without_a_readable_name_does_not_stop_the_next(
+    failure: Any, manager: EventManager, caplog: pytest.LogCaptureFixture
+):
+    class Nameless:
+        @property
+        def name(self) -> str:
+            raise RuntimeError("no name")
+
+    failing, last = Answers(failure), Answers()
+    manager.register("failing", failing)
+    manager.register("last", last)
+    assert manager.send_event(Nameless()) is False
+    assert len(last.events) == 1
+    assert "'unknown'" in caplog.text
+
+
 def test_all_handlers_succeeding_is_success_and_so_is_none_at_all(manager: EventManager):
     assert manager.send_event(Event("build")) is True
     manager.register("a", Answers())

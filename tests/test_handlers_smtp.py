@@ -17,10 +17,9 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from eventpub import Event
+from eventpub import Event, address
 from eventpub.errors import HandlerError
 from eventpub.handlers import EventManager
-from eventpub.handlers.server import host_and_port
 from eventpub.handlers.to_smtp import SmtpHandler
 from eventpub.schemas.event.ttypes import Event as V2Event
 
@@ -258,4 +257,4 @@ def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], reas
     ],
 )
 def test_a_server_has_a_host_and_perhaps_a_port(server: str, host: str, port: int):
-    assert host_and_port(server) == (host, port)
+    assert address.host_and_port(server) == (host, port)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventpub import ini
+from eventpub import address, ini
 from eventpub.errors import ConfigError
 
 
@@ -59,8 +59,8 @@ def test_keys_of_a_default_section_apply_where_known_and_do_not_disturb_elsewher
         ("[s]\nname = a\nprot = 1\n", r"\[s\] prot: unknown key; did you mean port\?"),
         ("[s]\nname = a\nport = 101\n", r"\[s\] port = 101: expected a whole number from 1 to 100"),
         ("[s]\nname = a\nport = x\n", r"\[s\] port = x: expected a whole number"),
-        ("[s]\nname = a\nname = b\n", r"\[s\] name: stands twice \(again in line 3\)"),
-        ("[s]\nname = a\n[s]\n", r"\[s\]: the section stands twice \(again in line 3\)"),
+        ("[s]\nname = a\nname = b\n", r"\[s\] name: appears twice \(again in line 3\)"),
+        ("[s]\nname = a\n[s]\n", r"\[s\]: the section appears twice \(again in line 3\)"),
         ("name = a\n", r"line 1 stands before any \[section\]"),
         ("[s]\nname\n", r"line 2 is neither"),
         ("[s]\nname = ${EVENTPUB_NOT_SET}\n", r"the environment variable EVENTPUB_NOT_SET is not set"),
@@ -100,9 +100,9 @@ def test_unreadable_files_are_errors_with_the_reason(tmp_path: Path) -> None:
         (ini.seconds(0, 10**6), "1.5", 1.5),
         (ini.file_mode(), "0620", 0o620),
         (ini.boolean(), "Yes", True),
-        (ini.endpoint(), "localhost:8125", ("localhost", 8125)),
-        (ini.endpoint(), "[::1]:8125", ("::1", 8125)),
-        (ini.endpoint(), "/run/statsd.sock", "/run/statsd.sock"),
+        (address.endpoint(), "localhost:8125", ("localhost", 8125)),
+        (address.endpoint(), "[::1]:8125", ("::1", 8125)),
+        (address.endpoint(), "/run/statsd.sock", "/run/statsd.sock"),
         (ini.base64_bytes(), "aHVudGVyMg==", b"hunter2"),
         (ini.choice("a", "b"), "b", "b"),
     ],
@@ -128,8 +128,8 @@ def test_kind_reads(kind: ini.Kind[object], text: str, value: object) -> None:
         (ini.path(is_absolute=True), "./spool"),
         (ini.file_mode(), "7777"),
         (ini.boolean(), "maybe"),
-        (ini.endpoint(), "localhost"),
-        (ini.endpoint(), "localhost:99999"),
+        (address.endpoint(), "localhost"),
+        (address.endpoint(), "localhost:99999"),
         (ini.base64_bytes(), ""),
         (ini.base64_bytes(), "a"),
         (ini.path(), "~no-such-user-anywhere/x"),
@@ -143,7 +143,7 @@ def test_kind_refuses(kind: ini.Kind[object], text: str) -> None:
 
 KINDS = [
     ini.text(), ini.choice("a"), ini.integer(0, 9), ini.size(0, 9), ini.seconds(0, 9), ini.boolean(),
-    ini.base64_bytes(), ini.file_mode(), ini.path(), ini.endpoint(),
+    ini.base64_bytes(), ini.file_mode(), ini.path(), address.endpoint(),
 ]  # fmt: skip
 
 

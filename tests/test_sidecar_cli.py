@@ -67,7 +67,7 @@ def test_check_config_takes_the_example() -> None:
         ("batch.max_agee = 1\n", "batch.max_agee: unknown key; did you mean batch.max_age?"),
         ("batch.max_age = soon\n", "batch.max_age = soon: expected seconds"),
         ("batch.max_age = 0\n", "batch.max_age = 0: expected seconds"),
-        ("key.name = again\n", "key.name: stands twice"),
+        ("key.name = again\n", "key.name: appears twice"),
         ("compression = lzma\n", "compression = lzma: expected one of auto, zstd, gzip, none"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_hostname_that_is_none_is_refused(tmp_path, hostname):
         (
             "loss_report.interval",
             "0.001",
-            "expected 0 for never, or seconds, or a number with ms, s, min or h, from 1 to 86,400",
+            "expected 0 for never, or seconds, or a number with ms, s, min, h or d, from 1 to 86,400",
         ),
         ("spool.when_full", "drop", "one of block, drop_oldest, drop_newest"),
         ("queue.mode", "0999", "octal"),

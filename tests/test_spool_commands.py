@@ -171,6 +171,12 @@ def test_a_queue_that_is_not_there_is_answered_with_those_that_are(
     assert "holds no queue typo (queues: q)" in done.err
 
 
+def test_a_spool_without_queues_is_said_to_hold_none(eventpub: Command, tmp_path: Path) -> None:
+    done = eventpub("spool", "status", "--spool", tmp_path)
+    assert done.code == 73
+    assert "holds no queue (queues: none)" in done.err
+
+
 def test_the_only_sidecar_of_a_file_needs_no_name_and_one_of_several_does(
     eventpub: Command, spool: SpoolFolder, tmp_path: Path
 ) -> None:

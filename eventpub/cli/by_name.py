@@ -6,9 +6,9 @@ types the other values have is the serializer's to judge.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
+from eventpub.did_you_mean import did_you_mean
 from eventpub.errors import EventSerializationError
 from eventpub.thrift_json import shown
 from eventpub.thrift_spec import Type, fields
@@ -31,8 +31,7 @@ def build(cls: Any, value: object, path: str = "") -> Any:
     prefix = f"{path}." if path else ""
     for name in value:
         if name not in types:
-            near = difflib.get_close_matches(name, types, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, types)
             reason = f"{cls.__name__} has no such field{hint} (it has {', '.join(types)})"
             raise EventSerializationError(prefix + name, "unknown", reason)
     return cls(**{name: _value(types[name], item, prefix + name) for name, item in value.items()})

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import eventpub
 from eventpub import kernel_limits, queue_access
 from eventpub.cli import host
-from eventpub.cli.arguments import add_command
+from eventpub.cli.arguments import add_command, queue_name
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import say, styled
 from eventpub.errors import QueueError, QueueLimitError, QueueMissingError, QueuePermissionError
-from eventpub.kernel_limits import WANTED, KernelLimits, QueueSize
+from eventpub.kernel_limits import WANTED, KernelLimits
 from eventpub.message_queue import POSIX_IPC_VERSION, MessageQueue
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands, "doctor", help="say what keeps events from being put, and the remedy", epilog=_EPILOG
     )
-    parser.add_argument("--queue", metavar="NAME", help="a queue that is to be used (default: all there are)")
+    parser.add_argument(
+        "--queue", type=queue_name, metavar="NAME", help="a queue that is to be used (default: all there are)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -90,9 +92,9 @@ def examine(name: str | None) -> Iterator[Finding]:
     yield from _limits(kernel_limits.read_limits())
     yield from _budget(folder)
     yield from _clean_up()
-    for queue_name in [name] if name else host.queue_names(folder) if folder else []:
-        yield from _queue(queue_name, is_wanted=name is not None)
-        yield from _users(queue_name)
+    for seen in [name] if name else host.queue_names(folder) if folder else []:
+        yield from _queue(seen, is_wanted=name is not None)
+        yield from _users(seen)
 
 
 def _round_trip(name: str | None) -> Iterator[Finding]:
@@ -102,7 +104,7 @@ def _round_trip(name: str | None) -> Iterator[Finding]:
         with MessageQueue.open(scratch) as queue:
             queue.unlink()
             came_back = queue.send(b"{}") and queue.receive() == b"{}"
-            size = QueueSize(queue.max_messages, queue.max_message_size)
+            size = queue.size
     except QueueLimitError as error:
         yield Finding(
             Level.WARNING, "this user can create no further queue; those there are work", error.reason
@@ -135,10 +137,7 @@ def _budget(folder: Path | None) -> Iterator[Finding]:
         remedy = f"mount it, as root: {host.MOUNT_COMMAND}"
         yield Finding(Level.OK, "no mqueue file system shows which queues there are", remedy)
         return
-    taken = [
-        kernel_limits.need_bytes(QueueSize(queue.max_messages, queue.max_message_size))
-        for queue in _own_queues(folder)
-    ]
+    taken = [kernel_limits.need_bytes(queue.size) for queue in _own_queues(folder)]
     text = f"{len(taken)} queues of this user take {sum(taken):,} bytes of its RLIMIT_MSGQUEUE"
     yield Finding(Level.OK, f"{text}; those it has in other containers count, too, and are not seen here")
 
@@ -190,7 +189,7 @@ def _contents(queue: MessageQueue) -> Iterator[Finding]:
     else:
         yield Finding(Level.OK, f"{queue.name}: {queue_access.describe(status)}; this user may send to it")
 
-    size = QueueSize(queue.max_messages, queue.max_message_size)
+    size = queue.size
     limits = kernel_limits.read_limits()
     better = kernel_limits.fit(limits, limits.hard_bytes)
     if better and better > size and better.max_message_size >= size.max_message_size:

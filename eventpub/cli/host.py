@@ -67,7 +67,8 @@ def holders(name: str) -> list[Holder]:
             with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
                 targets = set(_links(process / "fd"))
                 for target in {QUEUE_PREFIX + name, QUEUE_PREFIX + name + _REMOVED} & targets:
-                    command = (process / "comm").read_text(encoding="utf-8").strip()
+                    # the kernel cuts it at 15 bytes, perhaps within a character
+                    command = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
                     found.append(
                         Holder(int(process.name), command, target.endswith(_REMOVED), namespace(process.name))
                     )

@@ -59,7 +59,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--event",
         action="store_true",
-        help="they are fields of version 2 events, by name, and not yet Thrift JSON",
+        help="the JSON holds version 2 fields by name; convert it to Thrift JSON",
     )
     parser.add_argument(
         "--timeout",
@@ -130,7 +130,10 @@ def _serializer(*, by_name: bool) -> Callable[[dict[str, Any]], bytes]:
 def _parse(text: bytes) -> dict[str, Any]:
     if not text.strip():
         raise ValueError("it is empty")
-    event = json.loads(text)
+    try:
+        event = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(event, dict):
         raise ValueError("it is no object")  # noqa: TRY004, json.loads raises no other
     return event

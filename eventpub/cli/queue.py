@@ -10,7 +10,7 @@ from eventpub.cli.arguments import add_command, of, queue_name
 from eventpub.cli.exit_codes import EXIT_NO_QUEUE, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say, table
 from eventpub.errors import QueueError, QueuePermissionError
-from eventpub.kernel_limits import CEILING, QueueSize
+from eventpub.kernel_limits import CEILING
 from eventpub.message_queue import MessageQueue, remove
 
 if TYPE_CHECKING:
@@ -106,12 +106,11 @@ def run_show(options: argparse.Namespace) -> int:
     """Show what there is to know about one queue."""
     with host.open_to_look(options.name) as queue:
         status = queue.status()
-        size = QueueSize(queue.max_messages, queue.max_message_size)
         rows = {
             "queue": queue.name,
             "waiting": f"{queue.depth():,} of {queue.max_messages:,} events",
             "event size": f"up to {queue.max_message_size:,} bytes",
-            "counted": f"{kernel_limits.need_bytes(size):,} bytes of its creator's RLIMIT_MSGQUEUE",
+            "counted": f"{kernel_limits.need_bytes(queue.size):,} bytes of its creator's RLIMIT_MSGQUEUE",
             "owner": f"{queue_access.describe(status)}{queue_access.readers(status)}",
             "open in": ", ".join(map(str, host.holders(queue.name)))
             or "no process that this user may look into",
@@ -125,10 +124,10 @@ def run_create(options: argparse.Namespace) -> int:
     """Create a queue, or say how the one that is there differs."""
     wish = queue_access.Wish(options.max_messages, options.max_message_size, options.mode, options.group)
     with MessageQueue.open(options.name, **wish._asdict()) as queue:
-        size = QueueSize(queue.max_messages, queue.max_message_size)
+        status = queue.status()
         outcome = "created" if queue.created else "was there"
-        say(f"{options.name}: {outcome}, {size}, {queue_access.describe(queue.status())}")
-        return EXIT_WARNING if wish.differences(queue) else EXIT_OK
+        say(f"{options.name}: {outcome}, {queue.size}, {queue_access.describe(status)}")
+        return EXIT_WARNING if wish.differences(queue.size, status) else EXIT_OK
 
 
 def run_drop(options: argparse.Namespace) -> int:

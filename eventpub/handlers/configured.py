@@ -7,12 +7,12 @@ with `%7C` for `|` and so on: `mail.example.com?sender=ci@example.com&recipients
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from eventpub.did_you_mean import did_you_mean
 from eventpub.errors import HandlerError
 
 from .handler import EventHandler
@@ -57,8 +57,7 @@ class ConfiguredHandler(EventHandler):
                 raise HandlerError(cls.__name__, f"{pair!r}: expected key=value, and each key once")
             if key not in {field.name for field in fields}:
                 known = [field.name for field in fields]
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                hint = did_you_mean(key, known)
                 raise HandlerError(cls.__name__, f"unknown setting {key!r}{hint} (known: {', '.join(known)})")
             given[key] = _unquoted(value)
         missing = [field.name for field in fields if field.name not in given and _is_required(field)]

@@ -40,7 +40,7 @@ def decode(text: str) -> dict[str, str]:
     """Return the configurations, by name, of the handlers that a text lists; blank parts are skipped.
 
     Raises:
-        HandlerError: a name is missing, or stands twice.
+        HandlerError: a name is missing, or appears twice.
     """
     configurations: dict[str, str] = {}
     for part in text.split(_BETWEEN):
@@ -51,6 +51,6 @@ def decode(text: str) -> dict[str, str]:
         if not name:
             raise HandlerError(name, "its name is missing; write name=value|name=value|name")
         if name in configurations:
-            raise HandlerError(name, "stands twice in the variable; keep one")
+            raise HandlerError(name, "appears twice in the variable; keep one")
         configurations[name] = value
     return configurations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.metadata import entry_points
 
+from eventpub.did_you_mean import did_you_mean
 from eventpub.errors import HandlerError
 
 from .handler import EventHandler
@@ -23,10 +23,8 @@ def find(name: str) -> type[EventHandler]:
     found = {point.value: point for point in points if point.name == name}
     if not found:
         there = sorted({point.name for point in points})
-        near = difflib.get_close_matches(name, there, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         listed = ", ".join(there) or "none; reinstall eventpub"
-        raise HandlerError(name, f"there is no such handler{hint} (installed: {listed})")
+        raise HandlerError(name, f"there is no such handler{did_you_mean(name, there)} (installed: {listed})")
     if len(found) > 1:
         raise HandlerError(
             name, f"several packages have one: {', '.join(sorted(found))}; uninstall all but one"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from eventpub.errors import HandlerError
 from eventpub.event import Event
-from eventpub.pipeline import name_of
+from eventpub.pipeline import name_for_log
 
 from . import environment, finder
 
@@ -48,10 +48,10 @@ class EventManager:
             try:
                 if not handler.send_event(event):
                     succeeded = False
-                    logger.error("handler %r has not sent event %r", name, name_of(event))
+                    logger.error("handler %r has not sent event %r", name, name_for_log(event))
             except Exception:  # a handler is anybody's
                 succeeded = False
-                logger.exception("handler %r failed on event %r", name, name_of(event))
+                logger.exception("handler %r failed on event %r", name, name_for_log(event))
         return succeeded
 
     def send(self, event: Any, /) -> bool:

@@ -11,26 +11,28 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
 import requests
 
-from eventpub import __version__, http_signature, ini, wire
+from eventpub import __version__, address, http_signature, ini, wire
 from eventpub.errors import HandlerError
-from eventpub.pipeline import name_of
+from eventpub.pipeline import name_for_log
+from eventpub.signing import Scheme, SigningKey, signed_headers
 
 from . import secret
+from .by_version import serialize
 from .configured import ConfiguredHandler
-from .server import server_kind
-from .to_queue import serialize
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+_USER_AGENT = f"eventpub/{__version__}"
+_HEADERS = {"Accept": "application/json, text/plain;q=0.5", "Accept-Encoding": "identity"}
 _MAX_REASON_BYTES = 500
 _SUCCESS = range(200, 300)
 
@@ -50,7 +52,7 @@ class HttpHandler(ConfiguredHandler):
         timeout_seconds: for connecting, and for each wait for the other end.
     """
 
-    hostname: str = ini.setting("hostname", server_kind())
+    hostname: str = ini.setting("hostname", address.server())
     _: KW_ONLY
     key_name: str = ini.setting(
         "key_name", ini.text("printable ASCII without blanks and commas", r"[!-+\--~]+")
@@ -59,7 +61,7 @@ class HttpHandler(ConfiguredHandler):
     secret_variable: str | None = ini.setting("secret_variable", ini.text("a variable's name"), default=None)
     version: Literal["2", "2j"] = ini.setting("version", ini.choice(*wire.VERSIONS), default="2")
     scheme: Literal["https", "http"] = ini.setting("scheme", ini.choice("https", "http"), default="https")
-    signature: Literal["x-signature", "rfc9421", "both"] = ini.setting(
+    signature: Scheme = ini.setting(
         "signature", ini.choice("x-signature", "rfc9421", "both"), default="x-signature"
     )
     ca_file: Path | None = ini.setting("ca_file", ini.path(), default=None)
@@ -76,13 +78,23 @@ class HttpHandler(ConfiguredHandler):
         """Post an event, and return whether the collector took it; what it said instead is logged."""
         url = f"{self.scheme}://{self.hostname}/v{self.version}"
         body = wire.container(self.version, [serialize(self.version, event)])
-        headers = self._headers(url, body, wire.new_batch_id() if _id_of(event) is None else _digest(body))
+        headers = _HEADERS | signed_headers(
+            self.version,
+            body,
+            body,
+            user_agent=_USER_AGENT,
+            batch_id=_digest(body) if _has_id(event) else wire.new_batch_id(),
+            attempt=1,
+            count=1,
+            key=self._key(),
+            now=time.time(),
+        )
         try:
             refusal = self._refusal(url, body, headers)
         except requests.RequestException as error:
             refusal = str(error)
         if refusal:
-            logger.error("event %r was not taken by %s: %s", name_of(event), url, refusal)
+            logger.error("event %r was not taken by %s: %s", name_for_log(event), url, refusal)
         return not refusal
 
     def _refusal(self, url: str, body: bytes, headers: dict[str, str]) -> str:
@@ -99,43 +111,42 @@ class HttpHandler(ConfiguredHandler):
                 verify=str(self.ca_file) if self.ca_file else os.environ.get("REQUESTS_CA_BUNDLE") or True,
                 proxies=requests.utils.get_environ_proxies(url, no_proxy=None),
             )
-            # a page is what captive portals and lost proxies answer everything with
-            if response.status_code in _SUCCESS and "html" not in response.headers.get("Content-Type", ""):
+            beginning = _beginning(response)
+            is_page = wire.is_page(response.headers.get("Content-Type", ""), beginning)
+            if response.status_code in _SUCCESS and not is_page:
                 return ""
-            reason = next(response.iter_content(_MAX_REASON_BYTES), b"").decode(errors="replace")
+            reason = beginning[:_MAX_REASON_BYTES].decode(errors="replace")
             return f"status {response.status_code} {reason!r}"
 
-    def _headers(self, url: str, body: bytes, batch_id: str) -> dict[str, str]:
-        now, key = time.time(), self._key()
-        headers = {
-            "Accept": "application/json, text/plain;q=0.5",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-            "Date": formatdate(now, usegmt=True),
-            "User-Agent": f"eventpub/{__version__}",
-            wire.IDEMPOTENCY_HEADER: batch_id,
-            wire.ATTEMPT_HEADER: "1",
-            wire.COUNT_HEADER: "1",
-        }
-        if self.signature != "rfc9421":
-            headers[wire.SIGNATURE_HEADER] = wire.signature(self.key_name, key, body)
-        if self.signature != "x-signature":
-            request = http_signature.Request("POST", url, headers)
-            http_signature.sign(request, body, key_name=self.key_name, secret=key, now=now)
-        return headers
-
-    def _key(self) -> bytes:
+    def _key(self) -> SigningKey:
         text = secret.read(type(self).__name__, "secret", self.secret_file, self.secret_variable)
         try:
-            return ini.base64_bytes().parse(text)
+            return SigningKey(self.key_name, ini.base64_bytes().parse(text), self.signature)
         except ValueError:
             raise HandlerError(
                 type(self).__name__, "its secret is not base64; the collector's file has it so"
             ) from None
 
 
-def _id_of(event: Any) -> Any:
-    return getattr(event, "uid", None) or getattr(event, "uuid", None)
+def _beginning(response: requests.Response) -> bytes:
+    """Return as much of a body as tells a web page, or all there is."""
+    beginning = b""
+    for piece in response.iter_content(wire.PAGE_START_BYTES):  # a piece may be a single byte
+        beginning += piece
+        if len(beginning) >= wire.PAGE_START_BYTES:
+            break
+    return beginning
+
+
+def _has_id(event: Any) -> bool:
+    """Tell whether an event has an id where `to_v2_event` looks for one, or a `uid`."""
+    if not isinstance(event, Mapping):
+        ids = [getattr(event, name, None) for name in ("uid", "uuid")]
+    else:
+        ids = [event.get(name) for name in ("uid", "uuid")]
+        parts = [event.get(name) for name in ("data", "context")]
+        ids += [part.get("uuid") for part in parts if isinstance(part, Mapping)]  # a `uid` there may be a user
+    return any(id_ not in (None, "") for id_ in ids)
 
 
 def _digest(body: bytes) -> str:

@@ -8,20 +8,10 @@ from typing import Any, Literal
 
 from eventpub import ini
 from eventpub.event_queue import EventQueue
-from eventpub.serialize import serialize_json_event, serialize_v2_event
-from eventpub.v2_event import to_v2_event
 from eventpub.wire import VERSIONS
 
+from .by_version import serialize
 from .configured import ConfiguredHandler
-
-
-def serialize(version: str, event: Any) -> bytes:
-    """Return an event as collectors of a version of the wire take it.
-
-    Raises:
-        EventSerializationError: it cannot be written so.
-    """
-    return serialize_v2_event(to_v2_event(event)) if version == "2" else serialize_json_event(event)
 
 
 @dataclass(frozen=True)

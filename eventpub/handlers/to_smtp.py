@@ -17,15 +17,14 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
-from eventpub import ini
+from eventpub import address, ini
 from eventpub.errors import HandlerError
 from eventpub.event import unique_id
-from eventpub.pipeline import name_of
+from eventpub.pipeline import name_for_log, name_of
 
 from . import secret
 from .configured import ConfiguredHandler
 from .content import attachments_of, json_of
-from .server import host_and_port, server_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +63,7 @@ class SmtpHandler(ConfiguredHandler):
         timeout_seconds: for connecting, and for each wait for the server.
     """
 
-    server: str = ini.setting("server", server_kind())
+    server: str = ini.setting("server", address.server())
     _: KW_ONLY
     sender: str = ini.setting("sender", ini.text("an address such as ci@example.com", _ADDRESS.pattern))
     recipients: tuple[str, ...] | list[str] | set[str] | str = ini.setting("recipients", _addresses())
@@ -96,11 +95,11 @@ class SmtpHandler(ConfiguredHandler):
         with self._connection() as connection:
             refused = connection.send_message(message, self.sender, list(self.recipients))
         if refused:
-            logger.error("event %r: the mail server refused %s", name_of(event), refused)
+            logger.error("event %r: the mail server refused %s", name_for_log(event), refused)
         return not refused
 
     def _connection(self) -> smtplib.SMTP:
-        host, port = host_and_port(self.server)
+        host, port = address.host_and_port(self.server)
         port = port or _PORTS[self.tls]
         context = ssl.create_default_context(cafile=self.ca_file)
         if self.tls == "ssl":

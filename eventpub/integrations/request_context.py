@@ -1,8 +1,8 @@
 """The request being served, bound while it is served and seen by whatever emits events meanwhile.
 
 It is bound by a context variable, so threads, greenlets and asyncio tasks never see each other's. Asyncio tasks
-and `asyncio.to_thread` inherit it; plain threads and pools take it along by `carried`, greenlets once
-`inherit_context` is a spawn callback.
+and `asyncio.to_thread` inherit it; plain threads and pools take it along by `eventpub.tracking.carried`,
+greenlets once `inherit_context` is a spawn callback.
 """
 
 from __future__ import annotations

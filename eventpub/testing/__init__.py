@@ -7,7 +7,7 @@
 >>> captured.events
 [{'noun': 'tea'}]
 
-Under pytest the fixtures of `eventpub.testing.pytest_plugin` are there without an import.
+Under pytest the fixtures of `eventpub.pytest_plugin` are there without an import.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ def locate(options: argparse.Namespace) -> Place:
     queues = tuple(path for path in there if name in (None, path.name))
     if not queues:
         names = ", ".join(path.name for path in there) or "none"
-        raise SpoolError(str(directory), f"holds no queue {name or ''} (queues: {names}); see --queue-name")
+        wanted = f"queue {name}" if name else "queue"
+        raise SpoolError(str(directory), f"holds no {wanted} (queues: {names}); see --queue-name")
     return Place(directory, queues, config, words)
 
 

@@ -64,7 +64,7 @@ exit codes: 0 all were written   1 some files are damaged   2 something could no
 """
 _REPAIR_EPILOG = """\
 examples:
-  eventpub spool repair --queue-name v2 example.ini             say what there is to do
+  eventpub spool repair --queue-name v2 example.ini             print the plan
   eventpub spool repair --queue-name v2 example.ini --apply     do it
 
 In slots that no sidecar owns: cuts damaged records out, seals what was left open, finishes splits. Every file
@@ -107,7 +107,7 @@ def add_parser(commands: Commands) -> None:
     export.set_defaults(run=guarded(run_export))
 
     mend = add_command(actions, "repair", help="bring slots that nobody owns into order", epilog=_REPAIR_EPILOG)
-    mend.add_argument("--apply", action="store_true", help="do it; without, say what there is to do")
+    mend.add_argument("--apply", action="store_true", help="do it; without it, only print the plan")
     mend.set_defaults(run=guarded(run_repair))
 
     for action in (shown, check, export, mend):

@@ -11,10 +11,7 @@
 | anything else       | MISCONFIGURED | kept: whatever answered is no collector of this wire |
 
 A 2xx with a web page in it is "anything else" too. Any other body will do, since baseplate's publisher asks
-for none, but a page is what captive portals and lost proxies answer everything with, and taking theirs for
-acceptance would lose events. A collector writes none by accident: each request says, in `Accept`, that it takes
-JSON or plain text. Even in the type text/html, which is some frameworks' default, a body is a page only where
-it begins like one.
+for none, but taking a lost proxy's page for acceptance would lose events (`wire.is_page`).
 
 Whatever the other end writes, nothing here raises, no text is longer than `MAX_REASON_CHARACTERS` or holds
 control characters, and no batch waits for longer than `MAX_RETRY_AFTER_SECONDS`.
@@ -30,6 +27,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from eventpub import wire
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,7 +36,6 @@ MAX_REASON_CHARACTERS = 500
 MAX_RETRY_AFTER_SECONDS = 300.0  # a mistaken header must not park the sidecar for days
 
 _ZERO_WEIGHT = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
-_PAGE_STARTS = (b"<!doctype html", b"<html")
 
 
 class Verdict(enum.Enum):
@@ -117,7 +115,7 @@ class Answer:
             _seconds_to(headers.get("Retry-After", ""), time.time() if now is None else now),
             _codings(headers.get("Accept-Encoding", "")),
             _rejections(body) if status == 422 else (),  # noqa: PLR2004, the status of bad events
-            _is_page(headers.get("Content-Type", ""), body),
+            wire.is_page(headers.get("Content-Type", ""), body),
         )
 
 
@@ -148,11 +146,6 @@ def _codings(accept_encoding: str) -> frozenset[str]:
     items = (item.partition(";") for item in accept_encoding.lower().split(","))
     codings = {coding.strip() for coding, _, weight in items if not _ZERO_WEIGHT.fullmatch(weight)} - {""}
     return frozenset() if "*" in codings else frozenset(codings)
-
-
-def _is_page(content_type: str, body: bytes) -> bool:
-    beginning = body[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
-    return beginning.startswith(b"<" if "html" in content_type.lower() else _PAGE_STARTS)
 
 
 def _rejections(body: bytes) -> tuple[Rejection, ...]:

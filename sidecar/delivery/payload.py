@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from eventpub import __version__, http_signature, wire
+from eventpub import __version__, wire
 from eventpub.sidecar.delivery.compression import Codec, compress
+from eventpub.signing import signed_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from eventpub.sidecar.config import SigningKey
+    from eventpub.signing import SigningKey
 
 USER_AGENT = f"eventpub-sidecar/{__version__}"
-ANY_HOST = "collector"  # the host is not signed: a proxy may give the collector another
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +56,17 @@ def build(
         now: seconds since the epoch for `Date`; default: the time of the call.
     """
     container = wire.wrap(version, joined_events, count)
-    now = time.time() if now is None else now
-    headers = {
-        "Content-Type": "application/json",
-        "Date": formatdate(now, usegmt=True),
-        "User-Agent": USER_AGENT,
-        wire.IDEMPOTENCY_HEADER: batch_id,
-        wire.ATTEMPT_HEADER: str(attempt),
-        wire.COUNT_HEADER: str(count),
-    }
-    if codec is not Codec.NONE:
-        headers["Content-Encoding"] = codec.value
     body = compress(codec, container)
-    if key.scheme != "rfc9421":
-        headers[wire.SIGNATURE_HEADER] = wire.signature(key.name, key.secret, container)
-    if key.scheme != "x-signature":
-        request = http_signature.Request("POST", f"http://{ANY_HOST}/v{version}", headers)
-        http_signature.sign(request, body, key_name=key.name, secret=key.secret, now=now)
+    headers = signed_headers(
+        version,
+        container,
+        body,
+        content_encoding=None if codec is Codec.NONE else codec.value,
+        user_agent=USER_AGENT,
+        batch_id=batch_id,
+        attempt=attempt,
+        count=count,
+        key=key,
+        now=time.time() if now is None else now,
+    )
     return Payload(body, headers)

@@ -1,0 +1,17 @@
+"""Event -> bytes, as collectors of a version of the wire take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventpub.serialize import serialize_json_event, serialize_v2_event
+from eventpub.v2_event import to_v2_event
+
+
+def serialize(version: str, event: Any) -> bytes:
+    """Return an event as JSON for version "2j", and for "2" as Thrift JSON, which others are turned into.
+
+    Raises:
+        EventSerializationError: it cannot be written so.
+    """
+    return serialize_v2_event(to_v2_event(event)) if version == "2" else serialize_json_event(event)
