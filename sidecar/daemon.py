@@ -55,8 +55,8 @@ _AT_START = {  # keys of what stays open while the process runs
     "metrics.namespace",
     "metrics.endpoint",
 }
-_SPOOL_GONE = -1  # likewise
 _CRASHED = 0  # no signal has this number
+_SPOOL_GONE = -1  # likewise
 
 
 class Daemon:
@@ -251,5 +251,7 @@ def _name(number: int) -> str:
 
 
 def _exit_at_second(arrived: SimpleQueue[int]) -> NoReturn:
-    number = arrived.get()
+    # of the others there is nothing to do: it ends already, with what is left of its stages
+    while (number := arrived.get()) not in (signal.SIGTERM, signal.SIGINT):
+        pass
     os._exit(128 + number)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from collector_process import CollectorProcess
+from gevent.queue import SimpleQueue
 from nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import DEADLINE_SECONDS, wait_until
@@ -21,6 +24,7 @@ from support import DEADLINE_SECONDS, wait_until
 from eventpub import wire
 from eventpub.errors import QueueMissingError
 from eventpub.message_queue import MessageQueue
+from eventpub.sidecar import daemon
 
 EVENT = b'{"name":"test","n":%d}'
 V2J = {"collector_version": "2j"}
@@ -332,6 +336,30 @@ def test_second_signal_ends_it_at_once(
     sidecar.signal(signal.SIGINT)
     assert sidecar.process.wait(10) == 128 + signal.SIGINT
     assert len(sidecar.batches()) == 1
+
+
+def test_signal_to_reload_does_not_end_it_at_once_while_it_stops(
+    run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    collector.set_faults([{"hang": True, "times": "forever"}])
+    sidecar = run(shutdown_timeout="1 s")
+    put(queue, [EVENT % 1])
+    wait_until(collector.requests, "an attempt is in flight")
+    sidecar.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping" in sidecar.log(), "it is stopping")
+    sidecar.signal(signal.SIGHUP)
+    assert sidecar.process.wait(10) == 0
+    assert sidecar.ledger()["spooled"] == 1
+
+
+def test_crash_of_a_stage_does_not_end_it_at_once_while_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    arrived: SimpleQueue[int] = SimpleQueue()
+    for number in (daemon._CRASHED, daemon._SPOOL_GONE, signal.SIGTERM):
+        arrived.put(number)
+    with pytest.raises(SystemExit) as raised:
+        daemon._exit_at_second(arrived)
+    assert raised.value.code == 128 + signal.SIGTERM
 
 
 def test_reload_uses_the_new_settings(
