@@ -130,9 +130,7 @@ class Sender:
         Raises:
             Exception: whatever broke an attempt.
         """
-        while not self._is_finished():
-            if self._crash is not None:
-                raise self._crash
+        while self._crash is None and not self._is_finished():
             self._changed.clear()
             wait_seconds = self._seconds_to_next()
             if wait_seconds == 0 and (batch := self._outbox.take()) is not None:
@@ -142,6 +140,8 @@ class Sender:
                 self._changed.wait(wait_seconds)
         self._attempts.kill()
         self._poster.close()
+        if self._crash is not None:  # be it of the last attempt there was
+            raise self._crash
 
     def finish(self, timeout_seconds: float) -> None:
         """Have `run` return once all is delivered, or after `timeout_seconds`; the rest stays in the spool."""
