@@ -58,8 +58,10 @@ class Outbox:
 
         Those that can be taken stand in no such order, since some were set aside before.
         """
-        waiting = (*self._ready, *(batch for _, _, batch in self._aside))
-        oldest = min(waiting, key=lambda batch: batch.sequence, default=None)
+        waiting = [*self._ready, *(batch for _, _, batch in self._aside)]
+        if not waiting:
+            return None
+        oldest = min(waiting, key=lambda batch: batch.sequence)
         if oldest in self._ready:
             self._ready.remove(oldest)
         else:
