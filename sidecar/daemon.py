@@ -145,7 +145,7 @@ class Daemon:
     def _tick(self) -> None:
         while True:
             gevent.sleep(_TICK_SECONDS)
-            if self._receiver.queue.is_orphaned():
+            if self._receiver.queue.fd >= 0 and self._receiver.queue.is_orphaned():
                 logger.warning("queue was removed by somebody, it is made anew queue=%s", self._queue_name)
                 self._receiver.reopen_queue()
             if time.monotonic() >= self._report_at:
@@ -194,7 +194,8 @@ class Daemon:
     def _flush(self) -> None:
         self._telemetry.spooled = self._spool.events
         self._telemetry.gauge("spool.bytes", self._spool.size_bytes)
-        self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
+        if self._receiver.queue.fd >= 0:  # closed where another could not be opened in its place
+            self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
         with gevent.Timeout(_LOOKUP_SECONDS, False):
             self._telemetry.flush()
 

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -473,6 +474,20 @@ def test_queue_that_somebody_removed_is_made_anew(
     with wait_until(lambda: reopened(queue_name), "the queue is there again") as again:
         put(again, numbered(3))
         wait_stored(collector, range(3))
+
+
+def test_queue_that_cannot_be_made_anew_ends_it_with_the_reason_and_the_books(
+    run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    sidecar = run()
+    put(queue, numbered(3))
+    wait_stored(collector, range(3))
+    resource.prlimit(sidecar.process.pid, resource.RLIMIT_MSGQUEUE, (0, 0))
+    queue.unlink()
+    assert sidecar.process.wait(DEADLINE_SECONDS) == 69
+    assert "RLIMIT_MSGQUEUE" in sidecar.log()
+    assert sidecar.ledger() == sidecar.ledger() | {"delivered": 3, "unaccounted": 0}
+    assert "EventQueueClosedError" not in sidecar.log()
 
 
 def reopened(name: str) -> MessageQueue | None:
