@@ -479,6 +479,14 @@ def test_two_replays_do_not_run_at_once(
     assert collector.requests() == []
 
 
+def test_what_would_block_within_a_replay_is_told_as_what_it_is(spool: SpoolFolder) -> None:
+    fill(spool, 1)
+    with pytest.raises(BlockingIOError), letters.exclusively(spool.queue):
+        raise BlockingIOError
+    with letters.exclusively(spool.queue):
+        pass
+
+
 def test_progress_is_shown_on_a_terminal_only(spool: SpoolFolder, config: Path) -> None:
     fill(spool, 2)
     reader, writer = os.openpty()

@@ -159,9 +159,10 @@ def exclusively(queue: Path) -> Iterator[None]:
     """
     fd = os.open(queue / FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{queue.name}: another replay or drop is at work; wait for it to end") from None
         yield
-    except BlockingIOError:
-        raise BusyError(f"{queue.name}: another replay or drop is at work; wait for it to end") from None
     finally:
         os.close(fd)
