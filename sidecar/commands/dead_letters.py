@@ -16,6 +16,7 @@ from eventpub.sidecar.commands.place import UsageError, add_place, counted, guar
 from eventpub.sidecar.losses import REPORT_REASON
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.disk import Disk
+from eventpub.sidecar.spool.folder import DEAD
 
 if TYPE_CHECKING:
     import argparse
@@ -189,7 +190,7 @@ def run_drop(options: argparse.Namespace) -> int:
     for queue in place.queues:
         if any(letter.path.parent.parent == queue for letter in chosen):
             with letters.exclusively(queue):
-                held = journal.hold(queue / letters.FOLDER, {letter.path.name for letter in chosen}, Disk())
+                held = journal.hold(queue / DEAD, {letter.path.name for letter in chosen}, Disk())
                 for letter in chosen:
                     if letter.path.parent.parent == queue and letter.path.name not in held:
                         letter.path.unlink(missing_ok=True)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from eventpub.sidecar.commands.place import BusyError
 from eventpub.sidecar.spool import dead_letters
+from eventpub.sidecar.spool.folder import DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-FOLDER = "dead"
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,10})\.json")
 _ID = re.compile(r"([0-9a-f]{4,32})(?:-([0-9]{1,10}))?")
 _SHOWN_ID = 12  # digits of a batch id; a million letters share none by chance
@@ -80,7 +80,7 @@ def find(queue: Path) -> tuple[list[Letter], list[str]]:
     letters: list[Letter] = []
     complaints: list[str] = []
     try:
-        there = sorted((queue / FOLDER).iterdir())
+        there = sorted((queue / DEAD).iterdir())
     except FileNotFoundError:  # no sidecar has made it yet
         return letters, complaints
     for path in there:
@@ -157,7 +157,7 @@ def exclusively(queue: Path) -> Iterator[None]:
         BusyError: another command is at it.
         OSError: the folder cannot be read.
     """
-    fd = os.open(queue / FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(queue / DEAD, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,7 +19,7 @@ from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, progress, say
 from eventpub.sidecar.commands import journal
-from eventpub.sidecar.commands.letters import FOLDER, read
+from eventpub.sidecar.commands.letters import read
 from eventpub.sidecar.commands.place import counted
 from eventpub.sidecar.delivery import compression, payload
 from eventpub.sidecar.delivery.answer import Verdict, judge
@@ -29,6 +29,7 @@ from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.burst import is_one_object
 from eventpub.sidecar.spool.dead_letters import Cause
 from eventpub.sidecar.spool.disk import Disk
+from eventpub.sidecar.spool.folder import DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +67,7 @@ def run(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | N
         OSError: the disk failed; repeat it.
     """
     assert place.config is not None  # noqa: S101, the command line had to name it
-    replay = _Replay(place.queues[0] / FOLDER, place.config, disk or Disk(), len(chosen))
+    replay = _Replay(place.queues[0] / DEAD, place.config, disk or Disk(), len(chosen))
     if dry_run:
         return replay.rehearse(chosen)
     place.config.signing_key()  # say what is wrong with it before anything else

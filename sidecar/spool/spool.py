@@ -18,7 +18,7 @@ from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.burst import is_one_object
 from eventpub.sidecar.spool.disk import Disk
-from eventpub.sidecar.spool.folder import Folder, Part
+from eventpub.sidecar.spool.folder import DAMAGED, DEAD, Folder, Part
 from eventpub.sidecar.spool.slot import SpoolDiskError, claim, make_private
 from eventpub.sidecar.telemetry import DropReason
 
@@ -83,7 +83,7 @@ class Spool:
         base = directory / queue
         self._slot, orphans = claim(base)
         self.directory = self._slot.directory
-        self._dead, self._damaged = base / "dead", base / "damaged"
+        self._dead, self._damaged = base / DEAD, base / DAMAGED
         for folder in (self._dead, self._damaged):
             make_private(folder)
         try:
