@@ -37,7 +37,7 @@ class Letter:
         index: the event's place in it.
         died_at: ISO 8601, UTC.
         refused_at: when a replay of it was last refused; empty if none was.
-        reason: see `dead_letters.Cause`.
+        reason: see `dead_letters.Reason`; as it stands in the file, which another version may have written.
         status: the HTTP status it was refused with, if any.
         detail: what the collector said.
         attempts: how often the batch was posted.
