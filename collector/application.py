@@ -192,20 +192,21 @@ class Application:
     def _taken_before(self, batch: Batch) -> Answer | None:
         """Answer a batch that was stored under other limits than today's; its sender would split it."""
         receipt = self._store.seen(batch) if batch.deduplicate else None
-        return self._answer(batch, receipt) if receipt else None
+        return self._answer(batch.batch_id, receipt) if receipt else None
 
     def _keep(self, batch: Batch) -> Answer:
-        return self._answer(batch, self._store.add(batch))
+        return self._answer(batch.batch_id, self._store.add(batch), events=len(batch.events))
 
-    def _answer(self, batch: Batch, receipt: Receipt) -> Answer:
+    def _answer(self, batch_id: str, receipt: Receipt, **counted: int) -> Answer:
+        """Say what came of a batch; `counted` is `events`, or nothing where they were not read."""
         if receipt.outcome is Outcome.UNAVAILABLE:
-            logger.error("store unavailable batch=%s reason=%r", batch.batch_id, receipt.reason)
+            logger.error("store unavailable batch=%s reason=%r", batch_id, receipt.reason)
             return _unavailable(receipt.reason)
         if receipt.outcome is Outcome.KEY_REUSED:
-            reason = f"{wire.IDEMPOTENCY_HEADER} {batch.batch_id} came with another body before; use a new one"
+            reason = f"{wire.IDEMPOTENCY_HEADER} {batch_id} came with another body before; use a new one"
             return refuse(422, receipt.outcome.value, reason)
         duplicate = receipt.outcome is Outcome.DUPLICATE
-        return Answer(200, {"batch_id": batch.batch_id, "events": len(batch.events), "duplicate": duplicate})
+        return Answer(200, {"batch_id": batch_id, **counted, "duplicate": duplicate})
 
     def _health(self) -> Answer:
         health = self._store.health()

@@ -1,9 +1,9 @@
 """Stage 1: event -> bytes -> queue.
 
 `EventQueue.put` serializes an event and hands it to the kernel, which keeps it even if this process dies at
-once. It does not wait unless asked to, starts no thread, holds no lock, and raises nothing but `EventError`,
-unless its timeout makes no sense. So it is safe in threads, greenlets and asyncio handlers, and before and
-after a fork: parent and child go on with the same queue.
+once. It does not wait unless asked to, starts no thread, waits for no lock, and raises nothing but
+`EventError`, unless its timeout makes no sense. So it is safe in threads, greenlets and asyncio handlers, and
+before and after a fork: parent and child go on with the same queue.
 
 Either the event is enqueued or `put` raises. One thing could come between: whoever has a queue open can send
 to it after it was removed (`eventpub queue drop`), into nothing. So it is looked at once a second, and whenever
@@ -17,6 +17,7 @@ import contextlib
 import logging
 import math
 import os
+import threading
 import time
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
@@ -24,6 +25,7 @@ from weakref import WeakValueDictionary
 
 from eventpub.errors import (
     EventError,
+    EventQueueClosedError,
     EventQueueFullError,
     EventSerializationError,
     EventTooLargeError,
@@ -99,6 +101,7 @@ class EventQueue(Generic[T]):
         self._accepted = self._full = self._too_large = self._unserializable = 0
         self._metrics = QueueMetrics(metrics, lambda: self.counts) if metrics else None
         self._old_queue: MessageQueue | None = None
+        self._looking = threading.Lock()
         self._use(self._open(create=True))
         event_queues[id(self)] = self
 
@@ -152,8 +155,8 @@ class EventQueue(Generic[T]):
         if self._metrics:
             self._metrics.send(now=True)
         self._queue.close()
-        if self._old_queue:
-            self._old_queue.close()
+        if old := self._old_queue:  # read once: a look may let it go meanwhile
+            old.close()
 
     def make_object_for_context(self, name: str, span: object) -> Self:  # noqa: ARG002, baseplate passes them
         """Return the object for a request's context in baseplate: the queue itself."""
@@ -186,17 +189,23 @@ class EventQueue(Generic[T]):
             if len(message) > self._limit_bytes:
                 self._too_large += 1
                 raise EventTooLargeError(len(message), self._limit_bytes)
-            if self._refusal is None and self._queue.send(message):
-                self._accepted += 1
-                return
-            remaining_seconds = deadline - monotonic()
-            if remaining_seconds <= 0:
-                self._full += 1
-                raise EventQueueFullError(self.name) from self._refusal
-            if self._refusal:
-                time.sleep(min(remaining_seconds, _RETRY_SECONDS))
-            else:
-                self._queue.wait_writable(min(remaining_seconds, _LOOK_SECONDS))
+            queue = self._queue
+            try:
+                if self._refusal is None and queue.send(message):
+                    self._accepted += 1
+                    return
+                remaining_seconds = deadline - monotonic()
+                if remaining_seconds <= 0:
+                    self._full += 1
+                    raise EventQueueFullError(self.name) from self._refusal
+                if self._refusal:
+                    time.sleep(min(remaining_seconds, _RETRY_SECONDS))
+                else:
+                    queue.wait_writable(min(remaining_seconds, _LOOK_SECONDS))
+            except EventQueueClosedError:
+                if queue is self._queue:
+                    raise
+                # else another thread has gone on with the new one, and let this one go
 
     def _unserialized(self, event: T, reason: str) -> EventSerializationError:
         self._unserializable += 1
@@ -211,24 +220,32 @@ class EventQueue(Generic[T]):
         return MessageQueue.open(self.name, create=create, read=False, **self._wishes)
 
     def _use(self, queue: MessageQueue) -> None:
-        self._queue = queue
         self._raw_send = queue.raw_send
         self._limit_bytes = min(queue.max_message_size, MAX_EVENT_SIZE)
         self._look_at = monotonic() + _LOOK_SECONDS
         self._refusal: QueueError | None = None  # why the queue that replaced ours cannot be opened
+        self._queue = queue  # last: to a child forked before this the next look happens anew
 
     def _look(self) -> None:
-        """Go on with the queue that has the name now, if ours was removed."""
-        self._look_at = monotonic() + _LOOK_SECONDS
+        """Look after the queue, unless another thread is at it."""
+        if self._looking.acquire(blocking=False):
+            try:
+                self._follow()
+            finally:
+                self._looking.release()
         if self._metrics:
             self._metrics.send()
+
+    def _follow(self) -> None:
+        """Go on with the queue that has the name now, if ours was removed."""
+        self._look_at = monotonic() + _LOOK_SECONDS
         if self._old_queue:  # a look ago another thread may have been about to send to it
             self._take_along(self._old_queue)
             self._old_queue.close()
             self._old_queue = None
-        if not self._queue.is_orphaned():
-            return
         removed = self._queue
+        if not removed.is_orphaned():
+            return
         try:  # whoever owned it makes the new one, so that it has the right owner
             self._use(self._open(create=removed.status().st_uid == os.geteuid()))
         except QueueError as exc:
@@ -257,6 +274,14 @@ class EventQueue(Generic[T]):
 # What `eventpub.testing` captures events by: all queues of this process, and what stands in for those to come.
 event_queues: WeakValueDictionary[int, EventQueue[Any]] = WeakValueDictionary()
 stand_in: Callable[[EventQueue[Any]], MessageQueue] | None = None
+
+
+def _begin_in_child() -> None:
+    for queue in list(event_queues.values()):
+        queue._looking = threading.Lock()  # noqa: SLF001, our own; a fork may have copied one that is held
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def _check_timeout(timeout: object) -> None:

@@ -165,9 +165,8 @@ class MessageQueue:
 
         Cooperative where gevent has patched `select`.
         """
-        self._check_open()
         poll = select.poll()  # looked up now and not at import, when gevent may not have patched it yet
-        poll.register(self.fd, select.POLLOUT)
+        poll.register(self._check_open(), select.POLLOUT)
         return bool(poll.poll(math.ceil(timeout_seconds * 1000)))
 
     def depth(self) -> int:
@@ -177,8 +176,7 @@ class MessageQueue:
 
     def status(self) -> os.stat_result:
         """Return its owner, group, mode and inode."""
-        self._check_open()
-        return os.fstat(self.fd)
+        return os.fstat(self._check_open())
 
     def is_orphaned(self) -> bool:
         """Return whether it was removed: whoever opens its name now gets another queue."""
@@ -217,9 +215,11 @@ class MessageQueue:
             reason = f"it cannot be given to group {wish.group}: {exc}; set `queue.group` to one of {me}'s"
             raise QueuePermissionError(self.name, reason) from exc
 
-    def _check_open(self) -> None:
-        if self.fd < 0:
+    def _check_open(self) -> int:
+        """Return the descriptor, read once: another thread may close the queue at any time."""
+        if (fd := self.fd) < 0:
             raise EventQueueClosedError(self.name)
+        return fd
 
     def _unusable(self, exc: posix_ipc.Error) -> EventQueueClosedError | QueuePermissionError:
         if isinstance(exc, posix_ipc.PermissionsError):

@@ -55,8 +55,8 @@ _AT_START = {  # keys of what stays open while the process runs
     "metrics.namespace",
     "metrics.endpoint",
 }
-_SPOOL_GONE = -1  # likewise
 _CRASHED = 0  # no signal has this number
+_SPOOL_GONE = -1  # likewise
 
 
 class Daemon:
@@ -145,7 +145,7 @@ class Daemon:
     def _tick(self) -> None:
         while True:
             gevent.sleep(_TICK_SECONDS)
-            if self._receiver.queue.is_orphaned():
+            if self._receiver.queue.fd >= 0 and self._receiver.queue.is_orphaned():
                 logger.warning("queue was removed by somebody, it is made anew queue=%s", self._queue_name)
                 self._receiver.reopen_queue()
             if time.monotonic() >= self._report_at:
@@ -194,7 +194,8 @@ class Daemon:
     def _flush(self) -> None:
         self._telemetry.spooled = self._spool.events
         self._telemetry.gauge("spool.bytes", self._spool.size_bytes)
-        self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
+        if self._receiver.queue.fd >= 0:  # closed where another could not be opened in its place
+            self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
         with gevent.Timeout(_LOOKUP_SECONDS, False):
             self._telemetry.flush()
 
@@ -251,5 +252,7 @@ def _name(number: int) -> str:
 
 
 def _exit_at_second(arrived: SimpleQueue[int]) -> NoReturn:
-    number = arrived.get()
+    # of the others there is nothing to do: it ends already, with what is left of its stages
+    while (number := arrived.get()) not in (signal.SIGTERM, signal.SIGINT):
+        pass
     os._exit(128 + number)

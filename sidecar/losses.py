@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-REPORT_REASON = "report"  # of a dead letter that is a report
 _NAMES = {"source": "eventpub", "action": "report", "noun": "loss"}
 _BEGINNINGS = (
     serialize_json_event(_NAMES)[:-1],

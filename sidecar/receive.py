@@ -93,7 +93,7 @@ class Receiver:
             batch = following.get()
             if self._reopening:
                 self._reopening = False
-                self.queue.close()
+                self.queue.close()  # first: until then it takes its part of RLIMIT_MSGQUEUE
                 self.queue = self._open_queue()
                 if batch is not None:  # made for the other queue's message size
                     self._seal(batch)

@@ -39,9 +39,10 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from eventpub.sidecar.delivery.answer import Verdict
+from eventpub.sidecar.delivery.answer import REMEDIES, Verdict
 from eventpub.sidecar.log_limit import LogLimit
-from eventpub.sidecar.losses import REPORT_REASON, Losses
+from eventpub.sidecar.losses import Losses
+from eventpub.sidecar.spool.dead_letters import Reason
 from eventpub.sidecar.statsd_client import StatsdClient
 
 if TYPE_CHECKING:
@@ -59,16 +60,14 @@ _MAX_TIMINGS = 1000  # kept from one flush to the next; a hundred times what a b
 
 _OUTAGES = (Verdict.RETRY, Verdict.HOLD, Verdict.MISCONFIGURED)  # the others are about one batch
 _LEVELS = {Verdict.HOLD: logging.ERROR, Verdict.MISCONFIGURED: logging.ERROR}
-_REMEDIES = {
-    Verdict.HOLD: "the collector does not take this key: check key.name, key.secret and key.signature, "
-    "and this host's clock",
-    Verdict.MISCONFIGURED: "this is no answer of a collector: check collector.hostname, version and scheme",
+_SAYINGS = {
+    **REMEDIES,
     Verdict.BISECT: "the batch is split to find the bad events",
     Verdict.HALVE: "the batch is halved",
     Verdict.RECODE: "the batch is sent again in another encoding",
     Verdict.RETRY: "the batch is kept",
 }
-_FACTS = {verdict: f"batch was not delivered, {remedy}" for verdict, remedy in _REMEDIES.items()}
+_FACTS = {verdict: f"batch was not delivered, {saying}" for verdict, saying in _SAYINGS.items()}
 _OUTAGE_FACTS = [_FACTS[verdict] for verdict in _OUTAGES]
 
 
@@ -153,12 +152,12 @@ class Telemetry:
         self._counts["sent"] += events
         self._counts["sent.bytes"] += bytes_
 
-    def dead(self, events: int, reason: str) -> None:
-        """Count events that became dead letters, for one of the reasons of `dead_letters.Cause`."""
-        self._count("dead", reason, events)
-        if reason != REPORT_REASON:
-            self.losses.add(f"dead.{reason}", events)
-        self._left("events became dead letters", events, reason)
+    def dead(self, events: int, reason: Reason) -> None:
+        """Count events that became dead letters."""
+        self._count("dead", reason.value, events)
+        if reason is not Reason.REPORT:
+            self.losses.add(f"dead.{reason.value}", events)
+        self._left("events became dead letters", events, reason.value)
 
     def dropped(self, events: int, reason: DropReason) -> None:
         """Count events that are lost."""

@@ -82,7 +82,7 @@ class SpoolFolder:
         """Write a dead letter, now or as of `died_at`."""
         data = dead_letters.letter(
             event,
-            dead_letters.Cause(reason, status, detail),
+            dead_letters.Cause(dead_letters.Reason(reason), status, detail),
             queue=QUEUE,
             batch_id=batch_id,
             index=index,

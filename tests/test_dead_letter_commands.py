@@ -101,6 +101,16 @@ def test_list_shows_why_each_event_died_the_newest_last(eventpub: Command, spool
     assert "\x1b" not in done.out
 
 
+def test_letter_of_a_reason_that_another_version_wrote_is_listed_and_shown(
+    eventpub: Command, spool: SpoolFolder
+) -> None:
+    path = spool.letter(b"{}", batch_id=BATCH)
+    path.write_text(path.read_text().replace("rejected", "of_another_kind"))
+    for action in (("list",), ("list", "--json"), ("show", BATCH)):
+        done = eventpub("dead-letters", action[0], "--spool", spool.directory, *action[1:])
+        assert (done.code, "of_another_kind" in done.out) == (0, True)
+
+
 def test_list_does_nothing_to_the_terminal_that_shows_it(eventpub: Command, spool: SpoolFolder) -> None:
     spool.letter(b'{"a":"\xc2\x9b31m"}', batch_id=BATCH, detail="\x1b[31mred")
     for words in (("list",), ("list", "--json"), ("show", BATCH)):
@@ -448,7 +458,7 @@ def test_replay_without_a_collector_keeps_everything(
     assert (dropped.code, dropped.out) == (0, "dropped 1\n")
 
 
-@pytest.mark.parametrize("answer", [(503, "try again later"), (404, "that is no answer of a collector")])
+@pytest.mark.parametrize("answer", [(503, "try again later"), (404, "this is no answer of a collector")])
 def test_replay_stops_at_an_answer_that_is_no_verdict(
     eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path, answer: tuple[int, str]
 ) -> None:
@@ -477,6 +487,14 @@ def test_two_replays_do_not_run_at_once(
             assert done.code == 2
             assert "another replay or drop is at work" in done.err
     assert collector.requests() == []
+
+
+def test_what_would_block_within_a_replay_is_told_as_what_it_is(spool: SpoolFolder) -> None:
+    fill(spool, 1)
+    with pytest.raises(BlockingIOError), letters.exclusively(spool.queue):
+        raise BlockingIOError
+    with letters.exclusively(spool.queue):
+        pass
 
 
 def test_progress_is_shown_on_a_terminal_only(spool: SpoolFolder, config: Path) -> None:

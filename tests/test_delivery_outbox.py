@@ -68,11 +68,30 @@ def test_hurry_lets_all_go_in_the_order_they_would_have_had(outbox: Outbox) -> N
     outbox.set_aside(batch(1), 10)
     outbox.put(batch(3))
     outbox.hurry()
-    assert [outbox.take_oldest(), outbox.take_oldest(), outbox.take_oldest()] == [
-        batch(1),
-        batch(2),
-        batch(3),
-    ]
+    assert numbers(outbox) == [1, 3, 2]
+
+
+def test_oldest_is_the_one_made_first_whichever_is_to_be_tried_first(outbox: Outbox, clock: Clock) -> None:
+    outbox.set_aside(batch(4), 1)
+    outbox.set_aside(batch(2), 30)
+    outbox.put(batch(1))
+    outbox.put(batch(3))
+    outbox.put(batch(5))
+    taken = outbox.take()
+    assert taken == batch(1)
+    outbox.set_aside(taken, 60)
+    clock.now += 1
+    assert outbox.seconds_to_next() == 0
+    assert outbox.take() == batch(5)
+    oldest = [outbox.take_oldest() for _ in range(5)]
+    assert oldest == [batch(1), batch(2), batch(3), batch(4), None]
+
+
+def test_what_is_set_aside_stays_so_when_the_oldest_is_taken(outbox: Outbox) -> None:
+    for number in (1, 2, 3):
+        outbox.set_aside(batch(number), 10 * number)
+    assert outbox.take_oldest() == batch(1)
+    assert outbox.seconds_to_next() == pytest.approx(20)
 
 
 def test_length_counts_what_was_set_aside(outbox: Outbox) -> None:

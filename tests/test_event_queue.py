@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pickle
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 from forked import as_root, in_child, in_own_namespace, other_uid
-from support import wait_until
+from support import DEADLINE_SECONDS, wait_until
 
 from eventpub.errors import (
     EventError,
@@ -30,7 +31,7 @@ from eventpub.errors import (
     QueuePermissionError,
 )
 from eventpub.event_queue import Counts, EventQueue
-from eventpub.message_queue import MessageQueue
+from eventpub.message_queue import MessageQueue, remove
 from eventpub.schemas.event.ttypes import Event
 from eventpub.serialize import serialize_v2_event
 
@@ -137,7 +138,7 @@ def test_a_greenlet_that_waits_for_room_lets_others_run(queue_name: str):
         from gevent import monkey; monkey.patch_all()
         import gevent
         from eventpub.event_queue import EventQueue
-        from eventpub.message_queue import MessageQueue
+        from eventpub.message_queue import MessageQueue, remove
         queue = EventQueue({queue_name!r}, bytes, max_messages=1, max_message_size=128)
         queue.put(b"fills it")
         sidecar = MessageQueue.open({queue_name!r})
@@ -350,6 +351,64 @@ def test_a_queue_of_ones_own_that_was_removed_is_created_again(events: EventQueu
         events.put(b"sixth")
     with MessageQueue.open(events.name, create=False) as sidecar:
         assert take_all(sidecar) == [b"FILLER"] * EVENTS
+
+
+@pytest.mark.usefixtures("frequent_switches")
+def test_threads_may_put_while_the_queue_is_removed_again_and_again(events: EventQueue[bytes]):
+    raised: list[BaseException] = []
+    done = threading.Event()
+
+    def produce() -> None:
+        try:
+            while not done.is_set():
+                with contextlib.suppress(EventQueueFullError):
+                    events.put(b"x", timeout=0.001)
+        except BaseException as error:  # noqa: BLE001, whatever it is
+            raised.append(error)
+
+    before = len(open_descriptors())
+    threads = [threading.Thread(target=produce) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(24):
+        with contextlib.suppress(QueueMissingError):
+            remove(events.name)
+        wait_until(lambda: raised or take_some(events.name), "events arrive in the queue made anew")
+    done.set()
+    for thread in threads:
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive(), "a thread moves messages without an end"
+    assert raised == []
+    wait_for_next_look(events)
+    with MessageQueue.open(events.name, create=False) as sidecar:
+        take_all(sidecar)
+        events.put(b"last")
+        assert take_all(sidecar)[-1] == b"LAST"
+    assert len(open_descriptors()) == before
+
+
+def take_some(name: str) -> list[bytes]:
+    """Take what is in the queue that has the name, if one has."""
+    try:
+        with MessageQueue.open(name, create=False) as queue:
+            return take_all(queue)
+    except QueueMissingError:
+        return []
+
+
+def open_descriptors() -> list[Path]:
+    return list(Path("/proc/self/fd").iterdir())
+
+
+def test_a_fork_while_another_thread_looks_lets_the_child_look(events: EventQueue[bytes]):
+    def put() -> None:
+        with replace(events) as sidecar:
+            wait_for_next_look(events)
+            events.put(b"child")
+            assert take_all(sidecar) == [b"CHILD"]
+
+    with events._looking:
+        in_child(put)
 
 
 @as_root

@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import os
+import resource
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from collector_process import CollectorProcess
+from gevent.queue import SimpleQueue
 from nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import DEADLINE_SECONDS, wait_until
@@ -21,6 +25,7 @@ from support import DEADLINE_SECONDS, wait_until
 from eventpub import wire
 from eventpub.errors import QueueMissingError
 from eventpub.message_queue import MessageQueue
+from eventpub.sidecar import daemon
 
 EVENT = b'{"name":"test","n":%d}'
 V2J = {"collector_version": "2j"}
@@ -334,6 +339,30 @@ def test_second_signal_ends_it_at_once(
     assert len(sidecar.batches()) == 1
 
 
+def test_signal_to_reload_does_not_end_it_at_once_while_it_stops(
+    run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    collector.set_faults([{"hang": True, "times": "forever"}])
+    sidecar = run(shutdown_timeout="1 s")
+    put(queue, [EVENT % 1])
+    wait_until(collector.requests, "an attempt is in flight")
+    sidecar.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping" in sidecar.log(), "it is stopping")
+    sidecar.signal(signal.SIGHUP)
+    assert sidecar.process.wait(10) == 0
+    assert sidecar.ledger()["spooled"] == 1
+
+
+def test_crash_of_a_stage_does_not_end_it_at_once_while_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    arrived: SimpleQueue[int] = SimpleQueue()
+    for number in (daemon._CRASHED, daemon._SPOOL_GONE, signal.SIGTERM):
+        arrived.put(number)
+    with pytest.raises(SystemExit) as raised:
+        daemon._exit_at_second(arrived)
+    assert raised.value.code == 128 + signal.SIGTERM
+
+
 def test_reload_uses_the_new_settings(
     run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
 ) -> None:
@@ -445,6 +474,20 @@ def test_queue_that_somebody_removed_is_made_anew(
     with wait_until(lambda: reopened(queue_name), "the queue is there again") as again:
         put(again, numbered(3))
         wait_stored(collector, range(3))
+
+
+def test_queue_that_cannot_be_made_anew_ends_it_with_the_reason_and_the_books(
+    run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    sidecar = run()
+    put(queue, numbered(3))
+    wait_stored(collector, range(3))
+    resource.prlimit(sidecar.process.pid, resource.RLIMIT_MSGQUEUE, (0, 0))
+    queue.unlink()
+    assert sidecar.process.wait(DEADLINE_SECONDS) == 69
+    assert "RLIMIT_MSGQUEUE" in sidecar.log()
+    assert sidecar.ledger() == sidecar.ledger() | {"delivered": 3, "unaccounted": 0}
+    assert "EventQueueClosedError" not in sidecar.log()
 
 
 def reopened(name: str) -> MessageQueue | None:

@@ -14,7 +14,7 @@ from eventpub import wire
 from eventpub.message_queue import MessageQueue
 from eventpub.sidecar.spool import burst, records
 from eventpub.sidecar.spool.batch import Batch
-from eventpub.sidecar.spool.dead_letters import Cause
+from eventpub.sidecar.spool.dead_letters import Cause, Reason
 from eventpub.sidecar.spool.slot import SpoolError
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry import DropReason, Ledger, Telemetry
@@ -161,7 +161,7 @@ def test_split_replaces_a_batch_by_parts_with_ids_of_their_own(open_spool: Calla
     batch_id = contents(batch).batch_id
     assert batch_id is not None
     parts = rig.spool.split(
-        batch, contents(batch), [range(5), range(6, 10)], {5: Cause("rejected", 400, "bad")}
+        batch, contents(batch), [range(5), range(6, 10)], {5: Cause(Reason.REJECTED, 400, "bad")}
     )
     assert [contents(part).events for part in parts] == [EVENTS[:5], EVENTS[6:]]
     assert [contents(part).batch_id for part in parts] == [
@@ -177,7 +177,7 @@ def test_dead_letter_says_what_when_and_why(open_spool: Callable[..., Rig]) -> N
     batch = rig.fill([b'{"n":1}'])
     batch.attempts = 3
     before = contents(batch)
-    rig.spool.split(batch, before, [], {0: Cause("rejected", 422, "n: expected text")})
+    rig.spool.split(batch, before, [], {0: Cause(Reason.REJECTED, 422, "n: expected text")})
     (path,) = (rig.spool.directory.parent / "dead").iterdir()
     letter = json.loads(path.read_text())
     assert letter.pop("died_at").endswith("Z")
@@ -190,7 +190,7 @@ def test_dead_letter_says_what_when_and_why(open_spool: Callable[..., Rig]) -> N
 def test_dead_letters_are_bounded_and_what_does_not_fit_is_counted(open_spool: Callable[..., Rig]) -> None:
     rig = open_spool(dead_max_bytes=300)
     batch = rig.fill(EVENTS[:3])
-    rig.spool.split(batch, contents(batch), [], dict.fromkeys(range(3), Cause("rejected")))
+    rig.spool.split(batch, contents(batch), [], dict.fromkeys(range(3), Cause(Reason.REJECTED)))
     assert (rig.ledger().dead, rig.ledger().dropped, rig.ledger().unaccounted) == (1, 2, 0)
 
 

@@ -20,7 +20,7 @@ from faulty_disks import ForgetfulDisk, KillingDisk
 from eventpub.message_queue import MessageQueue
 from eventpub.sidecar.spool import burst, records
 from eventpub.sidecar.spool.batch import Batch
-from eventpub.sidecar.spool.dead_letters import Cause
+from eventpub.sidecar.spool.dead_letters import Cause, Reason
 from eventpub.sidecar.spool.disk import Disk
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry import Telemetry
@@ -80,7 +80,9 @@ def split(spool: Spool, batch: Batch) -> None:
     """Bury the bad event, and halve the rest."""
     contents = records.read(batch.path.read_bytes())
     bad = contents.events.index(BAD)
-    spool.split(batch, contents, [range(bad), range(bad + 1, len(contents.events))], {bad: Cause("rejected")})
+    spool.split(
+        batch, contents, [range(bad), range(bad + 1, len(contents.events))], {bad: Cause(Reason.REJECTED)}
+    )
 
 
 def scenario(folder: Path, queue: MessageQueue, oracle: Oracle, disk: Disk) -> None:

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from eventpub.message_queue import MessageQueue
 from eventpub.sidecar.spool import burst, records
 from eventpub.sidecar.spool.batch import Batch, OpenBatch
-from eventpub.sidecar.spool.dead_letters import Cause
+from eventpub.sidecar.spool.dead_letters import Cause, Reason
 from eventpub.sidecar.spool.slot import SpoolError
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry import DropReason, Telemetry
@@ -133,7 +133,7 @@ class SpoolModel(RuleBasedStateMachine):
         bad %= len(contents.events)
         groups = [group for group in (range(bad), range(bad + 1, len(contents.events))) if group]
         with self.fault(fault):
-            parts = self.spool.split(batch, contents, groups, {bad: Cause("rejected", 400)})
+            parts = self.spool.split(batch, contents, groups, {bad: Cause(Reason.REJECTED, 400)})
             self.known.remove(batch)
             self.known.extend(parts)
             self.held.discard(contents.events[bad])

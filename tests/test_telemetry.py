@@ -19,6 +19,7 @@ from eventpub.sidecar import telemetry as telemetry_module
 from eventpub.sidecar.delivery.answer import Answer, judge
 from eventpub.sidecar.log_limit import LOG_SECONDS
 from eventpub.sidecar.spool.batch import Batch
+from eventpub.sidecar.spool.dead_letters import Reason
 from eventpub.sidecar.telemetry import LOOKUP_SECONDS, DropReason, Ledger, Telemetry
 
 BATCH = Batch(Path("000000000001.300.batch"), events=300, size_bytes=90_000, attempts=2)
@@ -102,7 +103,7 @@ def test_whatever_happens_to_events_the_books_balance(steps):
             if step == "deliver":
                 telemetry.delivered(events, 0)
             elif step == "bury":
-                telemetry.dead(events, "rejected")
+                telemetry.dead(events, Reason.REJECTED)
             else:
                 telemetry.dropped(events, step)
         assert telemetry.ledger().unaccounted == 0
@@ -150,7 +151,7 @@ def count_everything(telemetry: Telemetry) -> None:
     telemetry.received(500, 150_000)
     telemetry.recovered(100)
     telemetry.delivered(300, 90_000)
-    telemetry.dead(2, "rejected")
+    telemetry.dead(2, Reason.REJECTED)
     telemetry.dropped(1, DropReason.DAMAGED)
     telemetry.post_finished(0.0125)
     telemetry.answered(Answer.of(503, {}, b""), judge(Answer.of(503, {}, b"")), BATCH)
@@ -399,8 +400,8 @@ def test_a_thousand_dead_letters_are_a_line_for_each_reason_and_one_that_says_ho
     telemetry = Telemetry(clock=clock)
     telemetry.received(2002, 0)
     for _ in range(1000):
-        telemetry.dead(2, "rejected")
-    telemetry.dead(1, "malformed")
+        telemetry.dead(2, Reason.REJECTED)
+    telemetry.dead(1, Reason.MALFORMED)
     telemetry.dropped(1, DropReason.DAMAGED)
     said = [
         "events became dead letters events=2 reason=rejected",

@@ -13,9 +13,9 @@ from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say, table
 from eventpub.sidecar.commands import journal, letters
 from eventpub.sidecar.commands.place import UsageError, add_place, counted, guarded, locate, pretty
-from eventpub.sidecar.losses import REPORT_REASON
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.disk import Disk
+from eventpub.sidecar.spool.folder import DEAD
 
 if TYPE_CHECKING:
     import argparse
@@ -76,7 +76,7 @@ exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a
             64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _MAX_DETAIL_CHARACTERS = 60
-_REASONS = ("malformed", "rejected", "too_large", REPORT_REASON)
+_REASONS = tuple(reason.value for reason in dead_letters.Reason)
 _MAX_AGE_SECONDS = 100 * 365 * 86_400
 
 
@@ -189,7 +189,7 @@ def run_drop(options: argparse.Namespace) -> int:
     for queue in place.queues:
         if any(letter.path.parent.parent == queue for letter in chosen):
             with letters.exclusively(queue):
-                held = journal.hold(queue / letters.FOLDER, {letter.path.name for letter in chosen}, Disk())
+                held = journal.hold(queue / DEAD, {letter.path.name for letter in chosen}, Disk())
                 for letter in chosen:
                     if letter.path.parent.parent == queue and letter.path.name not in held:
                         letter.path.unlink(missing_ok=True)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from eventpub.sidecar.commands.place import BusyError
 from eventpub.sidecar.spool import dead_letters
+from eventpub.sidecar.spool.folder import DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-FOLDER = "dead"
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,10})\.json")
 _ID = re.compile(r"([0-9a-f]{4,32})(?:-([0-9]{1,10}))?")
 _SHOWN_ID = 12  # digits of a batch id; a million letters share none by chance
@@ -37,7 +37,7 @@ class Letter:
         index: the event's place in it.
         died_at: ISO 8601, UTC.
         refused_at: when a replay of it was last refused; empty if none was.
-        reason: see `dead_letters.Cause`.
+        reason: see `dead_letters.Reason`; as it stands in the file, which another version may have written.
         status: the HTTP status it was refused with, if any.
         detail: what the collector said.
         attempts: how often the batch was posted.
@@ -80,7 +80,7 @@ def find(queue: Path) -> tuple[list[Letter], list[str]]:
     letters: list[Letter] = []
     complaints: list[str] = []
     try:
-        there = sorted((queue / FOLDER).iterdir())
+        there = sorted((queue / DEAD).iterdir())
     except FileNotFoundError:  # no sidecar has made it yet
         return letters, complaints
     for path in there:
@@ -157,11 +157,12 @@ def exclusively(queue: Path) -> Iterator[None]:
         BusyError: another command is at it.
         OSError: the folder cannot be read.
     """
-    fd = os.open(queue / FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(queue / DEAD, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{queue.name}: another replay or drop is at work; wait for it to end") from None
         yield
-    except BlockingIOError:
-        raise BusyError(f"{queue.name}: another replay or drop is at work; wait for it to end") from None
     finally:
         os.close(fd)

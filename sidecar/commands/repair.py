@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
-from eventpub.sidecar.commands import letters, survey
-from eventpub.sidecar.commands.survey import BACKUPS
+from eventpub.sidecar.commands import survey
 from eventpub.sidecar.config import DEAD_LETTERS_MAX_BYTES
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.disk import Disk
-from eventpub.sidecar.spool.folder import Folder, Part
+from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, Folder, Part
 from eventpub.sidecar.spool.slot import make_private, take
 from eventpub.sidecar.spool.spool import batch_id_of
 
@@ -92,10 +91,10 @@ def _repair(slot: Path, backup: Path, disk: Disk) -> int:
         return EXIT_OK
     _back_up(slot, findings, backup, disk)
     queue = slot.parent
-    damaged = queue / "damaged"
-    for beside in (queue / letters.FOLDER, damaged):
+    dead, damaged = queue / DEAD, queue / DAMAGED
+    for beside in (dead, damaged):
         make_private(beside)
-    folder = Folder(slot, queue / letters.FOLDER, damaged, disk, fsync=True)
+    folder = Folder(slot, dead, damaged, disk, fsync=True)
     folder.restore()
     for batch in folder.batches():
         _cut(batch, folder)

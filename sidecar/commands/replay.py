@@ -19,16 +19,17 @@ from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, progress, say
 from eventpub.sidecar.commands import journal
-from eventpub.sidecar.commands.letters import FOLDER, read
+from eventpub.sidecar.commands.letters import read
 from eventpub.sidecar.commands.place import counted
 from eventpub.sidecar.delivery import compression, payload
-from eventpub.sidecar.delivery.answer import Verdict, judge
+from eventpub.sidecar.delivery.answer import REMEDIES, Verdict, judge
 from eventpub.sidecar.delivery.post import Poster
+from eventpub.sidecar.delivery.refusal import sort_out
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.burst import is_one_object
-from eventpub.sidecar.spool.dead_letters import Cause
 from eventpub.sidecar.spool.disk import Disk
+from eventpub.sidecar.spool.folder import DEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
     from eventpub.sidecar.commands.place import Place
     from eventpub.sidecar.config import SidecarConfig
     from eventpub.sidecar.delivery.answer import Answer
+    from eventpub.sidecar.spool.dead_letters import Cause
 
-_NO_COLLECTOR = "that is no answer of a collector: check collector.hostname, version and scheme"
 _REMEDIES = {
-    Verdict.HOLD: "it does not take this key: check key.name, key.secret and key.signature",
+    **REMEDIES,
     Verdict.RETRY: "try again later",
+    Verdict.RECODE: REMEDIES[Verdict.MISCONFIGURED],  # of a body that is not compressed
 }
-
 _NOT_SENT = frozenset({"refused", "dns"})  # kinds of no answer where no collector can have the batch
 _NOT_STORED = frozenset({401, 403})
 
@@ -66,7 +67,7 @@ def run(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | N
         OSError: the disk failed; repeat it.
     """
     assert place.config is not None  # noqa: S101, the command line had to name it
-    replay = _Replay(place.queues[0] / FOLDER, place.config, disk or Disk(), len(chosen))
+    replay = _Replay(place.queues[0] / DEAD, place.config, disk or Disk(), len(chosen))
     if dry_run:
         return replay.rehearse(chosen)
     place.config.signing_key()  # say what is wrong with it before anything else
@@ -79,7 +80,7 @@ def run(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | N
     say(f"accepted {replay.accepted:,}, stayed {replay.stayed:,}")
     if answer is None:
         return EXIT_WARNING if replay.stayed else EXIT_OK
-    remedy = _REMEDIES.get(judge(answer), _NO_COLLECTOR)
+    remedy = _REMEDIES[judge(answer)]
     outcome = f"answered {answer.status}" if answer.status else f"gave no answer ({answer.kind})"
     complain(
         f"{place.config.collector_url} {outcome}: {answer.reason}; {remedy}, "
@@ -208,7 +209,7 @@ class _Replay:
                 journal.settle(entry, self._disk)
                 self.accepted += len(part)
             elif verdict in (Verdict.BISECT, Verdict.HALVE):  # nothing of it was stored
-                waiting += self._refused(part, answer, verdict)
+                waiting += reversed(self._refused(part, answer, verdict))
                 self._disk.remove(entry.path)
             elif verdict is Verdict.RECODE and self._negotiation.refused(codec):
                 waiting.append(part)
@@ -237,23 +238,15 @@ class _Replay:
 
     def _refused(self, batch: list[_Item], answer: Answer, verdict: Verdict) -> list[list[_Item]]:
         """Keep the letters of events that are refused, and return the parts that may go once more."""
-        named = {index: reason for index, reason in answer.rejected if index < len(batch)}
-        if verdict is Verdict.BISECT and named:
-            for index, reason in named.items():
-                self._bury(batch[index], Cause("rejected", answer.status, reason))
-            rest = [item for index, item in enumerate(batch) if index not in named]
-            return [rest] if rest else []
-        if len(batch) == 1:
-            reason = "too_large" if verdict is Verdict.HALVE else "rejected"
-            self._bury(batch[0], Cause(reason, answer.status, answer.reason))
-            return []
-        half = len(batch) // 2
-        return [batch[half:], batch[:half]]
+        groups, buried = sort_out([item.event for item in batch], answer, verdict)
+        for index, cause in buried.items():
+            self._bury(batch[index], cause)
+        return [[batch[index] for index in group] for group in groups]
 
     def _bury(self, item: _Item, cause: Cause) -> None:
         document = dead_letters.read(item.path.read_bytes())
         write_file(self._disk, item.path, dead_letters.refused_again(document, cause), fsync=True)
-        self._keep(item, f"{cause.reason} {cause.status}: {cause.detail}")
+        self._keep(item, f"{cause.reason.value} {cause.status}: {cause.detail}")
 
     def _keep(self, item: _Item, why: str) -> None:
         self.stayed += 1

@@ -15,6 +15,7 @@ from eventpub.cli.terminal import complain, say
 from eventpub.sidecar.commands import repair, status, survey
 from eventpub.sidecar.commands.place import add_place, counted, denied, guarded, locate
 from eventpub.sidecar.spool import records
+from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED
 
 if TYPE_CHECKING:
     import argparse
@@ -139,7 +140,7 @@ def run_export(options: argparse.Namespace) -> int:
         path for queue in place.queues for slot in survey.slots(queue) for path in survey.batch_files(slot)
     ]
     if options.damaged:
-        for folder in (queue / name for queue in place.queues for name in (survey.DAMAGED, survey.BACKUPS)):
+        for folder in (queue / name for queue in place.queues for name in (DAMAGED, BACKUPS)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
     if options.output is None:
         return _export(files, sys.stdout.buffer)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventpub.cli.terminal import say, styled, table
-from eventpub.sidecar.commands import letters, survey
+from eventpub.sidecar.commands import survey
 from eventpub.sidecar.commands.place import pretty
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, Batch
-from eventpub.sidecar.spool.folder import SPLIT_SUFFIX
+from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, SPLIT_SUFFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,8 +83,8 @@ def show(place: Place, *, as_json: bool) -> None:
 
 
 def _queue(path: Path) -> Queue:
-    dead = _sizes(path / letters.FOLDER, ".json")
-    damaged, backups = (_sizes(path / folder, "") for folder in (survey.DAMAGED, survey.BACKUPS))
+    dead = _sizes(path / DEAD, ".json")
+    damaged, backups = (_sizes(path / folder, "") for folder in (DAMAGED, BACKUPS))
     return Queue(
         path.name,
         [_slot(slot) for slot in survey.slots(path)],

@@ -22,7 +22,6 @@ from eventpub.sidecar.spool.slot import is_owned
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DAMAGED, BACKUPS = "damaged", "repaired"  # folders of a queue: what was damaged, and what a repair has changed
 _FLOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ", re.MULTILINE)
 
 

@@ -1,6 +1,6 @@
 """Stage 4: sealed batches -> the collector.
 
 Read it in the order of one batch: `payload` wraps its events in a container, compresses (`compression`) and
-signs them; `post` makes one attempt; `answer` says what came back and what that means; `backoff` says when to
-try again; `sender` decides and does it.
+signs them; `post` makes one attempt; `answer` says what came back and what that means, `refusal` what it
+means for each event of a batch; `backoff` says when to try again; `sender` decides and does it.
 """

@@ -50,6 +50,12 @@ class Verdict(enum.Enum):
     MISCONFIGURED = "misconfigured"
 
 
+REMEDIES = {  # what to do about the verdicts that are no matter of time
+    Verdict.HOLD: "the collector does not take this key: check key.name, key.secret and key.signature, "
+    "and this host's clock",
+    Verdict.MISCONFIGURED: "this is no answer of a collector: check collector.hostname, version and scheme",
+}
+
 _VERDICTS = {
     400: Verdict.BISECT,
     401: Verdict.HOLD,

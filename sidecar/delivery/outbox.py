@@ -54,9 +54,20 @@ class Outbox:
         return self._ready.popleft() if self._newest_next else self._ready.pop()
 
     def take_oldest(self) -> Batch | None:
-        """Remove and return the oldest batch, set aside or not; None if there is none."""
-        self.hurry()
-        return self._ready.popleft() if self._ready else None
+        """Remove and return the batch that was made first, set aside or not; None if there is none.
+
+        Those that can be taken stand in no such order, since some were set aside before.
+        """
+        waiting = [*self._ready, *(batch for _, _, batch in self._aside)]
+        if not waiting:
+            return None
+        oldest = min(waiting, key=lambda batch: batch.sequence)
+        if oldest in self._ready:
+            self._ready.remove(oldest)
+        else:
+            self._aside = [entry for entry in self._aside if entry[2] is not oldest]
+            heapq.heapify(self._aside)
+        return oldest
 
     def hurry(self) -> None:
         """Let all batches that were set aside be taken now."""

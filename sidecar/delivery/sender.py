@@ -22,10 +22,9 @@ from eventpub.sidecar.delivery.backoff import Backoff
 from eventpub.sidecar.delivery.gate import Gate
 from eventpub.sidecar.delivery.outbox import Outbox
 from eventpub.sidecar.delivery.post import Poster
-from eventpub.sidecar.losses import REPORT_REASON, is_report
+from eventpub.sidecar.delivery.refusal import sort_out
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.burst import compiled, interpreted
-from eventpub.sidecar.spool.dead_letters import Cause
 from eventpub.sidecar.telemetry import DropReason
 
 if TYPE_CHECKING:
@@ -130,9 +129,7 @@ class Sender:
         Raises:
             Exception: whatever broke an attempt.
         """
-        while not self._is_finished():
-            if self._crash is not None:
-                raise self._crash
+        while self._crash is None and not self._is_finished():
             self._changed.clear()
             wait_seconds = self._seconds_to_next()
             if wait_seconds == 0 and (batch := self._outbox.take()) is not None:
@@ -142,6 +139,8 @@ class Sender:
                 self._changed.wait(wait_seconds)
         self._attempts.kill()
         self._poster.close()
+        if self._crash is not None:  # be it of the last attempt there was
+            raise self._crash
 
     def finish(self, timeout_seconds: float) -> None:
         """Have `run` return once all is delivered, or after `timeout_seconds`; the rest stays in the spool."""
@@ -258,24 +257,8 @@ class Sender:
     def _split(self, batch: Batch, answer: Answer, verdict: Verdict) -> None:
         """Take the events apart that the collector refuses together, until the bad ones stand alone."""
         contents = records.read(batch.path.read_bytes())
-        everything = range(len(contents.events))
-        named = {index: reason for index, reason in answer.rejected if index in everything}
-
-        def cause(index: int, reason: str, detail: str) -> Cause:
-            reason = REPORT_REASON if is_report(contents.events[index]) else reason
-            return Cause(reason, answer.status, detail)
-
-        if verdict is Verdict.BISECT and named:
-            rest = [index for index in everything if index not in named]
-            buried = {index: cause(index, "rejected", detail) for index, detail in named.items()}
-            parts = self._spool.split(batch, contents, [rest] if rest else [], buried)
-        elif len(everything) == 1:
-            reason = "too_large" if verdict is Verdict.HALVE else "rejected"
-            parts = self._spool.split(batch, contents, [], {0: cause(0, reason, answer.reason)})
-        else:
-            half = len(everything) // 2
-            parts = self._spool.split(batch, contents, [everything[:half], everything[half:]], {})
-        self._put_first(parts)
+        groups, buried = sort_out(contents.events, answer, verdict)
+        self._put_first(self._spool.split(batch, contents, groups, buried))
 
     def _put_first(self, parts: Iterable[Batch]) -> None:
         for part in parts:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import enum
 import json
 import time
 from dataclasses import dataclass
@@ -25,17 +26,26 @@ _OTHERS_SECONDS = 1.0  # how long what other sidecars of the queue add may go un
 _TICK_NS = 1_000_000_000  # file systems count in units of 4 ms to 1 s
 
 
+class Reason(enum.Enum):
+    """Why events are dead, in one word; a letter written by another version may have others."""
+
+    MALFORMED = "malformed"  # no JSON object, as the sidecar itself found
+    REJECTED = "rejected"  # the collector says so, alone or by its place in a batch
+    TOO_LARGE = "too_large"  # likewise, alone
+    REPORT = "report"  # a loss report that the collector refused for either reason: no report tells of it
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why an event is dead.
 
     Attributes:
-        reason: `malformed` (found by the sidecar), `rejected` or `too_large` (found by the collector).
+        reason: the kind of it.
         status: the HTTP status of the answer; None where the sidecar itself found it.
         detail: what the collector said, at most 500 characters.
     """
 
-    reason: str
+    reason: Reason
     status: int | None = None
     detail: str = ""
 
@@ -104,7 +114,7 @@ def letter(event: bytes, cause: Cause, *, queue: str, batch_id: str, index: int,
         "died_at": _now(),
         "refused_at": None,  # by the last replay
         "queue": queue,
-        "reason": cause.reason,
+        "reason": cause.reason.value,
         "status": cause.status,
         "detail": cause.detail,
         "batch_id": batch_id,
@@ -150,7 +160,12 @@ def event_of(document: Mapping[str, Any]) -> bytes:
 
 def refused_again(document: Mapping[str, Any], cause: Cause) -> bytes:
     """Return the bytes of a dead letter that was sent again, and why it stays."""
-    news = {"refused_at": _now(), "reason": cause.reason, "status": cause.status, "detail": cause.detail}
+    news = {
+        "refused_at": _now(),
+        "reason": cause.reason.value,
+        "status": cause.status,
+        "detail": cause.detail,
+    }
     return _encode({**document, **news, "attempts": int(document.get("attempts") or 0) + 1})
 
 

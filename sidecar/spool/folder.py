@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# of a queue, beside its slots: dead letters, copies of what was damaged, and what a repair has changed
+DEAD, DAMAGED, BACKUPS = "dead", "damaged", "repaired"
 _SPLITTING_SUFFIX = ".splitting"
 SPLIT_SUFFIX = ".split"
 CUT_SUFFIX = ".cut"

@@ -17,8 +17,9 @@ from eventpub.sidecar.losses import is_report, reports_in
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.burst import is_one_object
+from eventpub.sidecar.spool.dead_letters import Cause, Reason
 from eventpub.sidecar.spool.disk import Disk
-from eventpub.sidecar.spool.folder import Folder, Part
+from eventpub.sidecar.spool.folder import DAMAGED, DEAD, Folder, Part
 from eventpub.sidecar.spool.slot import SpoolDiskError, claim, make_private
 from eventpub.sidecar.telemetry import DropReason
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from eventpub.sidecar.spool import records
     from eventpub.sidecar.spool.batch import Batch
-    from eventpub.sidecar.spool.dead_letters import Cause
     from eventpub.sidecar.spool.slot import Slot
     from eventpub.sidecar.telemetry import Telemetry
 
@@ -83,7 +83,7 @@ class Spool:
         base = directory / queue
         self._slot, orphans = claim(base)
         self.directory = self._slot.directory
-        self._dead, self._damaged = base / "dead", base / "damaged"
+        self._dead, self._damaged = base / DEAD, base / DAMAGED
         for folder in (self._dead, self._damaged):
             make_private(folder)
         try:
@@ -205,7 +205,7 @@ class Spool:
         events = contents.events
         bare = [event.strip(_WHITE_SPACE) for event in events]
         good = {index: event for index, event in enumerate(bare) if is_one_object(event)}
-        cause = dead_letters.Cause("malformed", detail="the message is not one JSON object")
+        cause = Cause(Reason.MALFORMED, detail="the message is not one JSON object")
         buried = {index: cause for index in range(len(events)) if index not in good}
         kept = [good.get(index, event) for index, event in enumerate(events)]
         return self.split(batch, replace(contents, events=kept), [list(good)], buried)
