@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from eventpub import attachment, event_file, processing
 from eventpub.errors import AttachmentError, EventClosedError
 from eventpub.event_file import Dump
+from eventpub.pipeline import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -266,7 +267,7 @@ class Event(processing.Event):
 
     def _insist_on_open(self) -> None:
         if self._closed:
-            raise EventClosedError(str(self.name), str(self.uid))
+            raise EventClosedError(name_of(self), str(self.uid))
 
 
 def _unpickled(cls: type[Event], *state: Any) -> Event:

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventpub import iso8601
 from eventpub.errors import EventSerializationError
 from eventpub.event import Event
-from eventpub.pipeline import UNKNOWN_NAME, name_of
+from eventpub.pipeline import UNKNOWN_NAME, name_of, text_of
 from eventpub.serialize import serialize_json_event
 from eventpub.thrift_json import shown
 from eventpub.thrift_spec import INTEGER_BITS, Type, field_names, fields, is_struct_class
@@ -160,10 +160,11 @@ class _Draft:
     def take_data(self, data: Mapping[Any, Any]) -> None:
         for key, value in data.items():
             if not self._set_id(key, value):
-                self.add(str(key), value)
+                self.add(text_of(key), value)
 
     def take_context(self, context: Mapping[Any, Any]) -> None:
-        for key, value in context.items():
+        for name_or_member, value in context.items():
+            key = text_of(name_or_member)
             if key == _LIST:
                 if not self._set_experiments(value):
                     self.add(f"context.{key}", value)
