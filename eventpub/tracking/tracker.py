@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from eventpub import ambient
 from eventpub.pipeline import UNKNOWN_NAME
 
-from .contexts import DefaultContextLocator, put_back
+from .contexts import ContextBlock, DefaultContextLocator, Entered
 from .errors import TrackerMissingError
 from .routing import RoutingBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
 
     from eventpub.pipeline import Backend
 
@@ -115,7 +114,11 @@ class Tracker:
         What is bound for all trackers, such as the request that is served (`eventpub.ambient`), comes before.
         """
         merged = ambient.resolve()
-        for ctx in self.context_locator.get().values():
+        contexts = self.context_locator.get()
+        entered: Iterable[Any] = contexts.values()
+        if contexts.__class__ is not Entered:
+            entered = list(entered)  # other threads may change a dict meanwhile
+        for ctx in entered:
             merged.update(ctx)
         return merged
 
@@ -134,19 +137,14 @@ class Tracker:
         """
         del self.located_context[name]
 
-    @contextmanager
-    def context(self, name: str, ctx: Mapping[str, Any]) -> Iterator[None]:
-        """Run the block with a context entered.
+    def context(self, name: str, ctx: Mapping[str, Any]) -> ContextBlock:
+        """Run the block, or each call of the function that is decorated, with a context entered.
 
         However the block ends, `name` is then what it was before: exited, or the context that was entered
-        outside.
+        outside. A block that ends elsewhere than it began, as a generator's that another thread closes, leaves
+        the contexts there alone.
         """
-        before = dict(self.located_context)
-        self.enter_context(name, ctx)
-        try:
-            yield
-        finally:
-            put_back(self.located_context, name, before)
+        return ContextBlock(self.context_locator, name, ctx)
 
 
 # --- trackers that the whole process knows ---------------------------------------------------------------
