@@ -324,6 +324,29 @@ def test_a_function_that_is_decorated_has_the_context_in_each_call_also_within_i
     assert tracker.resolve_context() == {}
 
 
+def test_a_function_that_runs_after_its_call_is_not_decorated_in_vain():
+    async def resolve() -> None: ...
+
+    async def parts() -> AsyncIterator[int]:
+        yield 1
+
+    def generate() -> Iterator[int]:
+        yield 1
+
+    for late in (resolve, parts, generate):
+        with pytest.raises(TypeError, match=r"'request'.*covers nothing of .*with tracker\.context"):
+            Tracker().context("request", {})(late)
+
+
+@pytest.mark.parametrize("ctx", [None, 7, "text", [("user", 1)]])
+def test_a_context_that_is_no_mapping_is_refused_by_its_name_where_it_is_entered(ctx: Any):
+    tracker = Tracker()
+    for enter in (tracker.enter_context, tracker.context):
+        with pytest.raises(TypeError, match=r"context .user. is .*: give a mapping"):
+            enter("user", ctx)
+    assert tracker.resolve_context() == {}
+
+
 # --- blocks that end elsewhere ---------------------------------------------------------------------------
 
 

@@ -104,11 +104,15 @@ class ContextBlock:
         locator: finds the contexts.
         name: of the context that is entered.
         ctx: what events say meanwhile.
+
+    Raises:
+        TypeError: `ctx` is no mapping.
     """
 
     __slots__ = ("_begun", "_ctx", "_locator", "_name")
 
     def __init__(self, locator: ContextLocator, name: str, ctx: Mapping[str, Any]) -> None:
+        check_context(name, ctx)
         self._locator = locator
         self._name = name
         self._ctx = ctx
@@ -155,6 +159,16 @@ class ContextBlock:
                 return func(*args, **kwargs)
 
         return run
+
+
+def check_context(name: str, ctx: Any) -> None:
+    """Refuse what no event could say, here and not when the next one is emitted.
+
+    Raises:
+        TypeError: `ctx` is no mapping.
+    """
+    if not hasattr(ctx, "keys"):  # which is what `dict.update` asks for
+        raise TypeError(f"context {name!r} is {ctx!r:.100}: give a mapping, {{}} for nothing")
 
 
 _ABSENT = object()

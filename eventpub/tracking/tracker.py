@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from eventpub import ambient
 from eventpub.pipeline import UNKNOWN_NAME
 
-from .contexts import ContextBlock, DefaultContextLocator, Entered
+from .contexts import ContextBlock, DefaultContextLocator, Entered, check_context
 from .errors import TrackerMissingError
 from .routing import RoutingBackend
 
@@ -126,7 +126,11 @@ class Tracker:
         """Add `ctx` to all events emitted here from now on, in place of a context of that name.
 
         It wins over contexts entered before, and loses to those entered after.
+
+        Raises:
+            TypeError: `ctx` is no mapping.
         """
+        check_context(name, ctx)
         self.located_context[name] = ctx
 
     def exit_context(self, name: str) -> None:
@@ -143,6 +147,9 @@ class Tracker:
         However the block ends, `name` is then what it was before: exited, or the context that was entered
         outside. A block that ends elsewhere than it began, as a generator's that another thread closes, leaves
         the contexts there alone.
+
+        Raises:
+            TypeError: `ctx` is no mapping, or what is decorated runs later, as coroutine functions do.
         """
         return ContextBlock(self.context_locator, name, ctx)
 
