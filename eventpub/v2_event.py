@@ -13,6 +13,7 @@
 | context `experiments`: a list of mappings       | the structs                                              |
 | context `STRUCT_FIELD`, such as `user_id`       | that field of that struct                                |
 | context `path`, `agent`, `ip`, … (`_SHORT`)     | the field of a struct that is meant                      |
+| data `request` of an `Event`, if it fits        | the struct                                               |
 | any other number                                | `measurements`, if a double holds it exactly             |
 | any other text                                  | `properties`                                             |
 | anything else                                   | `properties`, as text: what `serialize_json_event` makes |
@@ -92,6 +93,8 @@ def _read_event(draft: _Draft, event: Event) -> None:
     data = event.as_dict()
     for key in ("name", "uid", "begin_time"):
         data.pop(key, None)
+    if draft.set_struct("request", data.get("request")):  # where `with_request` puts it
+        del data["request"]
     draft.ids["uuid"] = str(event.uid)
     draft.set_time(getattr(event, "begin_time", None))
     if attachments := event.get_attachments():
@@ -156,6 +159,13 @@ class _Draft:
         except (TypeError, ValueError, OverflowError) as error:
             reason = "expected a datetime, seconds since the epoch, or ISO 8601"
             raise EventSerializationError("timestamp", shown(when), reason) from error
+
+    def set_struct(self, name: str, value: Any) -> bool:
+        """Set a struct as a whole, unless `value` is none, is empty, or does not fit as a whole."""
+        fitting = self._fitting_fields(name, _items(value))
+        if fitting:
+            self._structs[name] = fitting
+        return bool(fitting)
 
     def take_data(self, data: Mapping[Any, Any]) -> None:
         for key, value in data.items():

@@ -30,6 +30,11 @@ class Color(enum.Enum):
     GREEN = "green"
 
 
+def test_data_of_an_event_that_is_called_request_and_is_none_stays_data():
+    made = to_v2_event(Event("buy", request={"tea": "oolong"}, ctxt={"request": {"id": "r1"}}))
+    assert (made.request, made.properties) == (Request(id="r1"), {"request": '{"tea":"oolong"}'})
+
+
 def tracked(name: str = "shop.order.placed", **parts: Any) -> dict[str, Any]:
     return {"name": name, "timestamp": NOON, "data": {}, "context": {}, **parts}
 
