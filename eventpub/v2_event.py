@@ -60,6 +60,7 @@ _SHORT = {  # keys of contexts that say without a prefix whose field they are
 _IDS = ("uuid", "correlation_id", "noun_id")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _LIST = "experiments"
+_MAX_BITS = 2_000  # of a number that is written as text; Python prints at least 640 digits
 
 
 def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
@@ -84,7 +85,7 @@ def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
     elif isinstance(event, Mapping):
         _read_tracked(draft, event)
     else:
-        reason = "no mapping, Event or Thrift struct; give what Tracker.emit makes, or an Event"
+        reason = "no mapping, eventpub.Event or Thrift struct; give what Tracker.emit makes, or one of these"
         raise EventSerializationError("event", shown(event), reason)
     return draft.finish(name_of(event), action_first=action_first)
 
@@ -202,7 +203,10 @@ class _Draft:
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and _is_double(value):
             self._measurements[key] = float(value)
         else:
-            self._properties[key] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            try:
+                self._properties[key] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            except ValueError as error:  # an int of more digits than Python prints
+                raise EventSerializationError(key, shown(value), str(error)) from error
 
     def finish(self, name: str, *, action_first: bool) -> V2Event:
         *sources, noun, action = [""] * 2 + [part for part in name.split(".") if part]
@@ -266,12 +270,12 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]] | None:
 def _fitting(kind: Type | None, value: Any) -> Any:
     """Return what a field of that type holds for `value`, None if it cannot, or there is no such field."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    is_whole = is_number and isinstance(value, int)
+    is_whole = is_number and isinstance(value, int) and value.bit_length() < _MAX_BITS
     fitting: Any = None
     if kind is None:
         pass
     elif kind.leaf == "text":
-        fitting = value if isinstance(value, str) else str(value) if is_whole else None
+        fitting = value if isinstance(value, str) else str(int(value)) if is_whole else None
     elif kind.leaf == "tf":
         fitting = value if isinstance(value, bool) else None
     elif kind.leaf == "dbl":
