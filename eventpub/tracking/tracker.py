@@ -146,7 +146,7 @@ class Tracker:
 
         However the block ends, `name` is then what it was before: exited, or the context that was entered
         outside. A block that ends elsewhere than it began, as a generator's that another thread closes, leaves
-        the contexts there alone.
+        the contexts there alone, and those of where it began as they are.
 
         Raises:
             TypeError: `ctx` is no mapping, or what is decorated runs later, as coroutine functions do.
