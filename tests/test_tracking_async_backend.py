@@ -346,12 +346,12 @@ def test_what_waits_at_exit_is_delivered():
 
 
 CHILDREN = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from eventpub.tracking import AsyncBackend
 class Slow:
     def send(self, event):
         time.sleep(0.01)
-        print(event["name"], flush=True)
+        os.write(1, (event["name"] + os.linesep).encode())  # at one stroke: all write to one pipe
 backend = AsyncBackend(Slow())
 def run(generation):
     child = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=(generation,))

@@ -14,6 +14,7 @@ from .routing import RoutingBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
+    from enum import Enum
 
     from eventpub.pipeline import Backend
 
@@ -83,14 +84,15 @@ class Tracker:
         """
         return self.backends[name]
 
-    def emit(self, name: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    def emit(self, name: str | Enum | None = None, data: Mapping[str, Any] | None = None) -> None:
         """Emit an event with the time in UTC and everything the entered contexts hold.
 
         It is in the hands of every backend when this returns. What a processor or a backend raises does not
         come back, and `data` is never changed.
 
         Args:
-            name: what happened, dotted by custom (`shop.cart.opened`); "unknown" by default.
+            name: what happened, dotted by custom (`shop.cart.opened`), as text or a
+                member of an enum; "unknown" by default.
             data: what there is to say about it, as far as the backends can serialize it; {} by default.
         """
         event = {
@@ -174,7 +176,7 @@ def get_tracker(name: str = DEFAULT_TRACKER_NAME) -> Tracker:
         raise TrackerMissingError(name) from None
 
 
-def emit(name: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+def emit(name: str | Enum | None = None, data: Mapping[str, Any] | None = None) -> None:
     """Emit an event through the default tracker, see `Tracker.emit`.
 
     Raises:
