@@ -10,17 +10,20 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from copy import deepcopy
+from collections.abc import Mapping
+from copy import copy, deepcopy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventpub import attachment, event_file, processing
-from eventpub.errors import AttachmentError, EventClosedError
+from eventpub.errors import AttachmentError, EventClosedError, EventSerializationError
 from eventpub.event_file import Dump
+from eventpub.pipeline import name_of
+from eventpub.thrift_json import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from typing_extensions import Self
 
@@ -124,7 +127,11 @@ class Event(processing.Event):
         return {key: value}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the data, as the formatters write it, in a new dict."""
+        """Return the data, as the formatters write it, in a new dict.
+
+        Raises:
+            EventSerializationError: a formatter returned something other than a mapping.
+        """
         if self._formatters:
             return self._formatted()
         document = self._data.copy()
@@ -215,10 +222,16 @@ class Event(processing.Event):
     # --- copies, pickles ---------------------------------------------------------------------------------
 
     def __copy__(self) -> Self:
-        return self._copied(self._data.copy(), self.proc)
+        state = self._data.copy(), self._formatters.copy(), self._attachments.copy()
+        event = self._made(*state, is_closed=self._closed, ctxt=self.ctxt)
+        _set_slot(event, "_proc", self.proc)
+        return event
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self._copied(deepcopy(self._data.copy(), memo), deepcopy(self.proc, memo))
+        event = memo[id(self)] = copy(self)  # before its data, which may lead back here
+        _set_slot(event, "_data", deepcopy(event._data, memo))  # noqa: SLF001, our own
+        _set_slot(event, "_proc", deepcopy(event.proc, memo))
+        return event
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self._data.copy(), self._formatters.copy(), self._attachments.copy(), self._closed
@@ -234,14 +247,12 @@ class Event(processing.Event):
             if formatter is None:
                 document[key] = value
             else:
-                document.update(formatter(key, value))
+                written: Any = formatter(key, value)
+                if not isinstance(written, Mapping):
+                    reason = f"what the formatter of event {name_of(self)!r} returned; let it return a mapping"
+                    raise EventSerializationError(key, shown(written), reason)
+                document.update(written)
         return document
-
-    def _copied(self, data: dict[str, Any], proc: processing.Proc) -> Self:
-        formatters, attachments = dict(self._formatters), dict(self._attachments)
-        event = self._made(data, formatters, attachments, is_closed=self._closed, ctxt=self.ctxt)
-        _set_slot(event, "_proc", proc)
-        return event
 
     @classmethod
     def _made(cls, *state: Any, is_closed: bool, ctxt: object = None) -> Self:
@@ -266,7 +277,7 @@ class Event(processing.Event):
 
     def _insist_on_open(self) -> None:
         if self._closed:
-            raise EventClosedError(str(self.name), str(self.uid))
+            raise EventClosedError(name_of(self), str(self.uid))
 
 
 def _unpickled(cls: type[Event], *state: Any) -> Event:

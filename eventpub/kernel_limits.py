@@ -161,9 +161,9 @@ def explain(
         max_message_size: likewise.
         got: the size the kernel gave; None if it gave none.
     """
+    if refusal := impossible(max_messages, max_message_size):
+        return refusal
     wanted = _wanted(max_messages, max_message_size)
-    if not _possible(wanted):
-        return f"a queue of {wanted} cannot be; at least 1 of 1 byte and at most {CEILING}"
     outcome = f"got {got} instead of {wanted}" if got else f"the kernel refuses {wanted}"
     reasons = [
         f"{name} is {value:,} and {needed:,} is needed"
@@ -208,6 +208,14 @@ def remedy(wanted: QueueSize, limits: KernelLimits) -> dict[str, str]:
             f"securityContext: {{sysctls: [{sysctls}]}}, and kubelet --allowed-unsafe-sysctls 'fs.mqueue.*'"
         )
     return commands
+
+
+def impossible(max_messages: int | None, max_message_size: int | None) -> str | None:
+    """Say why no kernel has a queue of that size, or return None; None as a number is for the largest."""
+    wanted = _wanted(max_messages, max_message_size)
+    if _possible(wanted):
+        return None
+    return f"a queue of {wanted} cannot be; at least 1 of 1 byte and at most {CEILING}"
 
 
 def _wanted(max_messages: int | None, max_message_size: int | None) -> QueueSize:

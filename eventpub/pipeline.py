@@ -7,6 +7,7 @@ else of a stage, so that any of them can stand behind any other, to any depth.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 from eventpub.errors import NotAStageError
@@ -30,7 +31,7 @@ def name_of(event: Any) -> str:
     """Return an event's name, or "unknown".
 
     It is `event["name"]` of a mapping and `event.name` of anything else; for want of that, SOURCE.NOUN.ACTION
-    of what has these three, as version 2 events do.
+    of what has these three, as version 2 events do. A member of an enum stands for its value.
     """
     # dict first: it is asked for without the machinery of ABCs
     if isinstance(event, (dict, Mapping)):
@@ -39,8 +40,17 @@ def name_of(event: Any) -> str:
         name = getattr(event, "name", None)
         if name is None:
             parts = [getattr(event, part, None) for part in ("source", "noun", "action")]
-            name = None if None in parts else ".".join(map(str, parts))
-    return UNKNOWN_NAME if name is None else str(name)
+            name = None if None in parts else ".".join(map(text_of, parts))
+    if name.__class__ is str:  # as nearly always
+        return name
+    return UNKNOWN_NAME if name is None else text_of(name)
+
+
+def text_of(name: Any) -> str:
+    """Return a name as JSON and hashing have it: of a member of an enum its value, not its `str`."""
+    if isinstance(name, str):
+        return str.__str__(name)
+    return text_of(name.value) if isinstance(name, Enum) else str(name)
 
 
 def name_for_log(event: Any) -> str:

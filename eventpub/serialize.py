@@ -45,7 +45,11 @@ def serialize_json_event(event: Any) -> bytes:
     """
     if event.__class__ is not dict and not isinstance(event, Mapping):
         if not isinstance(event, _loaded("eventpub.event", "Event")):
-            reason = "no mapping, Event or Thrift struct; give a dict, or an instance of a generated class"
+            reason = (
+                "no mapping, eventpub.Event or Thrift struct; give a dict, or an instance of a generated class"
+            )
+            if is_struct_class(event.__class__):
+                reason = "a Thrift struct; give it to serialize_v2_event, or here a dict"
             raise EventSerializationError("event", shown(event), reason)
         event = event.as_dict()
     try:
@@ -72,7 +76,9 @@ def _substitute(value: Any) -> Any:
             return substitute(value)
     if isinstance(value, _loaded("uuid", "UUID")):
         return str(value)
-    if isinstance(value, _loaded("decimal", "Decimal")) and value.is_finite():
+    if isinstance(value, _loaded("decimal", "Decimal")):
+        if not value.is_finite():
+            raise ValueError("JSON has neither NaN nor infinities; leave it out, or give None or text")
         return str(value)
     raise TypeError(f"JSON has no {type(value).__name__}; convert it first")
 

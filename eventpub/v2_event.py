@@ -13,6 +13,7 @@
 | context `experiments`: a list of mappings       | the structs                                              |
 | context `STRUCT_FIELD`, such as `user_id`       | that field of that struct                                |
 | context `path`, `agent`, `ip`, … (`_SHORT`)     | the field of a struct that is meant                      |
+| data `request` of an `Event`, if it fits        | the struct                                               |
 | any other number                                | `measurements`, if a double holds it exactly             |
 | any other text                                  | `properties`                                             |
 | anything else                                   | `properties`, as text: what `serialize_json_event` makes |
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventpub import iso8601
 from eventpub.errors import EventSerializationError
 from eventpub.event import Event
-from eventpub.pipeline import UNKNOWN_NAME, name_of
+from eventpub.pipeline import UNKNOWN_NAME, name_of, text_of
 from eventpub.serialize import serialize_json_event
 from eventpub.thrift_json import shown
 from eventpub.thrift_spec import INTEGER_BITS, Type, field_names, fields, is_struct_class
@@ -59,6 +60,7 @@ _SHORT = {  # keys of contexts that say without a prefix whose field they are
 _IDS = ("uuid", "correlation_id", "noun_id")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _LIST = "experiments"
+_MAX_BITS = 2_000  # of a number that is written as text; Python prints at least 640 digits
 
 
 def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
@@ -83,7 +85,7 @@ def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
     elif isinstance(event, Mapping):
         _read_tracked(draft, event)
     else:
-        reason = "no mapping, Event or Thrift struct; give what Tracker.emit makes, or an Event"
+        reason = "no mapping, eventpub.Event or Thrift struct; give what Tracker.emit makes, or one of these"
         raise EventSerializationError("event", shown(event), reason)
     return draft.finish(name_of(event), action_first=action_first)
 
@@ -92,6 +94,8 @@ def _read_event(draft: _Draft, event: Event) -> None:
     data = event.as_dict()
     for key in ("name", "uid", "begin_time"):
         data.pop(key, None)
+    if draft.set_struct("request", data.get("request")):  # where `with_request` puts it
+        del data["request"]
     draft.ids["uuid"] = str(event.uid)
     draft.set_time(getattr(event, "begin_time", None))
     if attachments := event.get_attachments():
@@ -157,13 +161,21 @@ class _Draft:
             reason = "expected a datetime, seconds since the epoch, or ISO 8601"
             raise EventSerializationError("timestamp", shown(when), reason) from error
 
+    def set_struct(self, name: str, value: Any) -> bool:
+        """Set a struct as a whole, unless `value` is none, is empty, or does not fit as a whole."""
+        fitting = self._fitting_fields(name, _items(value))
+        if fitting:
+            self._structs[name] = fitting
+        return bool(fitting)
+
     def take_data(self, data: Mapping[Any, Any]) -> None:
         for key, value in data.items():
             if not self._set_id(key, value):
-                self.add(str(key), value)
+                self.add(text_of(key), value)
 
     def take_context(self, context: Mapping[Any, Any]) -> None:
-        for key, value in context.items():
+        for name_or_member, value in context.items():
+            key = text_of(name_or_member)
             if key == _LIST:
                 if not self._set_experiments(value):
                     self.add(f"context.{key}", value)
@@ -191,7 +203,10 @@ class _Draft:
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and _is_double(value):
             self._measurements[key] = float(value)
         else:
-            self._properties[key] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            try:
+                self._properties[key] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            except ValueError as error:  # an int of more digits than Python prints
+                raise EventSerializationError(key, shown(value), str(error)) from error
 
     def finish(self, name: str, *, action_first: bool) -> V2Event:
         *sources, noun, action = [""] * 2 + [part for part in name.split(".") if part]
@@ -255,12 +270,12 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]] | None:
 def _fitting(kind: Type | None, value: Any) -> Any:
     """Return what a field of that type holds for `value`, None if it cannot, or there is no such field."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    is_whole = is_number and isinstance(value, int)
+    is_whole = is_number and isinstance(value, int) and value.bit_length() < _MAX_BITS
     fitting: Any = None
     if kind is None:
         pass
     elif kind.leaf == "text":
-        fitting = value if isinstance(value, str) else str(value) if is_whole else None
+        fitting = value if isinstance(value, str) else str(int(value)) if is_whole else None
     elif kind.leaf == "tf":
         fitting = value if isinstance(value, bool) else None
     elif kind.leaf == "dbl":

@@ -25,6 +25,7 @@ from eventpub.event import unique_id
 from eventpub.event_file import fit_for_a_name, write_whole
 from eventpub.pipeline import name_of
 from eventpub.serialize import serialize_event, serialize_json_event
+from eventpub.tracking import snapshot
 
 SHA1_OF_HELLO = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
 
@@ -427,6 +428,26 @@ def test_errors_that_are_made_of_facts_have_no_origin_and_pickle():
 
 
 # --- copies and pickles ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("returned", [None, 7, "text"])
+def test_what_a_formatter_returns_in_vain_is_told_with_the_event_and_the_key(returned: Any):
+    event = Event("build", size=1)
+    event.set_formatter("size", lambda _key, _value: returned)
+    with pytest.raises(EventSerializationError, match=r"size is .*the formatter of event 'build' returned"):
+        event.as_dict()
+
+
+def test_events_that_lead_to_each_other_are_copied_so():
+    parent, child = Event("parent"), Event("child")
+    parent.child, child.parent = child, parent
+    parent.proc.family.child = child
+    for copied in (copy.deepcopy(parent), snapshot(parent), snapshot({"events": [parent]})["events"][0]):
+        assert copied is not parent
+        assert copied.child is not child
+        assert copied.child.parent is copied
+        assert copied.proc.family.child is copied.child
+    assert parent.child is child
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda event: pickle.loads(pickle.dumps(event))])

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from thrift_structs import by_thrift
 
-from eventpub import Event, EventSerializationError, serialize_v2_event, to_v2_event
+from eventpub import Event, EventSerializationError, processing, serialize_v2_event, to_v2_event
 from eventpub.schemas.event import ttypes
 from eventpub.schemas.event.ttypes import App, Device, Experiment, Request, Session, User
 from eventpub.thrift_spec import fields
@@ -28,6 +28,27 @@ NOON_MS = 1_709_208_000_005
 
 class Color(enum.Enum):
     GREEN = "green"
+
+
+def test_data_of_an_event_that_is_called_request_and_is_none_stays_data():
+    made = to_v2_event(Event("buy", request={"tea": "oolong"}, ctxt={"request": {"id": "r1"}}))
+    assert (made.request, made.properties) == (Request(id="r1"), {"request": '{"tea":"oolong"}'})
+
+
+@pytest.mark.parametrize("part", ["data", "context"])
+@pytest.mark.parametrize("key", ["n", "user_id", "user"])
+def test_a_number_of_more_digits_than_python_prints_is_refused_by_its_key(part: str, key: str):
+    value: Any = {"id": 10**5000} if key == "user" else 10**5000
+    with pytest.raises(EventSerializationError, match=key):
+        to_v2_event({"name": "buy", part: {key: value}})
+
+
+def test_an_event_of_processing_alone_is_told_which_event_is_taken():
+    class Sold(processing.Event):
+        name = "sold"
+
+    with pytest.raises(EventSerializationError, match=r"no mapping, eventpub\.Event or Thrift struct"):
+        to_v2_event(Sold())
 
 
 def tracked(name: str = "shop.order.placed", **parts: Any) -> dict[str, Any]:

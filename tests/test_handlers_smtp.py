@@ -132,6 +132,19 @@ def test_an_attachment_of_text_says_how_to_read_it(content: bytes, charset: str 
     assert part.get_payload(decode=True) == content
 
 
+@pytest.mark.parametrize("name", ["mail.eml", "page.mht", "page.mhtml"])
+def test_an_attachment_that_is_a_mail_itself_arrives_as_it_is(name: str, tmp_path: Path):
+    content = b"Subject: tea\r\n\r\nIt is ready.\r\n"
+    (tmp_path / name).write_bytes(content)
+    event = Event("build")
+    event.attach_file(tmp_path / name, name=name)
+    with serving("none") as (mailbox, server):
+        assert handler_for(server, "none").send_event(event) is True
+    (part,) = mailbox.mails[0][1].iter_attachments()
+    assert (part.get_filename(), part.get_content_type()) == (name, "application/octet-stream")
+    assert part.get_payload(decode=True) == content
+
+
 def test_recipients_may_be_a_set():
     recipients = {"b@example.com", "a@example.com"}
     assert handler_for("mail.example.com", "ssl", recipients=recipients).recipients == tuple(sorted(recipients))

@@ -107,14 +107,15 @@ def test_a_path_is_text_as_the_client_meant_it(queue_name: str):
         assert Client().get("/th%C3%A9").content.decode() == "/thé"
 
 
-def test_parts_of_a_streamed_answer_have_it(queue_name: str):
+@pytest.mark.parametrize("response", [StreamingHttpResponse, FileResponse])
+def test_parts_of_a_streamed_answer_have_it(response: type[StreamingHttpResponse], queue_name: str):
     def stream(request: HttpRequest) -> StreamingHttpResponse:
-        return StreamingHttpResponse(parts(request))
+        return response(parts(request))
 
-    def parts(request: HttpRequest) -> Iterator[str]:
+    def parts(request: HttpRequest) -> Iterator[bytes]:
         for part in "ab":
             request.tracker.emit(part)
-            yield part
+            yield part.encode()
 
     with project(queue_name, stream):
         answer = Client().get("/stream", headers=HEADERS)

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventpub import Event as TimedEvent
-from eventpub import serialize_json_event, serialize_v2_event
+from eventpub import serialize_json_event, serialize_v2_event, to_v2_event
 from eventpub.errors import EventClosedError
 from eventpub.integrations import bound, current_request, inherit_context, with_request
 from eventpub.integrations.describe import from_environ, from_scope
@@ -314,6 +314,13 @@ def test_a_closed_event_gets_its_request_in_a_copy_that_is_closed_too():
     with pytest.raises(EventClosedError):
         told.late = True
     assert "request" not in event.as_dict()
+
+
+@pytest.mark.parametrize("event", [TimedEvent("buy"), {"name": "buy"}])
+def test_as_a_version_2_event_either_kind_has_its_request_as_the_struct(event: Any):
+    with bound(REQUEST):
+        made = to_v2_event(with_request(event))
+    assert (made.request, made.properties) == (Request(**REQUEST), None)
 
 
 class Refusing:

@@ -83,6 +83,26 @@ def test_a_stop_behind_does_not_reach_the_front():
     assert called == ["later"]
 
 
+@pytest.mark.parametrize(("stop", "result", "names"), [((), None, [1, 3]), (("told",), "told", [1])])
+def test_a_stop_in_a_filter_is_honoured_as_one_in_a_handler(stop: Any, result: Any, names: list[int]):
+    def stops(event: Any) -> bool:
+        if event["name"] == 2:
+            raise StopProcessing(*stop)
+        return True
+
+    processor: Processor[Any] = Processor()
+    called = []
+
+    @want(stops)
+    def handle(_: Any, event: Any) -> Any:
+        called.append(event["name"])
+        return [{"name": 2}, {"name": 3}] if event["name"] == 1 else None
+
+    processor.register(handle)
+    assert processor.process({"name": 1}) == result
+    assert called == names
+
+
 def test_a_handler_reaches_a_queue_of_the_kernel(posix_event_queue: EventQueue[Any]):
     processor: Processor[Any] = Processor()
     processor.register(lambda _, event: posix_event_queue.send(event), "enqueue")

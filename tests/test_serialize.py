@@ -63,6 +63,11 @@ def test_what_is_neither_is_refused_and_told_what_to_pass(event: Any) -> None:
         assert "generated class" in caught.value.reason
 
 
+def test_a_struct_given_to_serialize_json_event_is_told_which_serializer_takes_it() -> None:
+    with pytest.raises(EventSerializationError, match="a Thrift struct; give it to serialize_v2_event"):
+        serialize_json_event(STRUCT)
+
+
 def test_a_mapping_given_to_serialize_v2_event_is_told_which_serializer_takes_it() -> None:
     with pytest.raises(EventSerializationError, match="serialize_json_event"):
         serialize_v2_event({"source": "s"})
@@ -145,7 +150,7 @@ def test_a_value_json_does_not_have_is_written_as_its_substitute(value: Any, tex
         ({"score": math.nan}, "score", "nan", "JSON"),
         ({"a": {"b": [1, math.inf]}}, "a.b[1]", "inf", "JSON"),
         ({"a": (0, {"b": -math.inf})}, "a[1].b", "-inf", "JSON"),
-        ({"a": Decimal("NaN")}, "a", "Decimal('NaN')", "JSON has no Decimal"),
+        ({"a": Decimal("NaN")}, "a", "Decimal('NaN')", "JSON has neither NaN nor infinities"),
         ({"a": [object()]}, "a[0]", "<object", "JSON has no object"),
         ({"a": dt.timedelta(1)}, "a", "datetime.timedelta", "JSON has no timedelta"),
         ({"a": {"b": complex(1)}}, "a.b", "(1+0j)", "JSON has no complex"),

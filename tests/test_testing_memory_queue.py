@@ -17,6 +17,7 @@ from eventpub.errors import (
     EventQueueFullError,
     EventSerializationError,
     EventTooLargeError,
+    QueueLimitError,
     QueueMissingError,
     QueueNameError,
 )
@@ -165,6 +166,24 @@ def test_both_send_their_counts_to_a_metrics_client(make_either: Make):
 def test_both_take_the_same_names(make: type[EventQueue[Any]]):
     with pytest.raises(QueueNameError):
         make("../x")
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [
+        ({"max_messages": -1}, QueueLimitError),
+        ({"max_messages": 0}, QueueLimitError),
+        ({"max_messages": 65_537}, QueueLimitError),
+        ({"max_message_size": 0}, QueueLimitError),
+        ({"max_messages": "3"}, TypeError),
+    ],
+)
+def test_both_refuse_a_size_that_no_queue_can_have(
+    make: type[EventQueue[Any]], size: Any, error: type[Exception], queue_name: str
+):
+    with pytest.raises(error, match=r"cannot be; at least 1 of 1 byte|give a whole number"):
+        make(queue_name, **size)
 
 
 def test_without_limits_it_takes_what_any_queue_takes_at_most(memory: MemoryQueue[Any]):

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -344,6 +345,43 @@ def test_what_waits_at_exit_is_delivered():
     assert run(SLOW).split() == [str(number) for number in range(20)]
 
 
+CHILDREN = """
+import multiprocessing, os, sys, time
+from eventpub.tracking import AsyncBackend
+class Slow:
+    def send(self, event):
+        time.sleep(0.01)
+        os.write(1, (event["name"] + os.linesep).encode())  # at one stroke: all write to one pipe
+backend = AsyncBackend(Slow())
+def run(generation):
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=(generation,))
+    child.start()
+    child.join()
+def work(generation):
+    for number in range(10):
+        backend.send({"name": f"{generation}.{number}"})
+    if generation < 3:
+        run(generation + 1)
+if __name__ == "__main__":
+    work(1)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_waits_at_the_end_of_children_of_multiprocessing_is_delivered(method: str, tmp_path: Path):
+    program = tmp_path / "children.py"
+    program.write_text(CHILDREN, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(program), method],  # of forks beside threads
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert sorted(done.stdout.split()) == [f"{generation}.{n}" for generation in (1, 2, 3) for n in range(10)]
+
+
 def test_what_waits_is_delivered_by_a_greenlet_where_gevent_has_patched_the_threads():
     program = f"""
 from gevent import monkey; monkey.patch_all()
@@ -356,6 +394,27 @@ assert backend.flush(20)
 print(backend.books.delivered)
 """
     assert run(program).split() == [*(str(number) for number in range(20)), "20"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("deliver", [AsyncBackend.flush, AsyncBackend.close])
+def test_what_waits_when_a_worker_ends_is_delivered_by_another(
+    deliver: Callable[..., bool], caplog: pytest.LogCaptureFixture
+):
+    class Exiting(Gate):
+        def send(self, event: Any, /) -> None:
+            super().send(event)
+            if event["name"] == "0":
+                raise SystemExit(1)
+
+    gate = Exiting()
+    backend = AsyncBackend(gate)
+    for number in range(3):
+        backend.send(numbered(number))
+    gate.opened.set()
+    assert deliver(backend, DEADLINE_SECONDS)
+    assert backend.books == Books(sent=3, delivered=2, waiting=0, lost={Loss.FAILED: 1})
+    assert "failed on event '0'" in caplog.text
 
 
 # --- forks and signals -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import threading
+from collections import UserDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +19,6 @@ from hypothesis import strategies as st
 
 from eventpub import ambient
 from eventpub.tracking import MemoryBackend, Tracker, carried
-from eventpub.tracking.contexts import put_back
 
 WORKERS = 4
 ROUNDS = 25
@@ -298,6 +298,173 @@ def test_a_block_puts_back_its_own_name_and_nothing_else(
 
 
 def test_what_is_put_back_comes_after_what_it_came_after_and_before_what_is_new():
-    now = {"b": 2, "inner": 3, "new": 4}
-    put_back(now, "inner", {"a": 1, "b": 2, "inner": 0})
-    assert list(now.items()) == [("b", 2), ("inner", 0), ("new", 4)]
+    tracker = Tracker()
+
+    def run() -> None:
+        for name in ("a", "b", "inner"):
+            tracker.enter_context(name, {})
+        with tracker.context("inner", {"inner": True}):
+            tracker.exit_context("a")
+            tracker.enter_context("new", {})
+        assert entered(tracker) == [("b", {}), ("inner", {}), ("new", {})]
+
+    in_new_context(run)
+
+
+def test_a_function_that_is_decorated_has_the_context_in_each_call_also_within_itself():
+    tracker = Tracker()
+
+    @tracker.context("call", {"called": True})
+    def depth(more: int) -> int:
+        """Call itself."""
+        assert tracker.resolve_context() == {"called": True}
+        return 1 + depth(more - 1) if more else 1
+
+    assert (depth(3), depth(0), depth.__doc__) == (4, 1, "Call itself.")
+    assert tracker.resolve_context() == {}
+
+
+def test_a_function_that_runs_after_its_call_is_not_decorated_in_vain():
+    async def resolve() -> None: ...
+
+    async def parts() -> AsyncIterator[int]:
+        yield 1
+
+    def generate() -> Iterator[int]:
+        yield 1
+
+    for late in (resolve, parts, generate):
+        with pytest.raises(TypeError, match=r"'request'.*covers nothing of .*with tracker\.context"):
+            Tracker().context("request", {})(late)
+
+
+@pytest.mark.parametrize("ctx", [None, 7, "text", [("user", 1)]])
+def test_a_context_that_is_no_mapping_is_refused_by_its_name_where_it_is_entered(ctx: Any):
+    tracker = Tracker()
+    for enter in (tracker.enter_context, tracker.context):
+        with pytest.raises(TypeError, match=r"context .user. is .*: give a mapping"):
+            enter("user", ctx)
+    assert tracker.resolve_context() == {}
+
+
+# --- blocks that end elsewhere ---------------------------------------------------------------------------
+
+
+class ThreadLocator:
+    """Has a dict for each thread, as event-tracking's of that name."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    def get(self) -> dict[str, Any]:
+        return self._here.__dict__.setdefault("contexts", {})
+
+
+class SharedLocator:
+    """Has one dict for all, as event-tracking's default."""
+
+    def __init__(self) -> None:
+        self.contexts: dict[str, Any] = {}
+
+    def get(self) -> dict[str, Any]:
+        return self.contexts
+
+
+def opened(tracker: Tracker) -> Iterator[None]:
+    """A generator that is within a block."""
+
+    def parts() -> Iterator[None]:
+        with tracker.context("request", {"path": "/stream"}):
+            yield
+
+    generator = parts()
+    next(generator)
+    return generator
+
+
+@pytest.mark.parametrize("make_locator", [lambda: None, ThreadLocator])
+@pytest.mark.parametrize("outer", [None, {"path": "/outer"}])
+def test_a_block_that_another_thread_ends_leaves_the_contexts_of_that_thread_alone(
+    make_locator: Callable[[], Any], outer: dict[str, Any] | None
+):
+    tracker = Tracker(context_locator=make_locator())
+
+    def close(generator: Any) -> dict[str, Any]:
+        with tracker.context("request", {"path": "/other"}):
+            generator.close()
+            return tracker.resolve_context()
+
+    def run() -> None:
+        if outer:
+            tracker.enter_context("request", outer)
+        generator = opened(tracker)
+        assert in_a_thread(lambda: close(generator)) == {"path": "/other"}
+        assert in_a_thread(tracker.resolve_context) == {}
+
+    in_new_context(run)
+
+
+def test_a_block_of_an_async_generator_that_another_task_closes_leaves_the_contexts_of_that_task_alone():
+    tracker = Tracker()
+
+    async def parts() -> AsyncIterator[None]:
+        with tracker.context("request", {"path": "/stream"}):
+            yield
+
+    async def close(generator: Any) -> dict[str, Any]:
+        with tracker.context("request", {"path": "/other"}):
+            await generator.aclose()
+            return tracker.resolve_context()
+
+    async def main() -> dict[str, Any]:
+        generator = parts()
+        task = asyncio.create_task(close(generator))
+        await anext(generator)
+        return await task
+
+    assert asyncio.run(main()) == {"path": "/other"}
+
+
+# --- one dict for all threads ----------------------------------------------------------------------------
+
+
+def test_a_block_that_another_thread_ends_is_over_where_all_share_one_dict():
+    locator = SharedLocator()
+    tracker = Tracker(context_locator=locator)
+    tracker.enter_context("app", {"app": "shop"})
+    generator: Any = opened(tracker)
+    in_a_thread(generator.close)
+    assert locator.contexts == {"app": {"app": "shop"}}
+
+
+def test_the_end_of_a_block_changes_nothing_but_its_own_name_in_a_dict_that_others_read_meanwhile():
+    class Watched(dict[str, Any]):
+        def clear(self) -> None:
+            super().clear()
+            seen.append(dict(self))
+
+        def __setitem__(self, name: str, ctx: Any) -> None:
+            super().__setitem__(name, ctx)
+            seen.append(dict(self))
+
+    seen: list[dict[str, Any]] = []
+    locator = SharedLocator()
+    locator.contexts = Watched(request=1, app=2)
+    with Tracker(context_locator=locator).context("request", {}):
+        pass
+    assert seen == [{"request": {}, "app": 2}, {"request": 1, "app": 2}]
+    assert list(locator.contexts) == ["request", "app"]
+
+
+def test_contexts_are_resolved_while_another_thread_enters_one_in_the_same_dict():
+    class Entering(UserDict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            in_a_thread(lambda: tracker.enter_context("new", {"new": True}))
+            return super().__getitem__(key)
+
+    memory = MemoryBackend()
+    tracker = Tracker({"memory": memory}, context_locator=SharedLocator())
+    tracker.enter_context("app", Entering(app="shop"))
+    tracker.emit("first")
+    tracker.emit("second")
+    assert [event["context"] for event in memory.events] == [{"app": "shop"}, {"app": "shop", "new": True}]

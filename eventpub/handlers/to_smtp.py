@@ -130,13 +130,22 @@ class SmtpHandler(ConfiguredHandler):
         message["Message-ID"] = f"<{unique_id()}@{self.sender.rpartition('@')[2]}>"
         message.set_content(json.dumps(json.loads(json_of(event)), indent=2, ensure_ascii=False))
         for name, path in attachments_of(event):
-            kind, encoding = mimetypes.guess_type(name)
-            main, _, sub = (kind if kind and not encoding else "application/octet-stream").partition("/")
+            main, _, sub = _type_of(name).partition("/")
             content = path.read_bytes()
             message.add_attachment(
                 content, maintype=main, subtype=sub, filename=name, params=_charset(main, content)
             )
         return message
+
+
+def _type_of(name: str) -> str:
+    """Return the type of a part by its file's name, where it is of use and may go in base64.
+
+    RFC 2046 forbids that for mails (message/rfc822) and what has parts itself: readers would misread it.
+    """
+    kind, encoding = mimetypes.guess_type(name)
+    is_of_use = kind and not encoding and not kind.startswith(("message/", "multipart/"))
+    return kind if kind and is_of_use else "application/octet-stream"
 
 
 def _charset(kind: str, content: bytes) -> dict[str, str]:

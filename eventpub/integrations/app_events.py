@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventpub import ini
 from eventpub.event_queue import EventQueue
+from eventpub.pipeline import check_backend
 from eventpub.queue_access import DEFAULT_MODE
 from eventpub.serialize import serialize_event, serialize_json_event, serialize_v2_event
 from eventpub.tracking import Tracker
@@ -107,11 +108,13 @@ def read_settings(settings: Mapping[str, Any], place: str) -> QueueSettings:
     Raises:
         ConfigError: a setting is unknown, missing or out of range.
     """
-    given = {"queue_name": "given", **settings} if "queue" in settings else settings
+    given = {key: _text(key, value) for key, value in settings.items() if key.lower() != "queue"}
+    if _object(settings, "queue") is not None:
+        given = {"queue_name": "given", **{key.lower(): text for key, text in given.items()}}
     parser = RawConfigParser()
-    parser.read_dict({place: {key: _text(key, value) for key, value in given.items() if key != "queue"}})
+    parser.read_dict({place: given})
     read = ini.read_section(parser, place, QueueSettings)
-    serializer = settings.get("serializer")
+    serializer = _object(settings, "serializer")
     return replace(read, serializer=serializer) if callable(serializer) else read
 
 
@@ -127,13 +130,33 @@ def open_events(settings: Mapping[str, Any], place: str) -> AppEvents:
         QueueError: the queue cannot be opened.
     """
     read = read_settings(settings, place)
-    queue = settings.get("queue") or read.open()
+    queue = _object(settings, "queue")
+    if queue is None:
+        queue = read.open()
     as_structs = read.serializer is serialize_v2_event
-    return AppEvents(queue, Tracker({"queue": queue}, processors=[to_v2_event] if as_structs else None))
+    return AppEvents(queue, Tracker({"queue": _AsStructs(queue) if as_structs else queue}))
+
+
+class _AsStructs:
+    """Makes version 2 events, last of all: processors that are added to the tracker see what was tracked."""
+
+    only_reads = True
+
+    def __init__(self, queue: EventQueue[Any]) -> None:
+        check_backend("queue", queue)
+        self._queue = queue
+
+    def send(self, event: Any, /) -> None:
+        self._queue.send(to_v2_event(event))
+
+
+def _object(settings: Mapping[str, Any], name: str) -> Any:
+    """Return a setting that may be an object of Python, in whichever case its key is written, or None."""
+    return next((value for key, value in settings.items() if key.lower() == name), None)
 
 
 def _text(key: str, value: Any) -> str:
     """Return what an INI file would hold."""
-    if key == "queue_mode" and isinstance(value, int):
+    if key.lower() == "queue_mode" and isinstance(value, int):
         return f"{value:o}"
     return "" if value is None or callable(value) else str(value)

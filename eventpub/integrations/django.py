@@ -96,7 +96,7 @@ class EventPubMiddleware:
 
 def _bind_stream(response: HttpResponse, described: dict[str, str]) -> HttpResponse:
     """Have the parts of a streamed answer made with the request bound."""
-    if response.streaming and not hasattr(response, "file_to_stream"):
+    if response.streaming and getattr(response, "file_to_stream", None) is None:
         bind = BoundAsyncBody if response.is_async else BoundBody
         response.streaming_content = bind(response.streaming_content, described)
     return response

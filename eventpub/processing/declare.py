@@ -7,7 +7,10 @@ replaced, so a wrapper made by `functools.wraps` may be decorated further withou
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, NamedTuple, TypeVar
+
+from eventpub.pipeline import text_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,15 +38,15 @@ def declared(function: Callable[..., Any]) -> Declared:
     return found
 
 
-def want(*names_or_filters: str | Callable[[Any], object]) -> Callable[[F], F]:
+def want(*names_or_filters: str | Enum | Callable[[Any], object]) -> Callable[[F], F]:
     """Have the handler called only for events with one of these names that all of these filters let through.
 
     Several `@want` on one handler are alternatives: the event has to match one of them. Without any, the
     handler is called for every event.
 
     Args:
-        names_or_filters: names of events; functions that take the event and say whether it is wanted. Filters
-            alone are asked about events of every name.
+        names_or_filters: names of events, or members of an enum that stand for them; functions that take the
+            event and say whether it is wanted. Filters alone are asked about events of every name.
 
     Raises:
         TypeError: there is none, or one is neither; `@want` without parentheses takes the handler for a filter.
@@ -52,8 +55,8 @@ def want(*names_or_filters: str | Callable[[Any], object]) -> Callable[[F], F]:
         raise TypeError(
             "@want() wants nothing; give names of events or filters, or leave it out for all events"
         )
-    names = [item for item in names_or_filters if isinstance(item, str)]
-    filters = [item for item in names_or_filters if not isinstance(item, str)]
+    names = [text_of(item) for item in names_or_filters if isinstance(item, (str, Enum))]
+    filters = [item for item in names_or_filters if not isinstance(item, (str, Enum))]
     for item in filters:
         if not callable(item):
             raise TypeError(f"@want takes names of events and filters, not {item!r}")

@@ -105,9 +105,8 @@ class Processor(Generic[E]):
             if schedule.handlers is not self._handlers:
                 self.check()
                 schedule = self._schedule
-            chain = schedule.chain(event)
             try:
-                for handler, call, _ in chain:
+                for handler, call, _ in schedule.chain(event):
                     returned = call(self, event)
                     if returned is not None:
                         if waiting is None:

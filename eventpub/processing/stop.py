@@ -8,7 +8,7 @@ _NOTHING = object()
 
 
 class StopProcessing(Exception):  # noqa: N818, a signal and no error, so `except EventPubError` lets it pass
-    """Raise it in a handler to have no further handler called for this event.
+    """Raise it in a handler, or in a filter, to have no further handler called for this event.
 
     Args:
         retval: left out, the events that handlers returned so far are processed all the same. Given, even as

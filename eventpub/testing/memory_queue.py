@@ -6,8 +6,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eventpub.errors import QueueLimitError
 from eventpub.event_queue import EventQueue
+from eventpub.kernel_limits import impossible
 from eventpub.message_queue import MessageQueue
+from eventpub.queue_access import DEFAULT_MODE, Wish
 from eventpub.queue_refusal import check_name
 from eventpub.serialize import serialize_event
 from eventpub.testing.record import Put, Record, active, noting, sent
@@ -35,9 +38,12 @@ class MemoryMessages(MessageQueue):
         self, name: str, puts: list[Put], max_messages: int | None, max_message_size: int | None
     ) -> None:
         check_name(name)
+        Wish(max_messages, max_message_size, DEFAULT_MODE, None).checked()
+        if refusal := impossible(max_messages, max_message_size):
+            raise QueueLimitError(name, refusal)
         self.name = name
         self.max_messages = sys.maxsize if max_messages is None else max_messages
-        self.max_message_size = max_message_size or MAX_EVENT_SIZE
+        self.max_message_size = MAX_EVENT_SIZE if max_message_size is None else max_message_size
         self.created = True
         self.fd = 0  # not negative, and so open
         self.raw_send = self._put_down
@@ -107,6 +113,8 @@ class MemoryQueue(EventQueue[T], Record):
 
     Raises:
         QueueNameError: that cannot be a name.
+        QueueLimitError: no queue can be of that size.
+        TypeError: a number is none.
     """
 
     _queue: MemoryMessages

@@ -4,7 +4,8 @@ It holds a bounded number of events in this process's memory. Nothing leaves the
 times `sent = delivered + waiting + lost`. What must survive the process goes to an `EventQueue` instead.
 
 The thread starts with the first event. A forked child starts empty, since its parent still delivers what waits
-there, and with a thread of its own. At exit there are five seconds for what waits.
+there, and with a thread of its own. At exit there are five seconds for what waits, also in a child of
+multiprocessing; another child that ends by `os._exit` has to call `close` before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import atexit
 import enum
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -131,11 +133,16 @@ class AsyncBackend:
             return Loss.FULL, event
         oldest = self._waiting.popleft() if is_full else None
         self._waiting.append(event)
-        if self._worker is None or not self._worker.is_alive():
-            self._worker = threading.Thread(target=self._work, name="eventpub-async-backend", daemon=True)
-            self._worker.start()
+        self._see_to_worker()
         self._changed.notify_all()
         return Loss.FULL if is_full else None, oldest
+
+    def _see_to_worker(self) -> None:
+        """Start the thread, if something waits and there is none, or it has ended before its time."""
+        if self._waiting and (self._worker is None or not self._worker.is_alive()):
+            self._worker = threading.Thread(target=self._work, name="eventpub-async-backend", daemon=True)
+            self._worker.start()
+            _close_with_multiprocessing()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until nothing waits any more.
@@ -147,6 +154,7 @@ class AsyncBackend:
             Whether nothing waits.
         """
         with self._changed:
+            self._see_to_worker()
             return self._changed.wait_for(lambda: not self._waiting and not self._in_hand, timeout)
 
     def close(self, timeout: float | None = EXIT_SECONDS) -> bool:
@@ -179,13 +187,23 @@ class AsyncBackend:
         self.close()
 
     def _work(self) -> None:
+        try:
+            self._deliver()
+        finally:  # what ended it, such as a SystemExit, ends it alone
+            with self._changed:
+                self._worker = None
+                self._see_to_worker()
+
+    def _deliver(self) -> None:
         while (event := self._next()) is not _NO_MORE:
             is_delivered = False
             try:
                 is_delivered = self.backend.send(event) is not False
-            except Exception:  # a backend is anybody's
+            except BaseException as error:  # a backend is anybody's
                 name = name_for_log(event)
                 logger.exception("backend %r failed on event %r, which it has lost", self.backend, name)
+                if not isinstance(error, Exception):
+                    raise
             finally:
                 self._put_down(is_delivered=is_delivered)
 
@@ -221,9 +239,13 @@ class AsyncBackend:
 
 _NO_MORE = object()
 _living: weakref.WeakSet[AsyncBackend] = weakref.WeakSet()
+_finalizer: Any = None  # multiprocessing's, in its children
+_FIRST = 100  # of its finalizers: a backend may send to a queue that is closed by another, at 10
 
 
 def _begin_in_child() -> None:
+    global _finalizer  # noqa: PLW0603, one for the process
+    _finalizer = None
     for backend in _living:
         backend._begin()  # noqa: SLF001, our own
 
@@ -232,6 +254,14 @@ def _close_at_exit() -> None:
     deadline = time.monotonic() + EXIT_SECONDS
     for backend in list(_living):
         backend.close(max(0.0, deadline - time.monotonic()))
+
+
+def _close_with_multiprocessing() -> None:
+    """Have what waits delivered at the end of a child of multiprocessing, which it ends without atexit."""
+    global _finalizer  # noqa: PLW0603, one for the process
+    process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
+    if _finalizer is None and process and util and process.parent_process():
+        _finalizer = util.Finalize(None, _close_at_exit, exitpriority=_FIRST)
 
 
 os.register_at_fork(after_in_child=_begin_in_child)

@@ -37,14 +37,14 @@ class DefaultContextLocator:
     """
 
     def __init__(self) -> None:
-        self._entered = _Entered()
+        self._entered = Entered()
 
     def get(self) -> MutableMapping[str, Any]:
         """Return a live view of the contexts entered here, wherever it is looked at."""
         return self._entered
 
 
-class _Entered(MutableMapping[str, Any]):
+class Entered(MutableMapping[str, Any]):
     """The contexts entered where this is asked; one that is entered again goes to the end."""
 
     def __init__(self) -> None:
@@ -67,8 +67,28 @@ class _Entered(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._bound.get())
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> ValuesView[Any]:  # noqa: D102, a mapping's
         return self._bound.get().values()  # what `emit` asks for; the inherited one looks each name up
+
+    def begin(self, name: str, ctx: Any) -> tuple[contextvars.Token[Mapping[str, Any]], Mapping[str, Any]]:
+        """Enter a context, and return what `end` takes."""
+        entered = {**self._without(name), name: ctx}
+        return self._bound.set(entered), entered
+
+    def end(self, name: str, begun: tuple[contextvars.Token[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Let `name` be what it was at the beginning, and leave every other context as it is now.
+
+        Elsewhere than it began, as where a generator is closed by another thread, nothing changes: the contexts
+        there are others.
+        """
+        token, entered = begun
+        now = self._bound.get()
+        try:
+            self._bound.reset(token)
+        except ValueError:
+            return
+        if now is not entered:
+            self._bound.set(_put_back(now, name, self._bound.get()))
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -77,16 +97,105 @@ class _Entered(MutableMapping[str, Any]):
         return {other: ctx for other, ctx in self._bound.get().items() if other != name}
 
 
-def put_back(contexts: MutableMapping[str, Any], name: str, before: Mapping[str, Any]) -> None:
-    """Give `name` the value and the rank it had in `before`, and leave every other context as it is now."""
-    if name not in before:
-        contexts.pop(name, None)
-        return
+class ContextBlock:
+    """A `with` block, or the calls of a function it decorates, that have a context entered.
+
+    Args:
+        locator: finds the contexts.
+        name: of the context that is entered.
+        ctx: what events say meanwhile.
+
+    Raises:
+        TypeError: `ctx` is no mapping.
+    """
+
+    __slots__ = ("_begun", "_ctx", "_locator", "_name")
+
+    def __init__(self, locator: ContextLocator, name: str, ctx: Mapping[str, Any]) -> None:
+        check_context(name, ctx)
+        self._locator = locator
+        self._name = name
+        self._ctx = ctx
+        self._begun: list[tuple[MutableMapping[str, Any], Any]] = []
+
+    def __enter__(self) -> None:
+        contexts = self._locator.get()
+        if isinstance(contexts, Entered):
+            self._begun.append((contexts, contexts.begin(self._name, self._ctx)))
+        else:
+            self._begun.append((contexts, (contexts.get(self._name, _ABSENT), _here.set(None))))
+            contexts[self._name] = self._ctx
+
+    def __exit__(self, *_exc: object) -> None:
+        contexts, begun = self._begun.pop()
+        if isinstance(contexts, Entered):
+            contexts.end(self._name, begun)
+            return
+        before, token = begun
+        now = self._locator.get()
+        if not (_is_here(token) or now is contexts):
+            return
+        if before is _ABSENT:
+            now.pop(self._name, None)
+        else:
+            now[self._name] = before
+
+    def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
+        """Return `func` with the context entered whenever it is called.
+
+        Raises:
+            TypeError: it is a coroutine function or a generator function, which would run when the block is
+                over.
+        """
+        if _is_late(func):
+            raise TypeError(
+                f"@context({self._name!r}, ...) covers nothing of {func!r}, since what it returns runs later; "
+                "write `with tracker.context(...):` inside it"
+            )
+
+        @functools.wraps(func)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            with ContextBlock(self._locator, self._name, self._ctx):
+                return func(*args, **kwargs)
+
+        return run
+
+
+def check_context(name: str, ctx: Any) -> None:
+    """Refuse what no event could say, here and not when the next one is emitted.
+
+    Raises:
+        TypeError: `ctx` is no mapping.
+    """
+    if not hasattr(ctx, "keys"):  # which is what `dict.update` asks for
+        raise TypeError(f"context {name!r} is {ctx!r:.100}: give a mapping, {{}} for nothing")
+
+
+_ABSENT = object()
+_here: contextvars.ContextVar[None] = contextvars.ContextVar("eventpub block")
+
+
+def _is_here(token: contextvars.Token[None]) -> bool:
+    """Tell whether this is the thread, greenlet or task that `_here` was set in; once."""
+    try:
+        _here.reset(token)
+    except ValueError:
+        return False
+    return True
+
+
+def _put_back(contexts: Mapping[str, Any], name: str, before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `contexts` with the value and the rank that `name` had in `before`."""
     others = {other: ctx for other, ctx in contexts.items() if other != name}
+    if name not in before:
+        return others
     earlier = frozenset(takewhile(name.__ne__, before))
     lower = list(takewhile(earlier.__contains__, others))
-    contexts.clear()
-    contexts.update({**{other: others.pop(other) for other in lower}, name: before[name], **others})
+    return {**{other: others.pop(other) for other in lower}, name: before[name], **others}
+
+
+def _is_late(func: Callable[..., Any]) -> bool:
+    return any(is_late(func) for is_late in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction))
 
 
 def carried(func: Callable[P, R]) -> Callable[P, R]:
@@ -108,7 +217,7 @@ def carried(func: Callable[P, R]) -> Callable[P, R]:
     Raises:
         TypeError: it is a coroutine function or a generator function, which would run when `run` is over.
     """
-    if any(is_late(func) for is_late in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)):
+    if _is_late(func):
         raise TypeError(
             f"carried({func!r}) carries nothing, since what it returns runs later; asyncio's tasks have the "
             "contexts they are started in, and carried(asyncio.run)(...) takes them to another thread's"

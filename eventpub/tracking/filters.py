@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from eventpub.pipeline import name_of
+from eventpub.pipeline import name_of, text_of
 
 from .errors import EventEmissionExit, FilterError
+
+if TYPE_CHECKING:
+    from enum import Enum
 
 E = TypeVar("E")
 
@@ -50,15 +53,15 @@ class NameAllowlist:
     """Ends every event whose name is not listed.
 
     Args:
-        names: the names that may pass.
+        names: the names that may pass; members of an enum stand for their values.
 
     Raises:
         FilterError: (a ValueError) one text instead of several names.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str | Enum]) -> None:
         _check_several("names", names)
-        self.names = frozenset(names)
+        self.names = frozenset(map(text_of, names))
 
     def __call__(self, event: E) -> E:
         """Return the event, or raise EventEmissionExit."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from eventpub import ambient
 from eventpub.pipeline import UNKNOWN_NAME
 
-from .contexts import DefaultContextLocator, put_back
+from .contexts import ContextBlock, DefaultContextLocator, Entered, check_context
 from .errors import TrackerMissingError
 from .routing import RoutingBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
+    from enum import Enum
 
     from eventpub.pipeline import Backend
 
@@ -84,14 +84,15 @@ class Tracker:
         """
         return self.backends[name]
 
-    def emit(self, name: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+    def emit(self, name: str | Enum | None = None, data: Mapping[str, Any] | None = None) -> None:
         """Emit an event with the time in UTC and everything the entered contexts hold.
 
         It is in the hands of every backend when this returns. What a processor or a backend raises does not
         come back, and `data` is never changed.
 
         Args:
-            name: what happened, dotted by custom (`shop.cart.opened`); "unknown" by default.
+            name: what happened, dotted by custom (`shop.cart.opened`), as text or a
+                member of an enum; "unknown" by default.
             data: what there is to say about it, as far as the backends can serialize it; {} by default.
         """
         event = {
@@ -115,7 +116,11 @@ class Tracker:
         What is bound for all trackers, such as the request that is served (`eventpub.ambient`), comes before.
         """
         merged = ambient.resolve()
-        for ctx in self.context_locator.get().values():
+        contexts = self.context_locator.get()
+        entered: Iterable[Any] = contexts.values()
+        if contexts.__class__ is not Entered:
+            entered = list(entered)  # other threads may change a dict meanwhile
+        for ctx in entered:
             merged.update(ctx)
         return merged
 
@@ -123,7 +128,11 @@ class Tracker:
         """Add `ctx` to all events emitted here from now on, in place of a context of that name.
 
         It wins over contexts entered before, and loses to those entered after.
+
+        Raises:
+            TypeError: `ctx` is no mapping.
         """
+        check_context(name, ctx)
         self.located_context[name] = ctx
 
     def exit_context(self, name: str) -> None:
@@ -134,19 +143,17 @@ class Tracker:
         """
         del self.located_context[name]
 
-    @contextmanager
-    def context(self, name: str, ctx: Mapping[str, Any]) -> Iterator[None]:
-        """Run the block with a context entered.
+    def context(self, name: str, ctx: Mapping[str, Any]) -> ContextBlock:
+        """Run the block, or each call of the function that is decorated, with a context entered.
 
         However the block ends, `name` is then what it was before: exited, or the context that was entered
-        outside.
+        outside. A block that ends elsewhere than it began, as a generator's that another thread closes, leaves
+        the contexts there alone, and those of where it began as they are.
+
+        Raises:
+            TypeError: `ctx` is no mapping, or what is decorated runs later, as coroutine functions do.
         """
-        before = dict(self.located_context)
-        self.enter_context(name, ctx)
-        try:
-            yield
-        finally:
-            put_back(self.located_context, name, before)
+        return ContextBlock(self.context_locator, name, ctx)
 
 
 # --- trackers that the whole process knows ---------------------------------------------------------------
@@ -169,7 +176,7 @@ def get_tracker(name: str = DEFAULT_TRACKER_NAME) -> Tracker:
         raise TrackerMissingError(name) from None
 
 
-def emit(name: str | None = None, data: Mapping[str, Any] | None = None) -> None:
+def emit(name: str | Enum | None = None, data: Mapping[str, Any] | None = None) -> None:
     """Emit an event through the default tracker, see `Tracker.emit`.
 
     Raises:
