@@ -156,8 +156,7 @@ class MessageQueue:
             return None
         except posix_ipc.Error as exc:
             raise self._unusable(exc) from exc
-        # posix_ipc >= 1.3.1 returns bytes that keep all of max_message_size allocated; bytes(message) is the
-        # same object
+        # posix_ipc >= 1.3.1 keeps all of max_message_size allocated, and bytes(message) is the same object
         return bytes(memoryview(message))
 
     def wait_writable(self, timeout_seconds: float) -> bool:
@@ -176,7 +175,10 @@ class MessageQueue:
 
     def status(self) -> os.stat_result:
         """Return its owner, group, mode and inode."""
-        return os.fstat(self._check_open())
+        try:
+            return os.fstat(self._check_open())
+        except OSError:  # closed by its number, as a process that becomes a daemon closes all it has
+            raise EventQueueClosedError(self.name) from None
 
     def is_orphaned(self) -> bool:
         """Return whether it was removed: whoever opens its name now gets another queue."""
@@ -201,8 +203,8 @@ class MessageQueue:
     def __repr__(self) -> str:
         if self.fd < 0:
             return f"<MessageQueue {self.name!r}, closed>"
-        removed = ", removed" if self.is_orphaned() else ""
-        return f"<MessageQueue {self.name!r}, {self.depth():,} of {self.size}, fd {self.fd}{removed}>"
+        waiting = f"{self.depth():,} of {self.size}, fd {self.fd}"
+        return f"<MessageQueue {self.name!r}, {waiting}{', removed' if self.is_orphaned() else ''}>"
 
     def _apply(self, wish: Wish) -> None:
         """Give the new queue its group and mode, or remove it."""
@@ -267,8 +269,7 @@ def _create(name: str, wish: Wish, *, read: bool, write: bool) -> posix_ipc.Mess
                 text = kernel_limits.explain(limits, wish.max_messages, wish.max_message_size, got=size)
                 logger.warning("event queue %r was created smaller than wanted: %s", name, text)
             return queue
-    text = kernel_limits.explain(limits, wish.max_messages, wish.max_message_size)
-    raise QueueLimitError(name, text) from refused
+    raise QueueLimitError(name, kernel_limits.explain(limits, *wish[:2])) from refused
 
 
 def _mapped(name: str, exc: Exception, doing: str) -> QueueError:

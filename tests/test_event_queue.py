@@ -246,6 +246,20 @@ def test_a_closed_queue_says_so(events: EventQueue[bytes]):
     assert repr(events).endswith("closed>>")
 
 
+def test_a_queue_that_a_daemon_has_closed_by_its_number_says_so(events: EventQueue[bytes]):
+    def child() -> str:
+        for link in list(Path("/proc/self/fd").iterdir()):
+            with contextlib.suppress(OSError):  # the folder's own is closed by now
+                if str(link.readlink()).startswith(f"/events-{events.name}"):
+                    os.close(int(link.name))
+        with pytest.raises(EventQueueClosedError) as caught:
+            events.put(b"x")
+        return str(caught.value)
+
+    assert f"EventQueue({events.name!r})" in in_child(child)
+    events.put(b"x")
+
+
 def test_a_bad_name_is_refused_when_it_is_opened():
     with pytest.raises(QueueNameError):
         EventQueue("../v2")
