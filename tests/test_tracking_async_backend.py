@@ -401,10 +401,13 @@ print(backend.books.delivered)
 def test_what_waits_when_a_worker_ends_is_delivered_by_another(
     deliver: Callable[..., bool], caplog: pytest.LogCaptureFixture
 ):
+    ended: list[threading.Thread] = []
+
     class Exiting(Gate):
         def send(self, event: Any, /) -> None:
             super().send(event)
             if event["name"] == "0":
+                ended.append(threading.current_thread())
                 raise SystemExit(1)
 
     gate = Exiting()
@@ -413,6 +416,7 @@ def test_what_waits_when_a_worker_ends_is_delivered_by_another(
         backend.send(numbered(number))
     gate.opened.set()
     assert deliver(backend, DEADLINE_SECONDS)
+    ended[0].join(DEADLINE_SECONDS)  # or the next test would hear of it
     assert backend.books == Books(sent=3, delivered=2, waiting=0, lost={Loss.FAILED: 1})
     assert "failed on event '0'" in caplog.text
 
