@@ -7,7 +7,6 @@ import re
 from eventpub.ini import Kind
 
 _SERVER = re.compile(r"(?:([^\s/:?#@\[\]]+)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?")
-_ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:/\s]+)):([0-9]{1,5})")
 _MAX_PORT = 65_535
 
 
@@ -41,8 +40,8 @@ def endpoint() -> Kind[tuple[str, int] | str]:
     def parse(value: str) -> tuple[str, int] | str:
         if value.startswith("/"):
             return value
-        match = _ENDPOINT.fullmatch(value)
-        if not match or int(match[3]) > _MAX_PORT:
+        match = _SERVER.fullmatch(value)
+        if not match or match[3] is None or int(match[3]) > _MAX_PORT:
             raise ValueError
         return match[1] or match[2], int(match[3])
 

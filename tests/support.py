@@ -1,10 +1,13 @@
-"""What several test files share: deadlines, unique queues."""
+"""What several test files share: deadlines, and what a machine may lack."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -20,3 +23,12 @@ def wait_until(condition: Callable[[], T], what: str, deadline_seconds: float = 
             return value
         assert time.monotonic() < deadline, f"not within {deadline_seconds} s: {what}"
         time.sleep(0.01)
+
+
+def baseplate_python() -> str:
+    """Return the interpreter that has the real baseplate; without it, skip the test, or fail it in CI."""
+    python = os.environ.get("EVENTPUB_BASEPLATE_PYTHON", "")
+    if not python:
+        assert "CI" not in os.environ, "make test sets EVENTPUB_BASEPLATE_PYTHON"
+        pytest.skip("EVENTPUB_BASEPLATE_PYTHON is no python with baseplate; make test makes one")
+    return python

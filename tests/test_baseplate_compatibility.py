@@ -18,20 +18,11 @@ import pytest
 from collector_process import CollectorProcess
 from nursery import Nursery
 from sidecar_process import ROOT, SECRET
-from support import DEADLINE_SECONDS, wait_until
+from support import DEADLINE_SECONDS, baseplate_python, wait_until
 
 from eventpub import EventQueue, serialize_v2_event
 from eventpub.message_queue import MessageQueue
 from eventpub.sidecar.config import default_spool_dir
-
-
-@pytest.fixture(scope="module")
-def baseplate_python() -> str:
-    python = os.environ.get("EVENTPUB_BASEPLATE_PYTHON", "")
-    if not python:
-        assert "CI" not in os.environ, "make test sets EVENTPUB_BASEPLATE_PYTHON"
-        pytest.skip("EVENTPUB_BASEPLATE_PYTHON is no python with baseplate; make test makes one")
-    return python
 
 
 @pytest.fixture
@@ -115,17 +106,16 @@ metrics.endpoint =
 
 @pytest.mark.parametrize("publisher", ["baseplate", "eventpub"])
 @pytest.mark.parametrize("put", [put_with_baseplate, put_with_eventpub])
-def test_every_pairing_stores_the_same_events(  # noqa: PLR0917, fixtures
+def test_every_pairing_stores_the_same_events(
     put: Callable[[str, str], None],
     publisher: str,
-    baseplate_python: str,
     queue_name: str,
     collector: CollectorProcess,
     publish: Callable[[str, str], None],
 ) -> None:
     with MessageQueue.open(queue_name, max_messages=10, max_message_size=8192):
-        publish(publisher, baseplate_python if publisher == "baseplate" else sys.executable)
-        put(baseplate_python, queue_name)
+        publish(publisher, baseplate_python() if publisher == "baseplate" else sys.executable)
+        put(baseplate_python(), queue_name)
         stored = wait_until(lambda: len(collector.events()) == 20 and collector.events(), "all are stored")
     for n, row in enumerate(sorted(stored, key=lambda row: row["client_timestamp"])):
         assert row["event"] == {
@@ -138,14 +128,14 @@ def test_every_pairing_stores_the_same_events(  # noqa: PLR0917, fixtures
         }
 
 
-def test_both_serializers_write_the_same_bytes(baseplate_python: str) -> None:
+def test_both_serializers_write_the_same_bytes() -> None:
     script = EVENTS + (
         "import sys\n"
         "from baseplate.lib.events import serialize_v2_event\n"
         "sys.stdout.buffer.write(b'\\n'.join(map(serialize_v2_event, events())))"
     )
     theirs = subprocess.run(
-        [baseplate_python, "-c", script],
+        [baseplate_python(), "-c", script],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         check=True,
         capture_output=True,

@@ -7,7 +7,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-import pytest
+from support import baseplate_python
 
 from eventpub.message_queue import MessageQueue
 
@@ -16,10 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 def run_with_baseplate(program: str, queue_name: str) -> str:
     """Run a program where baseplate is installed and return what it prints."""
-    python = os.environ.get("EVENTPUB_BASEPLATE_PYTHON", "")
-    if not python:
-        assert "CI" not in os.environ, "make test sets EVENTPUB_BASEPLATE_PYTHON"
-        pytest.skip("EVENTPUB_BASEPLATE_PYTHON is no python with baseplate; make test makes one")
+    python = baseplate_python()
     beginning = f"""
         from baseplate import Baseplate
         from eventpub import EventQueue, serialize_v2_event

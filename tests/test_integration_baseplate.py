@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-import pytest
+from support import baseplate_python
 from test_baseplate_context import ROOT, run_with_baseplate
 from web import EXAMPLES, SMALL, make_small, take_events
 
@@ -178,14 +178,13 @@ for report in baseplate.get_runtime_metric_reporters().values():
 
 
 def test_the_example_runs_as_it_stands(queue_name: str):
-    python = os.environ.get("EVENTPUB_BASEPLATE_PYTHON", "")
-    if not python:
-        assert "CI" not in os.environ, "make test sets EVENTPUB_BASEPLATE_PYTHON"
-        pytest.skip("EVENTPUB_BASEPLATE_PYTHON is no python with baseplate; make test makes one")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "SHOP_QUEUE": queue_name}
     make_small(queue_name)
     subprocess.run(
-        [python, "-W", "ignore", EXAMPLES / "baseplate_shop.py"], env=environment, check=True, timeout=60
+        [baseplate_python(), "-W", "ignore", EXAMPLES / "baseplate_shop.py"],
+        env=environment,
+        check=True,
+        timeout=60,
     )
     (event,) = take_events(queue_name)
     assert (event["3"], event["21"]["rec"]["5"]) == ({"str": "oolong"}, {"str": "buy"})

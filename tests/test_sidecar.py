@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import os
 import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from collector_process import CollectorProcess
-from gevent.queue import SimpleQueue
 from nursery import Nursery, NurserySidecar
 from sidecar_process import SidecarProcess
 from support import DEADLINE_SECONDS, wait_until
@@ -25,7 +24,6 @@ from support import DEADLINE_SECONDS, wait_until
 from eventpub import wire
 from eventpub.errors import QueueMissingError
 from eventpub.message_queue import MessageQueue
-from eventpub.sidecar import daemon
 
 EVENT = b'{"name":"test","n":%d}'
 V2J = {"collector_version": "2j"}
@@ -353,14 +351,18 @@ def test_signal_to_reload_does_not_end_it_at_once_while_it_stops(
     assert sidecar.ledger()["spooled"] == 1
 
 
-def test_crash_of_a_stage_does_not_end_it_at_once_while_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "_exit", sys.exit)
-    arrived: SimpleQueue[int] = SimpleQueue()
-    for number in (daemon._CRASHED, daemon._SPOOL_GONE, signal.SIGTERM):
-        arrived.put(number)
-    with pytest.raises(SystemExit) as raised:
-        daemon._exit_at_second(arrived)
-    assert raised.value.code == 128 + signal.SIGTERM
+def test_crash_of_a_stage_does_not_end_it_at_once_while_it_stops() -> None:
+    program = """
+import signal
+from gevent.queue import SimpleQueue
+from eventpub.sidecar import daemon
+arrived = SimpleQueue()
+for number in (daemon._CRASHED, daemon._SPOOL_GONE, signal.SIGTERM):
+    arrived.put(number)
+daemon._exit_at_second(arrived)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], check=False, timeout=DEADLINE_SECONDS)
+    assert ended.returncode == 128 + signal.SIGTERM
 
 
 def test_reload_uses_the_new_settings(

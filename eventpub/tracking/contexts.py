@@ -97,6 +97,31 @@ class Entered(MutableMapping[str, Any]):
         return {other: ctx for other, ctx in self._bound.get().items() if other != name}
 
 
+class _Located:
+    """The contexts that a locator of somebody's own finds, in a mapping that threads may share."""
+
+    def __init__(self, locator: ContextLocator) -> None:
+        self._locator = locator
+
+    def begin(self, name: str, ctx: Any) -> tuple[MutableMapping[str, Any], Any, contextvars.Token[None]]:
+        """Enter a context, and return what `end` takes."""
+        contexts = self._locator.get()
+        before = contexts.get(name, _ABSENT)
+        contexts[name] = ctx
+        return contexts, before, _here.set(None)
+
+    def end(self, name: str, begun: tuple[MutableMapping[str, Any], Any, contextvars.Token[None]]) -> None:
+        """Let `name` be what it was, unless this is elsewhere and the contexts here are others."""
+        contexts, before, token = begun
+        now = self._locator.get()
+        if not (_is_here(token) or now is contexts):
+            return
+        if before is _ABSENT:
+            now.pop(name, None)
+        else:
+            now[name] = before
+
+
 class ContextBlock:
     """A `with` block, or the calls of a function it decorates, that have a context entered.
 
@@ -116,29 +141,16 @@ class ContextBlock:
         self._locator = locator
         self._name = name
         self._ctx = ctx
-        self._begun: list[tuple[MutableMapping[str, Any], Any]] = []
+        self._begun: list[tuple[Entered | _Located, Any]] = []
 
     def __enter__(self) -> None:
         contexts = self._locator.get()
-        if isinstance(contexts, Entered):
-            self._begun.append((contexts, contexts.begin(self._name, self._ctx)))
-        else:
-            self._begun.append((contexts, (contexts.get(self._name, _ABSENT), _here.set(None))))
-            contexts[self._name] = self._ctx
+        entered = contexts if isinstance(contexts, Entered) else _Located(self._locator)
+        self._begun.append((entered, entered.begin(self._name, self._ctx)))
 
     def __exit__(self, *_exc: object) -> None:
-        contexts, begun = self._begun.pop()
-        if isinstance(contexts, Entered):
-            contexts.end(self._name, begun)
-            return
-        before, token = begun
-        now = self._locator.get()
-        if not (_is_here(token) or now is contexts):
-            return
-        if before is _ABSENT:
-            now.pop(self._name, None)
-        else:
-            now[self._name] = before
+        entered, begun = self._begun.pop()
+        entered.end(self._name, begun)
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
         """Return `func` with the context entered whenever it is called.
