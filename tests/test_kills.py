@@ -16,7 +16,7 @@ from support import wait_until
 
 from eventpub.message_queue import MessageQueue
 
-KILLS = int(os.environ.get("EVENTPUB_KILLS", "30"))
+KILLS = int(os.environ.get("EVENTPUB_KILLS", "60"))
 
 
 class Producer(threading.Thread):
