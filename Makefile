@@ -34,7 +34,7 @@ test: $(VENV)/installed  ## run the tests, against baseplate too where it can be
 	    $(VENV)/bin/python -m pytest $(TESTS)
 
 soak: $(VENV)/installed  ## kill, break and poison everything at random for five minutes; draw up the books
-	@$(VENV)/bin/python tests/soak.py $(SOAK)
+	@$(VENV)/bin/python tests/system/soak.py $(SOAK)
 
 lint: $(VENV)/installed-lint  ## check style, format and types
 	@$(VENV)/bin/ruff check
@@ -84,7 +84,7 @@ define install
 	@touch $@
 endef
 
-$(VENV)/installed: pyproject.toml $(wildcard sidecar/spool/native/*.[ch])
+$(VENV)/installed: pyproject.toml $(wildcard sidecar/native/*.[ch])
 	$(call install,30,-e '.[test]')
 
 $(VENV)/installed-lint: $(VENV)/installed

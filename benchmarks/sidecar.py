@@ -35,8 +35,8 @@ _INTERPRETED = """
 from gevent import monkey
 monkey.patch_all()
 import sys
-from eventpub.sidecar.spool import burst
-burst.compiled = lambda: None
+from eventpub.sidecar import native
+native.load_library = lambda: None
 from eventpub.sidecar.cli import main
 sys.exit(main())
 """

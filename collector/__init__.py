@@ -1,6 +1,6 @@
 """The collector: takes signed batches over HTTP, stores every event once, and says so only when it has.
 
-    connection -> encodings -> verify -> validate -> store
+    http -> encodings -> signatures -> events -> store
      a request     plain body   whose     events      dedupe and rows in one transaction
 
 An HTTP Message Signature is verified before its body is unpacked. `application` runs the stages in that order;

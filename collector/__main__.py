@@ -4,6 +4,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-from eventpub.collector.cli import main  # noqa: E402, the patches come first
+from .cli import main  # noqa: E402, the patches come first
 
 raise SystemExit(main())

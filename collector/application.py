@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING
 
 import eventpub
 from eventpub import wire
+from eventpub.collector.store import Batch, Outcome
 
-from . import encodings, validate
-from .answer import Answer, refuse
-from .store import Batch, Outcome
-from .verify import Keyring, has_http_signature, is_timely, signed_request
+from . import encodings
+from .events import read_events
+from .responses import FACTS, Answer, refuse
+from .signatures import Keyring, has_http_signature, is_timely, signed_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from eventpub.collector.store import Receipt, Store
+
     from .config import Config
-    from .store import Receipt, Store
 
 logger = logging.getLogger(__name__)
 
-FACTS = "eventpub.facts"  # environ key: a dict of what the access log is to say besides
 RETRY_SECONDS = 5  # what a sender is told to wait while the store cannot write
 
 _BATCH_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -127,7 +128,7 @@ class Application:
             received_at=self._clock(),
             events=(),
         )
-        events = validate.read_events(
+        events = read_events(
             version,
             body,
             environ.get(_COUNT, ""),

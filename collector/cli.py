@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 import gevent
 import gevent.event
 
-from eventpub import __version__, ini
+from eventpub import __version__
+from eventpub.collector.http.server import Server, tls_context
+from eventpub.collector.store.sqlite import SqliteStore
+from eventpub.collector.store.thread import StoreThread
 from eventpub.errors import ConfigError
+from eventpub.settings import ini
 
 from . import config, faults
 from .application import Application
-from .server import Server, tls_context
-from .store.sqlite import SqliteStore
-from .store.thread import StoreThread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventpub import address, http_signature, ini
 from eventpub.errors import ConfigError
+from eventpub.settings import address, ini
+from eventpub.wire import http_signature
 
 if TYPE_CHECKING:
     import os

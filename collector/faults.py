@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from eventpub import wire
+from eventpub.collector.http.connection import CONNECTION, HangUp
 
-from .answer import Answer, refuse
-from .connection import CONNECTION, HangUp
+from .responses import Answer, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eventpub.errors import (
+from eventpub.queue.event_queue import EventQueue
+from eventpub.serialization.serialize import serialize_json_event, serialize_v2_event
+
+from .errors import (
     ConfigError,
     EventError,
     EventPubError,
@@ -19,13 +22,12 @@ from eventpub.errors import (
     EventTooLargeError,
     QueueError,
 )
-from eventpub.event_queue import EventQueue
-from eventpub.serialize import serialize_json_event, serialize_v2_event
-from eventpub.wire import MAX_EVENT_SIZE, MAX_QUEUE_SIZE
+from .wire import MAX_EVENT_SIZE, MAX_QUEUE_SIZE
 
 if TYPE_CHECKING:
-    from eventpub.event import Event, unique_id
-    from eventpub.v2_event import to_v2_event
+    from eventpub.event.to_v2 import to_v2_event
+
+    from .event import Event, unique_id
 
 __all__ = [  # noqa: RUF022, grouped by stage
     # make events
@@ -52,7 +54,7 @@ __all__ = [  # noqa: RUF022, grouped by stage
 __version__ = "0.1.0"
 
 # What not every application uses is imported by who does.
-_LATER = {"Event": "event", "unique_id": "event", "to_v2_event": "v2_event"}
+_LATER = {"Event": "event", "unique_id": "event", "to_v2_event": "event.to_v2"}
 
 if not TYPE_CHECKING:  # else type checkers took any name for one of ours
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
-from eventpub.errors import NotAStageError
+from .errors import NotAStageError
 
 UNKNOWN_NAME = "unknown"
 

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventpub.event_queue import EventQueue
+    from eventpub.queue.event_queue import EventQueue
     from eventpub.testing import MemoryQueue, Record
 
 

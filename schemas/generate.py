@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-from eventpub.thrift_spec import Field, Type, fields
+from eventpub.serialization.thrift_spec import Field, Type, fields
 
 COMPILER_VERSION = "0.17.0"  # Debian 12's; others write the same classes with other bytes
 GENERATOR = "py:slots"  # what baseplate generates its own classes with

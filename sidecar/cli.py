@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import eventpub
 from eventpub.cli.arguments import queue_name
 from eventpub.errors import ConfigError, EventPubError, QueueError, QueueMissingError
-from eventpub.message_queue import MessageQueue
-from eventpub.sidecar.config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
-from eventpub.sidecar.daemon import Daemon
+from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.spool.slot import SpoolError
+
+from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
+from .daemon import Daemon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from eventpub import address, http_signature, ini
 from eventpub.errors import ConfigError
+from eventpub.settings import address, ini
 from eventpub.sidecar.delivery.compression import ZSTD_INSTALLED
-from eventpub.signing import Scheme, SigningKey
-from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS
+from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS, http_signature
+from eventpub.wire.signing import Scheme, SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gevent
 
-from eventpub import ini
 from eventpub.errors import ConfigError, EventPubError
-from eventpub.message_queue import MessageQueue
-from eventpub.sidecar import signals
-from eventpub.sidecar.config import SidecarConfig, default_spool_dir, load_config
+from eventpub.queue.message_queue import MessageQueue
+from eventpub.settings import ini
 from eventpub.sidecar.delivery.sender import Sender
-from eventpub.sidecar.receive import Receiver
+from eventpub.sidecar.receive.receiver import Receiver
 from eventpub.sidecar.spool.slot import SpoolDiskError, SpoolError
 from eventpub.sidecar.spool.spool import Spool
-from eventpub.sidecar.telemetry import Telemetry
+from eventpub.sidecar.telemetry.metrics import Telemetry
+
+from . import signals
+from .config import SidecarConfig, default_spool_dir, load_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import posix_ipc
 import pytest
-from collector_process import CollectorProcess
 from hypothesis import settings
-from nursery import Nursery
+from support.collector_process import CollectorProcess
+from support.nursery import Nursery
 
-from eventpub.message_queue import MessageQueue
+from eventpub.queue.message_queue import MessageQueue
 from eventpub.wire import QUEUE_PREFIX
 
 settings.register_profile("eventpub", deadline=None)  # a busy machine is no failure

@@ -27,7 +27,7 @@ from process import DemoError, Process
 from progress import watch
 
 from eventpub.errors import QueueMissingError
-from eventpub.message_queue import MessageQueue
+from eventpub.queue.message_queue import MessageQueue
 
 HERE = Path(__file__).resolve().parent
 

@@ -13,10 +13,11 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import eventpub
-from eventpub.cli import doctor, put, queue
-from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_INTERRUPTED, EXIT_IO, EXIT_NO_QUEUE, EXIT_OK, EXIT_USAGE
-from eventpub.cli.terminal import complain
 from eventpub.errors import EventPubError, QueueError
+
+from . import doctor, put, queue
+from .exit_codes import EXIT_FAILING, EXIT_INTERRUPTED, EXIT_IO, EXIT_NO_QUEUE, EXIT_OK, EXIT_USAGE
+from .terminal import complain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ def _parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         command.add_parser(commands)
     wanted = next((word for word in words if not word.startswith("-")), "")
     if wanted not in commands.choices:  # ours do not pay for looking for others
-        from eventpub.cli import extensions  # noqa: PLC0415, the look-up alone takes as long as the rest
+        from . import extensions  # noqa: PLC0415, the look-up alone takes as long as the rest
 
         extensions.add_parsers(commands, wanted)
     return parser

@@ -6,12 +6,12 @@ import argparse
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from eventpub.errors import QueueNameError
-from eventpub.queue_refusal import check_name
+from eventpub.queue.refusal import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventpub.ini import Kind
+    from eventpub.settings.ini import Kind
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventpub.did_you_mean import did_you_mean
 from eventpub.errors import EventSerializationError
-from eventpub.thrift_json import shown
-from eventpub.thrift_spec import Type, fields
+from eventpub.serialization.thrift_json import shown
+from eventpub.serialization.thrift_spec import Type, fields
+from eventpub.settings.did_you_mean import did_you_mean
 
 
 def build(cls: Any, value: object, path: str = "") -> Any:

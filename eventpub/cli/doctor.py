@@ -9,21 +9,22 @@ import platform
 from typing import TYPE_CHECKING, NamedTuple
 
 import eventpub
-from eventpub import kernel_limits, queue_access
-from eventpub.cli import host
-from eventpub.cli.arguments import add_command, queue_name
-from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import say, styled
 from eventpub.errors import QueueError, QueueLimitError, QueueMissingError, QueuePermissionError
-from eventpub.kernel_limits import WANTED, KernelLimits
-from eventpub.message_queue import POSIX_IPC_VERSION, MessageQueue
+from eventpub.queue import access, kernel_limits
+from eventpub.queue.kernel_limits import WANTED, KernelLimits
+from eventpub.queue.message_queue import POSIX_IPC_VERSION, MessageQueue
+
+from . import host
+from .arguments import add_command, queue_name
+from .exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
+from .terminal import say, styled
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
     from pathlib import Path
 
-    from eventpub.cli.arguments import Commands
+    from .arguments import Commands
 
 _EPILOG = """\
 examples:
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     say(
         f"eventpub {eventpub.__version__}, posix_ipc {POSIX_IPC_VERSION}, "
         f"Python {platform.python_version()}, Linux {platform.release()}\n"
-        f"user {queue_access.user_name(os.geteuid())} ({os.geteuid()}), umask {umask:04o}, "
+        f"user {access.user_name(os.geteuid())} ({os.geteuid()}), umask {umask:04o}, "
         f"queues of {host.namespace()}"
     )
     worst = Level.OK
@@ -180,14 +181,14 @@ def _queue(name: str, *, is_wanted: bool) -> Iterator[Finding]:
 
 def _contents(queue: MessageQueue) -> Iterator[Finding]:
     status = queue.status()
-    if who := queue_access.readers(status):
+    if who := access.readers(status):
         yield Finding(
             Level.WARNING,
-            f"{queue.name}: {queue_access.describe(status)}{who}",
+            f"{queue.name}: {access.describe(status)}{who}",
             f"eventpub queue drop {queue.name}, and let its sidecar make it, with `queue.mode` 0600 or 0620",
         )
     else:
-        yield Finding(Level.OK, f"{queue.name}: {queue_access.describe(status)}; this user may send to it")
+        yield Finding(Level.OK, f"{queue.name}: {access.describe(status)}; this user may send to it")
 
     size = queue.size
     limits = kernel_limits.read_limits()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from eventpub.errors import EventPubError
 
 if TYPE_CHECKING:
-    from eventpub.cli.arguments import Commands
+    from .arguments import Commands
 
 GROUP = "eventpub.commands"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventpub.errors import QueuePermissionError
-from eventpub.message_queue import MessageQueue
+from eventpub.queue.message_queue import MessageQueue
 from eventpub.wire import QUEUE_PREFIX
 
 if TYPE_CHECKING:

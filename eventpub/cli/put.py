@@ -8,21 +8,22 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from eventpub import ini
-from eventpub.cli.arguments import add_command, of, queue_name
-from eventpub.cli.exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import complain, say
 from eventpub.errors import EventError, EventQueueFullError
-from eventpub.event_queue import EventQueue
-from eventpub.message_queue import MessageQueue
-from eventpub.serialize import serialize_json_event, serialize_v2_event
+from eventpub.queue.event_queue import EventQueue
+from eventpub.queue.message_queue import MessageQueue
+from eventpub.serialization.serialize import serialize_json_event, serialize_v2_event
+from eventpub.settings import ini
+
+from .arguments import add_command, of, queue_name
+from .exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_WARNING
+from .terminal import complain, say
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Sequence
     from types import FrameType
 
-    from eventpub.cli.arguments import Commands
+    from .arguments import Commands
 
 _EPILOG = """\
 examples:
@@ -121,8 +122,9 @@ def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Hand
 def _serializer(*, by_name: bool) -> Callable[[dict[str, Any]], bytes]:
     if not by_name:
         return serialize_json_event
-    from eventpub.cli.by_name import build  # noqa: PLC0415, the generated classes load thrift, which takes a while
     from eventpub.schemas.event.ttypes import Event  # noqa: PLC0415
+
+    from .by_name import build  # noqa: PLC0415, the generated classes load thrift, which takes a while
 
     return lambda event: serialize_v2_event(build(Event, event))
 

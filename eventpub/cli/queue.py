@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventpub import ini, kernel_limits, queue_access
-from eventpub.cli import host
-from eventpub.cli.arguments import add_command, of, queue_name
-from eventpub.cli.exit_codes import EXIT_NO_QUEUE, EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import complain, say, table
 from eventpub.errors import QueueError, QueuePermissionError
-from eventpub.kernel_limits import CEILING
-from eventpub.message_queue import MessageQueue, remove
+from eventpub.queue import access, kernel_limits
+from eventpub.queue.kernel_limits import CEILING
+from eventpub.queue.message_queue import MessageQueue, remove
+from eventpub.settings import ini
+
+from . import host
+from .arguments import add_command, of, queue_name
+from .exit_codes import EXIT_NO_QUEUE, EXIT_OK, EXIT_WARNING
+from .terminal import complain, say, table
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from eventpub.cli.arguments import Commands
+    from .arguments import Commands
 
 _EPILOG = """\
 examples:
@@ -77,7 +79,7 @@ def add_parser(commands: Commands) -> None:
     create.add_argument(
         "--mode",
         type=of(ini.file_mode()),
-        default=queue_access.DEFAULT_MODE,
+        default=access.DEFAULT_MODE,
         help="permission bits (default: 0600)",
     )
     create.add_argument("--group", help="its group (default: this user's)")
@@ -111,7 +113,7 @@ def run_show(options: argparse.Namespace) -> int:
             "waiting": f"{queue.depth():,} of {queue.max_messages:,} events",
             "event size": f"up to {queue.max_message_size:,} bytes",
             "counted": f"{kernel_limits.need_bytes(queue.size):,} bytes of its creator's RLIMIT_MSGQUEUE",
-            "owner": f"{queue_access.describe(status)}{queue_access.readers(status)}",
+            "owner": f"{access.describe(status)}{access.readers(status)}",
             "open in": ", ".join(map(str, host.holders(queue.name)))
             or "no process that this user may look into",
         }
@@ -122,11 +124,11 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_create(options: argparse.Namespace) -> int:
     """Create a queue, or say how the one that is there differs."""
-    wish = queue_access.Wish(options.max_messages, options.max_message_size, options.mode, options.group)
+    wish = access.Wish(options.max_messages, options.max_message_size, options.mode, options.group)
     with MessageQueue.open(options.name, **wish._asdict()) as queue:
         status = queue.status()
         outcome = "created" if queue.created else "was there"
-        say(f"{options.name}: {outcome}, {queue.size}, {queue_access.describe(status)}")
+        say(f"{options.name}: {outcome}, {queue.size}, {access.describe(status)}")
         return EXIT_WARNING if wish.differences(queue.size, status) else EXIT_OK
 
 
@@ -164,6 +166,6 @@ def _row(folder: Path, name: str) -> tuple[str, ...]:
     try:
         with host.open_to_look(name) as queue:
             numbers = (queue.depth(), queue.max_messages, queue.max_message_size)
-            return name, *(f"{number:,}" for number in numbers), queue_access.describe(queue.status())
+            return name, *(f"{number:,}" for number in numbers), access.describe(queue.status())
     except QueueError:
-        return name, "?", "?", "?", queue_access.describe((folder / f"events-{name}").stat())
+        return name, "?", "?", "?", access.describe((folder / f"events-{name}").stat())

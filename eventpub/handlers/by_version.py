@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventpub.serialize import serialize_json_event, serialize_v2_event
-from eventpub.v2_event import to_v2_event
+from eventpub.event.to_v2 import to_v2_event
+from eventpub.serialization.serialize import serialize_json_event, serialize_v2_event
 
 
 def serialize(version: str, event: Any) -> bytes:

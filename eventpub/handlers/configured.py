@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from eventpub.did_you_mean import did_you_mean
 from eventpub.errors import HandlerError
+from eventpub.settings.did_you_mean import did_you_mean
 
 from .handler import EventHandler
 
 if TYPE_CHECKING:
-    from eventpub import ini
+    from eventpub.settings import ini
 
 _PLAIN = "/:,@+ ="  # beside letters, digits and _.-~; an = in a value is no other key's
 
 
 @dataclasses.dataclass(frozen=True)
 class ConfiguredHandler(EventHandler):
-    """A handler whose fields are declared by `eventpub.ini.setting`, each named as its key.
+    """A handler whose fields are declared by `eventpub.settings.ini.setting`, each named as its key.
 
     Fields may be given as values or as text; paths become absolute. None, where that is the default, means
     unset.

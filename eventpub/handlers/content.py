@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from eventpub.errors import AttachmentError
 from eventpub.event import Event, unique_id
-from eventpub.event_file import fit_for_a_name
+from eventpub.event.file import fit_for_a_name
 from eventpub.pipeline import name_of
-from eventpub.serialize import serialize_json_event
-from eventpub.thrift_spec import field_names, is_struct_class
+from eventpub.serialization.serialize import serialize_json_event
+from eventpub.serialization.thrift_spec import field_names, is_struct_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from eventpub.did_you_mean import did_you_mean
 from eventpub.errors import HandlerError
+from eventpub.settings.did_you_mean import did_you_mean
 
 from .handler import EventHandler
 

@@ -10,8 +10,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eventpub import ini
-from eventpub.event_file import write_whole
+from eventpub.event.file import write_whole
+from eventpub.settings import ini
 
 from .configured import ConfiguredHandler
 from .content import attachments_of, json_of, stem_of

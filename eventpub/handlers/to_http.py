@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import requests
 
-from eventpub import __version__, address, http_signature, ini, wire
+from eventpub import __version__, wire
 from eventpub.errors import HandlerError
 from eventpub.pipeline import name_for_log
-from eventpub.signing import Scheme, SigningKey, signed_headers
+from eventpub.settings import address, ini
+from eventpub.wire import http_signature
+from eventpub.wire.signing import Scheme, SigningKey, signed_headers
 
 from . import secret
 from .by_version import serialize

@@ -7,9 +7,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from eventpub import ini
 from eventpub.event import Event
 from eventpub.pipeline import name_of
+from eventpub.settings import ini
 
 from .configured import ConfiguredHandler
 from .content import json_of

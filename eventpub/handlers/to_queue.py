@@ -6,8 +6,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from eventpub import ini
-from eventpub.event_queue import EventQueue
+from eventpub.queue.event_queue import EventQueue
+from eventpub.settings import ini
 from eventpub.wire import VERSIONS
 
 from .by_version import serialize

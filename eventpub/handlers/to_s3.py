@@ -10,8 +10,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any
 
-from eventpub import ini
 from eventpub.errors import HandlerError
+from eventpub.settings import ini
 
 from .configured import ConfiguredHandler
 from .content import attachments_of, json_of, stem_of

@@ -17,10 +17,10 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
-from eventpub import address, ini
 from eventpub.errors import HandlerError
 from eventpub.event import unique_id
 from eventpub.pipeline import name_for_log, name_of
+from eventpub.settings import address, ini
 
 from . import secret
 from .configured import ConfiguredHandler

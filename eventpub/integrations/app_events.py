@@ -26,13 +26,13 @@ from configparser import RawConfigParser
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from eventpub import ini
-from eventpub.event_queue import EventQueue
+from eventpub.event.to_v2 import to_v2_event
 from eventpub.pipeline import check_backend
-from eventpub.queue_access import DEFAULT_MODE
-from eventpub.serialize import serialize_event, serialize_json_event, serialize_v2_event
+from eventpub.queue.access import DEFAULT_MODE
+from eventpub.queue.event_queue import EventQueue
+from eventpub.serialization.serialize import serialize_event, serialize_json_event, serialize_v2_event
+from eventpub.settings import ini
 from eventpub.tracking import Tracker
-from eventpub.v2_event import to_v2_event
 from eventpub.wire import MAX_EVENT_SIZE
 
 if TYPE_CHECKING:

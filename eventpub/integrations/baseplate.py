@@ -29,7 +29,7 @@ from .request_context import bound
 if TYPE_CHECKING:
     from baseplate import RequestContext, ServerSpan, Span
 
-    from eventpub.event_queue import EventQueue
+    from eventpub.queue.event_queue import EventQueue
 
 
 def events_from_config(app_config: dict[str, str], prefix: str = "events.") -> AppEvents:

@@ -16,7 +16,7 @@ from .wsgi import RequestContextMiddleware
 if TYPE_CHECKING:
     from flask import Flask
 
-    from eventpub.event_queue import EventQueue
+    from eventpub.queue.event_queue import EventQueue
     from eventpub.tracking import Tracker
 
 _KEY = "eventpub"

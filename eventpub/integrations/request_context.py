@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventpub import ambient
 from eventpub.event import Event
-from eventpub.thrift_spec import fields, is_struct_class
+from eventpub.serialization.thrift_spec import fields, is_struct_class
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

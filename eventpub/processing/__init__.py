@@ -12,8 +12,8 @@ Thank you for buying tea
 
 from __future__ import annotations
 
-from eventpub.processing.declare import required_by, requires, want
-from eventpub.processing.errors import (
+from .declare import required_by, requires, want
+from .errors import (
     HandlerLoadError,
     HandlerMissingError,
     HandlerRegisteredError,
@@ -22,9 +22,9 @@ from eventpub.processing.errors import (
     ProcessingError,
     RequirementLoopError,
 )
-from eventpub.processing.event import Event, Proc
-from eventpub.processing.processor import Processor
-from eventpub.processing.stop import StopProcessing
+from .event import Event, Proc
+from .processor import Processor
+from .stop import StopProcessing
 
 __all__ = [  # noqa: RUF022, grouped by use
     # events

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Any, Generic, TypeVar, Union
 
-from eventpub.processing.declare import declared
-from eventpub.processing.errors import HandlerLoadError, HandlerRegisteredError, HandlerReturnError
-from eventpub.processing.schedule import Handler, Schedule
-from eventpub.processing.stop import StopProcessing
+from .declare import declared
+from .errors import HandlerLoadError, HandlerRegisteredError, HandlerReturnError
+from .schedule import Handler, Schedule
+from .stop import StopProcessing
 
 E = TypeVar("E")
 

@@ -15,12 +15,13 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventpub.pipeline import name_of
-from eventpub.processing.errors import HandlerMissingError, IncompatibleWantsError, RequirementLoopError
+
+from .errors import HandlerMissingError, IncompatibleWantsError, RequirementLoopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from eventpub.processing.declare import Declared
+    from .declare import Declared
 
     Filters = tuple[Callable[[Any], object], ...]
     Requirements = dict[str, dict[str, None]]  # by handler; a dict is a set that keeps its order

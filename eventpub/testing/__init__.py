@@ -12,9 +12,9 @@ Under pytest the fixtures of `eventpub.pytest_plugin` are there without an impor
 
 from __future__ import annotations
 
-from eventpub.testing.capture import capture_events
-from eventpub.testing.memory_queue import MemoryQueue
-from eventpub.testing.posix import posix_queue, take_messages
-from eventpub.testing.record import Put, Record
+from .capture import capture_events
+from .memory_queue import MemoryQueue
+from .posix import posix_queue, take_messages
+from .record import Put, Record
 
 __all__ = ["MemoryQueue", "Put", "Record", "capture_events", "posix_queue", "take_messages"]

@@ -6,15 +6,16 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eventpub import event_queue
-from eventpub.testing.memory_queue import MemoryMessages
-from eventpub.testing.record import Record, Serializer, active, noting
+from eventpub.queue import event_queue
+
+from .memory_queue import MemoryMessages
+from .record import Record, Serializer, active, noting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eventpub.event_queue import EventQueue
-    from eventpub.message_queue import MessageQueue
+    from eventpub.queue.event_queue import EventQueue
+    from eventpub.queue.message_queue import MessageQueue
 
 
 class _Diverted(NamedTuple):

@@ -7,14 +7,15 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventpub.errors import QueueLimitError
-from eventpub.event_queue import EventQueue
-from eventpub.kernel_limits import impossible
-from eventpub.message_queue import MessageQueue
-from eventpub.queue_access import DEFAULT_MODE, Wish
-from eventpub.queue_refusal import check_name
-from eventpub.serialize import serialize_event
-from eventpub.testing.record import Put, Record, active, noting, sent
+from eventpub.queue.access import DEFAULT_MODE, Wish
+from eventpub.queue.event_queue import EventQueue
+from eventpub.queue.kernel_limits import impossible
+from eventpub.queue.message_queue import MessageQueue
+from eventpub.queue.refusal import check_name
+from eventpub.serialization.serialize import serialize_event
 from eventpub.wire import MAX_EVENT_SIZE
+
+from .record import Put, Record, active, noting, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from eventpub.errors import QueueMissingError
-from eventpub.event_queue import EventQueue
-from eventpub.message_queue import MessageQueue, remove
+from eventpub.queue.event_queue import EventQueue
+from eventpub.queue.message_queue import MessageQueue, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from eventpub.thrift_json_decode import decode, loads
-from eventpub.thrift_spec import is_struct_class
+from eventpub.serialization.thrift_json_decode import decode, loads
+from eventpub.serialization.thrift_spec import is_struct_class
 
 Serializer = Callable[[Any], bytes]
 

@@ -25,14 +25,7 @@ from .logger import LoggerBackend
 from .memory import MemoryBackend
 from .routing import EventProcessor, RoutingBackend
 from .snapshot import snapshot
-from .tracker import (
-    DEFAULT_TRACKER_NAME,
-    TrackedEvent,
-    Tracker,
-    emit,
-    get_tracker,
-    register_tracker,
-)
+from .tracker import DEFAULT_TRACKER_NAME, TrackedEvent, Tracker, emit, get_tracker, register_tracker
 
 __all__ = [  # noqa: RUF022, grouped by stage
     # emit events

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from eventpub.serialize import serialize_event
+from eventpub.serialization.serialize import serialize_event
 from eventpub.wire import MAX_EVENT_SIZE
 
 from .errors import LogLineTooLongError

@@ -7,22 +7,25 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from eventpub import ini
 from eventpub.cli.arguments import add_command, of
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say, table
-from eventpub.sidecar.commands import journal, letters
-from eventpub.sidecar.commands.place import UsageError, add_place, counted, guarded, locate, pretty
+from eventpub.settings import ini
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.disk import Disk
 from eventpub.sidecar.spool.folder import DEAD
+from eventpub.sidecar.telemetry.reasons import DeadReason
+
+from . import journal, letters
+from .place import UsageError, add_place, counted, guarded, locate, pretty
 
 if TYPE_CHECKING:
     import argparse
 
     from eventpub.cli.arguments import Commands
-    from eventpub.sidecar.commands.letters import Letter
-    from eventpub.sidecar.commands.place import Place
+
+    from .letters import Letter
+    from .place import Place
 
 _EPILOG = """\
 examples:
@@ -76,7 +79,7 @@ exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a
             64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _MAX_DETAIL_CHARACTERS = 60
-_REASONS = tuple(reason.value for reason in dead_letters.Reason)
+_REASONS = tuple(reason.value for reason in DeadReason)
 _MAX_AGE_SECONDS = 100 * 365 * 86_400
 
 
@@ -169,7 +172,7 @@ def run_replay(options: argparse.Namespace) -> int:
         raise UsageError("a replay needs the CONFIG.ini that names collector and key, and takes no --spool")
     place = locate(options)
     _need_choice(options, "reason", "--reason R")
-    from eventpub.sidecar.commands import replay  # noqa: PLC0415, an HTTP client, which the others do not need
+    from . import replay  # noqa: PLC0415, an HTTP client, which the others do not need
 
     with letters.exclusively(place.queues[0]):
         chosen, missing = _choose(place, options)

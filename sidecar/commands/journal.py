@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from eventpub.sidecar.commands.letters import NAME
 from eventpub.sidecar.spool.batch import TEMPORARY_SUFFIX, write_file
+
+from .letters import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from eventpub.sidecar.commands.place import BusyError
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.folder import DEAD
+
+from .place import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +38,7 @@ class Letter:
         index: the event's place in it.
         died_at: ISO 8601, UTC.
         refused_at: when a replay of it was last refused; empty if none was.
-        reason: see `dead_letters.Reason`; as it stands in the file, which another version may have written.
+        reason: see `DeadReason`; as it stands in the file, which another version may have written.
         status: the HTTP status it was refused with, if any.
         detail: what the collector said.
         attempts: how often the batch was posted.

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventpub import ini
 from eventpub.cli.arguments import queue_name
 from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_FAILING, EXIT_NO_SPOOL, EXIT_USAGE
 from eventpub.cli.terminal import complain
 from eventpub.errors import ConfigError, EventPubError
+from eventpub.settings import ini
 from eventpub.sidecar.config import SECTION_PREFIX, SidecarConfig, default_spool_dir, load_config
 from eventpub.sidecar.spool.slot import SpoolError
 

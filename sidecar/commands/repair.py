@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
-from eventpub.sidecar.commands import survey
 from eventpub.sidecar.config import DEAD_LETTERS_MAX_BYTES
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import write_file
@@ -23,13 +22,16 @@ from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, Folder, Part
 from eventpub.sidecar.spool.slot import make_private, take
 from eventpub.sidecar.spool.spool import batch_id_of
 
+from . import survey
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from eventpub.sidecar.commands.place import Place
-    from eventpub.sidecar.commands.survey import Finding
     from eventpub.sidecar.spool.batch import Batch
+
+    from .place import Place
+    from .survey import Finding
 
 
 def run(place: Place, *, apply: bool, disk: Disk | None = None) -> int:

@@ -18,33 +18,36 @@ from typing import TYPE_CHECKING
 from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, progress, say
-from eventpub.sidecar.commands import journal
-from eventpub.sidecar.commands.letters import read
-from eventpub.sidecar.commands.place import counted
 from eventpub.sidecar.delivery import compression, payload
-from eventpub.sidecar.delivery.answer import REMEDIES, Verdict, judge
+from eventpub.sidecar.delivery.answer import judge
 from eventpub.sidecar.delivery.post import Poster
 from eventpub.sidecar.delivery.refusal import sort_out
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.batch import write_file
-from eventpub.sidecar.spool.burst import is_one_object
 from eventpub.sidecar.spool.disk import Disk
 from eventpub.sidecar.spool.folder import DEAD
+from eventpub.sidecar.spool.framing import is_one_object
+from eventpub.sidecar.telemetry.verdicts import Verdict
+
+from . import journal
+from .letters import read
+from .place import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from eventpub.sidecar.commands.letters import Letter
-    from eventpub.sidecar.commands.place import Place
     from eventpub.sidecar.config import SidecarConfig
     from eventpub.sidecar.delivery.answer import Answer
     from eventpub.sidecar.spool.dead_letters import Cause
 
+    from .letters import Letter
+    from .place import Place
+
 _REMEDIES = {
-    **REMEDIES,
+    **{verdict: verdict.advice for verdict in (Verdict.HOLD, Verdict.MISCONFIGURED)},
     Verdict.RETRY: "try again later",
-    Verdict.RECODE: REMEDIES[Verdict.MISCONFIGURED],  # of a body that is not compressed
+    Verdict.RECODE: Verdict.MISCONFIGURED.remedy,  # of a body that is not compressed
 }
 _NOT_SENT = frozenset({"refused", "dns"})  # kinds of no answer where no collector can have the batch
 _NOT_STORED = frozenset({401, 403})

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, BinaryIO
 from eventpub.cli.arguments import add_command
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
-from eventpub.sidecar.commands import repair, status, survey
-from eventpub.sidecar.commands.place import add_place, counted, denied, guarded, locate
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED
+
+from . import repair, status, survey
+from .place import add_place, counted, denied, guarded, locate
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
     from eventpub.cli.arguments import Commands
-    from eventpub.sidecar.commands.survey import Finding
+
+    from .survey import Finding
 
 _EPILOG = """\
 examples:

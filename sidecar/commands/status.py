@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventpub.cli.terminal import say, styled, table
-from eventpub.sidecar.commands import survey
-from eventpub.sidecar.commands.place import pretty
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, Batch
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, SPLIT_SUFFIX
 
+from . import survey
+from .place import pretty
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eventpub.sidecar.commands.place import Place
+    from .place import Place
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 

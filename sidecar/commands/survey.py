@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventpub.sidecar.commands import letters
-from eventpub.sidecar.commands.place import counted
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX, Batch, sequence_of
 from eventpub.sidecar.spool.folder import CUT_SUFFIX, SPLIT_SUFFIX, is_in_its_place
 from eventpub.sidecar.spool.slot import is_owned
+
+from . import letters
+from .place import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,6 @@ control characters, and no batch waits for longer than `MAX_RETRY_AFTER_SECONDS`
 
 from __future__ import annotations
 
-import enum
 import json
 import re
 import time
@@ -28,6 +27,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventpub import wire
+from eventpub.sidecar.telemetry.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,24 +37,6 @@ MAX_RETRY_AFTER_SECONDS = 300.0  # a mistaken header must not park the sidecar f
 
 _ZERO_WEIGHT = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
-
-class Verdict(enum.Enum):
-    """What becomes of a batch; the table above says when."""
-
-    ACCEPTED = "accepted"
-    BISECT = "bisect"
-    HALVE = "halve"
-    HOLD = "hold"
-    RECODE = "recode"
-    RETRY = "retry"
-    MISCONFIGURED = "misconfigured"
-
-
-REMEDIES = {  # what to do about the verdicts that are no matter of time
-    Verdict.HOLD: "the collector does not take this key: check key.name, key.secret and key.signature, "
-    "and this host's clock",
-    Verdict.MISCONFIGURED: "this is no answer of a collector: check collector.hostname, version and scheme",
-}
 
 _VERDICTS = {
     400: Verdict.BISECT,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from eventpub.sidecar.delivery.backoff import Backoff
+    from .backoff import Backoff
 
 
 class Gate:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventpub import __version__, wire
-from eventpub.sidecar.delivery.compression import Codec, compress
-from eventpub.signing import signed_headers
+from eventpub.wire.signing import signed_headers
+
+from .compression import Codec, compress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from eventpub.signing import SigningKey
+    from eventpub.wire.signing import SigningKey
 
 USER_AGENT = f"eventpub-sidecar/{__version__}"
 

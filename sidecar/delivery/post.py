@@ -24,13 +24,13 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from eventpub.sidecar.delivery.answer import Answer
+from .answer import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from eventpub.sidecar.delivery.payload import Payload
+    from .payload import Payload
 
 MAX_BODY_BYTES = 64 * 1024  # a collector's reasons fit; a page of a lost proxy need not
 DEADLINE_TIMEOUTS = 3  # connecting, sending and reading may each take their whole timeout

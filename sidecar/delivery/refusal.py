@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from eventpub.sidecar.delivery.answer import Verdict
-from eventpub.sidecar.losses import is_report
-from eventpub.sidecar.spool.dead_letters import Cause, Reason
+from eventpub.sidecar.spool.dead_letters import Cause
+from eventpub.sidecar.telemetry.losses import is_report
+from eventpub.sidecar.telemetry.reasons import DeadReason
+from eventpub.sidecar.telemetry.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventpub.sidecar.delivery.answer import Answer
+    from .answer import Answer
 
 
 class Sorted(NamedTuple):
@@ -36,15 +37,15 @@ def sort_out(events: Sequence[bytes], answer: Answer, verdict: Verdict) -> Sorte
     everything = range(len(events))
     named = {index: detail for index, detail in answer.rejected if index in everything}
 
-    def cause(index: int, reason: Reason, detail: str) -> Cause:
-        return Cause(Reason.REPORT if is_report(events[index]) else reason, answer.status, detail)
+    def cause(index: int, reason: DeadReason, detail: str) -> Cause:
+        return Cause(DeadReason.REPORT if is_report(events[index]) else reason, answer.status, detail)
 
     if verdict is Verdict.BISECT and named:
         rest = [index for index in everything if index not in named]
-        buried = {index: cause(index, Reason.REJECTED, detail) for index, detail in named.items()}
+        buried = {index: cause(index, DeadReason.REJECTED, detail) for index, detail in named.items()}
         return Sorted([rest] if rest else [], buried)
     if len(events) == 1:
-        reason = Reason.TOO_LARGE if verdict is Verdict.HALVE else Reason.REJECTED
+        reason = DeadReason.TOO_LARGE if verdict is Verdict.HALVE else DeadReason.REJECTED
         return Sorted([], {0: cause(0, reason, answer.reason)})
     half = len(events) // 2
     return Sorted([everything[:half], everything[half:]], {})

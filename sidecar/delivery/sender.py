@@ -10,22 +10,24 @@ from __future__ import annotations
 import logging
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gevent.event import Event
 from gevent.pool import Group
 
 from eventpub.errors import ConfigError
-from eventpub.sidecar.delivery import compression, payload
-from eventpub.sidecar.delivery.answer import Answer, Verdict, judge
-from eventpub.sidecar.delivery.backoff import Backoff
-from eventpub.sidecar.delivery.gate import Gate
-from eventpub.sidecar.delivery.outbox import Outbox
-from eventpub.sidecar.delivery.post import Poster
-from eventpub.sidecar.delivery.refusal import sort_out
 from eventpub.sidecar.spool import records
-from eventpub.sidecar.spool.burst import compiled, interpreted
-from eventpub.sidecar.telemetry import DropReason
+from eventpub.sidecar.telemetry.reasons import DropReason
+from eventpub.sidecar.telemetry.verdicts import Verdict
+
+from . import compression, payload
+from .answer import Answer, judge
+from .backoff import Backoff
+from .gate import Gate
+from .outbox import Outbox
+from .pack import Packed, PythonPacker, compiled_packer
+from .post import Poster
+from .refusal import sort_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,11 +37,18 @@ if TYPE_CHECKING:
     from eventpub.sidecar.config import SidecarConfig
     from eventpub.sidecar.spool.batch import Batch
     from eventpub.sidecar.spool.spool import Spool
-    from eventpub.sidecar.telemetry import Telemetry
+    from eventpub.sidecar.telemetry.metrics import Telemetry
 
 logger = logging.getLogger(__name__)
 
 _KEY_SETTLED_SECONDS = 0.5  # a program that writes a file in several steps takes less
+
+
+class _Contents(NamedTuple):
+    """What a batch file holds, read and found whole."""
+
+    batch_id: str
+    packed: Packed
 
 
 class Sender:
@@ -59,7 +68,7 @@ class Sender:
         self._changed = Event()
         self._deadline: float | None = None
         self._crash: BaseException | None = None
-        self._loops = compiled() or interpreted()
+        self._packer = compiled_packer() or PythonPacker()
         self._use(config)
 
     def configure(self, config: SidecarConfig) -> None:
@@ -174,46 +183,44 @@ class Sender:
             return
         batch.attempts += 1
         try:
-            packed = self._pack(batch)
-            if packed is None:
+            contents = self._read(batch)
+            if contents is None:
                 gate.leave()
                 return
             codec = self._negotiation.codec()
-            answer = self._post(batch, codec, *packed)
+            answer = self._post(batch, codec, contents)
             self._act(batch, answer, self._verdict(answer, codec), gate)
         except OSError as error:  # the spool's disk: nothing is lost, the batch stays
             self._telemetry.disk_error(error)
             self._outbox.set_aside(batch, gate.failed(attempts=batch.attempts))
 
-    def _pack(self, batch: Batch) -> tuple[bytes | memoryview, int, str] | None:
-        """Return joined events, their number and the batch's id; None if other batches have replaced it.
+    def _read(self, batch: Batch) -> _Contents | None:
+        """Return what is to be sent; None if other batches have replaced this one.
 
-        They are valid until the next call: no other greenlet may run before they are in a payload.
+        It is valid until the next call: no other greenlet may run before it is in a payload.
         """
         try:
             image = batch.path.read_bytes()
         except (FileNotFoundError, IsADirectoryError):
             self._spool.missing(batch)
             return None
-        packed = self._loops.pack(image)
+        packed = self._packer.pack(image)
         header = records.read_header(image)
-        if packed and header and packed[1] == batch.events:
-            return *packed, header[0]
+        if packed and header and packed.events == batch.events:
+            return _Contents(header[0], packed)
         self._put_first(self._spool.vet(batch, records.read(image)))
         return None
 
-    def _post(
-        self, batch: Batch, codec: compression.Codec, joined: bytes | memoryview, events: int, batch_id: str
-    ) -> Answer:
+    def _post(self, batch: Batch, codec: compression.Codec, contents: _Contents) -> Answer:
         try:
             key = self._config.signing_key(settled_seconds=_KEY_SETTLED_SECONDS)
         except ConfigError as error:
             return Answer.none("key", str(error))
         request = payload.build(
             self._config.collector_version,
-            joined,
-            events,
-            batch_id=batch_id,
+            contents.packed.joined,
+            contents.packed.events,
+            batch_id=contents.batch_id,
             attempt=batch.attempts,
             key=key,
             codec=codec,
@@ -232,7 +239,15 @@ class Sender:
         return verdict
 
     def _act(self, batch: Batch, answer: Answer, verdict: Verdict, gate: Gate) -> None:
-        self._telemetry.answered(answer, verdict, batch)
+        self._telemetry.answered(
+            verdict,
+            batch=batch.path.name,
+            events=batch.events,
+            attempt=batch.attempts,
+            status=answer.status,
+            kind=answer.kind,
+            reason=answer.reason,
+        )
         if verdict is Verdict.ACCEPTED:
             gate.succeeded()
             batch.is_accepted = True

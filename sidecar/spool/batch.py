@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventpub import wire
-from eventpub.sidecar.spool import records
-from eventpub.sidecar.spool.burst import State
-from eventpub.sidecar.spool.slot import make_private
+from eventpub.sidecar.native.state import State
+
+from . import records
+from .slot import make_private
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eventpub.sidecar.spool.disk import Disk
+    from .disk import Disk
 
 _MADV_POPULATE_WRITE = 23  # linux/mman.h; in Python's mmap from 3.14 on at the earliest
 OPEN_SUFFIX = ".open"

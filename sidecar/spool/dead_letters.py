@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import enum
 import json
 import time
 from dataclasses import dataclass
@@ -21,18 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from eventpub.sidecar.telemetry.reasons import DeadReason
+
 SUFFIX = ".json"
 _OTHERS_SECONDS = 1.0  # how long what other sidecars of the queue add may go unnoticed
 _TICK_NS = 1_000_000_000  # file systems count in units of 4 ms to 1 s
-
-
-class Reason(enum.Enum):
-    """Why events are dead, in one word; a letter written by another version may have others."""
-
-    MALFORMED = "malformed"  # no JSON object, as the sidecar itself found
-    REJECTED = "rejected"  # the collector says so, alone or by its place in a batch
-    TOO_LARGE = "too_large"  # likewise, alone
-    REPORT = "report"  # a loss report that the collector refused for either reason: no report tells of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class Cause:
         detail: what the collector said, at most 500 characters.
     """
 
-    reason: Reason
+    reason: DeadReason
     status: int | None = None
     detail: str = ""
 

@@ -16,8 +16,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventpub.sidecar.spool import dead_letters, records
-from eventpub.sidecar.spool.batch import (
+from . import dead_letters, records
+from .batch import (
     OPEN_SUFFIX,
     SEALED_SUFFIX,
     TEMPORARY_SUFFIX,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from eventpub.sidecar.spool.dead_letters import Room
-    from eventpub.sidecar.spool.disk import Disk
+    from .dead_letters import Room
+    from .disk import Disk
 
 logger = logging.getLogger(__name__)
 

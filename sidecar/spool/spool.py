@@ -13,24 +13,27 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eventpub import wire
-from eventpub.sidecar.losses import is_report, reports_in
-from eventpub.sidecar.spool import dead_letters
-from eventpub.sidecar.spool.batch import OpenBatch
-from eventpub.sidecar.spool.burst import is_one_object
-from eventpub.sidecar.spool.dead_letters import Cause, Reason
-from eventpub.sidecar.spool.disk import Disk
-from eventpub.sidecar.spool.folder import DAMAGED, DEAD, Folder, Part
-from eventpub.sidecar.spool.slot import SpoolDiskError, claim, make_private
-from eventpub.sidecar.telemetry import DropReason
+from eventpub.sidecar.telemetry.losses import is_report
+from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
+
+from . import dead_letters
+from .batch import OpenBatch
+from .dead_letters import Cause
+from .disk import Disk
+from .folder import DAMAGED, DEAD, Folder, Part
+from .framing import is_one_object
+from .reports import reports_in
+from .slot import SpoolDiskError, claim, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from eventpub.sidecar.spool import records
-    from eventpub.sidecar.spool.batch import Batch
-    from eventpub.sidecar.spool.slot import Slot
-    from eventpub.sidecar.telemetry import Telemetry
+    from eventpub.sidecar.telemetry.metrics import Telemetry
+
+    from . import records
+    from .batch import Batch
+    from .slot import Slot
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +208,7 @@ class Spool:
         events = contents.events
         bare = [event.strip(_WHITE_SPACE) for event in events]
         good = {index: event for index, event in enumerate(bare) if is_one_object(event)}
-        cause = Cause(Reason.MALFORMED, detail="the message is not one JSON object")
+        cause = Cause(DeadReason.MALFORMED, detail="the message is not one JSON object")
         buried = {index: cause for index in range(len(events)) if index not in good}
         kept = [good.get(index, event) for index, event in enumerate(events)]
         return self.split(batch, replace(contents, events=kept), [list(good)], buried)

@@ -12,20 +12,23 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from eventpub import http_signature, wire
+from support.paths import ROOT
+
+from eventpub import wire
 from eventpub.collector import config as collector_config
 from eventpub.collector.application import Application
 from eventpub.collector.encodings import ACCEPTED, Damage, decode
 from eventpub.collector.store import Health, Outcome, Receipt
 from eventpub.errors import ConfigError
 from eventpub.schemas.event.ttypes import Event
+from eventpub.serialization.thrift_json_decode import DecodeError, loads, to_plain
+from eventpub.serialization.thrift_json_decode import decode as decode_struct
 from eventpub.sidecar import config as sidecar_config
+from eventpub.sidecar.delivery.pack import PythonPacker, compiled_packer
 from eventpub.sidecar.spool import records
-from eventpub.sidecar.spool.burst import compiled, interpreted, is_one_object
-from eventpub.thrift_json_decode import DecodeError, loads, to_plain
-from eventpub.thrift_json_decode import decode as decode_struct
+from eventpub.sidecar.spool.framing import is_one_object
+from eventpub.wire import http_signature
 
-ROOT = Path(__file__).resolve().parents[2]
 ID = "0123456789abcdef0123456789abcdef"
 SECRET = b"hunter2"
 BODY = b'[{"example": "value"}]'
@@ -36,17 +39,17 @@ NOW = 1_618_884_473
 
 # --- the spool -------------------------------------------------------------------------------------------
 
-_LOOPS = [loops for loops in (compiled(), interpreted()) if loops]
+_PACKERS = [packer for packer in (compiled_packer(), PythonPacker()) if packer]
 
 
 def spool(data: bytes) -> None:
-    """Read a batch file: events or damage, both loops alike, and what was read is written and read again."""
+    """Read a batch file: events or damage, both packers alike, and what was read is written and read again."""
     contents = records.read(data)
     assert contents.damaged or contents.batch_id
     again = records.read(records.write(contents.batch_id or ID, contents.events, contents.created_us))
     assert (again.events, again.damaged) == (contents.events, 0)
-    for loops in _LOOPS:
-        packed = loops.pack(data)
+    for packer in _PACKERS:
+        packed = packer.pack(data)
         if packed is not None:
             assert (bytes(packed[0]), packed[1]) == (b",".join(contents.events), len(contents.events))
             assert all(map(is_one_object, contents.events))

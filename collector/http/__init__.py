@@ -1,0 +1,1 @@
+"""Bytes -> requests: the listening socket, connections within bounds, and the bodies they carry."""

@@ -1,0 +1,49 @@
+"""What a request is answered with: a status and JSON, in one form for every stage and every error."""
+
+from __future__ import annotations
+
+import http
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import encodings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FACTS = "eventpub.facts"  # environ key: a dict of what the access log is to say besides
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, the fields of the JSON body, and headers beside those that every answer has."""
+
+    status: int
+    fields: Mapping[str, object]
+    headers: Headers = ()
+
+    @property
+    def status_line(self) -> str:
+        """Return the status with its phrase."""
+        return f"{self.status} {http.HTTPStatus(self.status).phrase}"
+
+    def body(self) -> bytes:
+        """Return the body."""
+        return json.dumps(self.fields).encode() + b"\n"
+
+    def all_headers(self, body: bytes) -> list[tuple[str, str]]:
+        """Return the headers that go with `body`; Accept-Encoding says what may be sent (RFC 7694)."""
+        return [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Accept-Encoding", ", ".join(encodings.ACCEPTED)),
+            *self.headers,
+        ]
+
+
+def refuse(status: int, error: str, reason: str, headers: Headers = (), **fields: object) -> Answer:
+    """Return an answer that says no: with a code for programs, a reason for people, and further `fields`."""
+    return Answer(status, {"error": error, "reason": reason, **fields}, headers)

@@ -1,0 +1,93 @@
+"""Stage 6: request -> the name of the key that signed it.
+
+A request is signed by `X-Signature`, by an HTTP Message Signature (RFC 9421), or by both. An unknown key, a
+wrong mac, a malformed header and none at all get the same answer, and the time it takes does not tell whether a
+key is known: whoever has none learns nothing about those there are.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from eventpub import wire
+from eventpub.wire import http_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from _typeshed.wsgi import WSGIEnvironment
+
+_HTTP_SIGNATURE = {f"HTTP_{header.upper().replace('-', '_')}" for header in http_signature.SIGNATURE_HEADERS}
+_ANY_TIME_SECONDS = 100 * 365 * 86400.0
+
+
+class Keyring:
+    """The secrets of each key's name; several while a key is being changed."""
+
+    def __init__(self, secrets_by_name: Mapping[str, tuple[bytes, ...]]) -> None:
+        self._secrets = secrets_by_name
+        # as many comparisons for every name, or the time would tell which names exist
+        self._tries = max(map(len, secrets_by_name.values()))
+        self._dummy = (secrets.token_bytes(32),) * self._tries
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._secrets)} keys>"
+
+    def signer(self, signature: str, body: bytes) -> str | None:
+        """Return the key's name if `signature`, a value of X-Signature, is its signature of plain `body`."""
+        name, mac = wire.parse_signature(signature) or ("", "")
+        matches = [hmac.compare_digest(wire.mac(secret, body), mac) for secret in self._candidates(name)]
+        return name.lower() if any(matches) else None
+
+    def http_signer(self, request: http_signature.Request, sent: bytes, *, window_seconds: float) -> str | None:
+        """Return the key's name if `request` has one HTTP Message Signature, and it is of that key.
+
+        Args:
+            request: as it came.
+            sent: its body as it came.
+            window_seconds: how far the times in it may be from now; 0 for any.
+        """
+        for place in range(self._tries):
+            name = http_signature.verify(
+                request,
+                sent,
+                lambda name, place=place: self._candidates(name)[place],  # type: ignore[misc]
+                clock_skew_seconds=window_seconds or _ANY_TIME_SECONDS,
+            )
+            if name is not None:
+                return name.lower()
+        return None
+
+    def _candidates(self, name: str) -> tuple[bytes, ...]:
+        """Return what may be the secret of a key, as many for every name; INI keys are in lower case."""
+        return (*self._secrets.get(name.lower(), ()), *self._dummy)[: self._tries]
+
+
+def has_http_signature(environ: WSGIEnvironment) -> bool:
+    """Tell whether a request has what looks like an HTTP Message Signature, and here is who can check it."""
+    return http_signature.INSTALLED and not environ.keys().isdisjoint(_HTTP_SIGNATURE)
+
+
+def signed_request(environ: WSGIEnvironment) -> http_signature.Request:
+    """Return of a request what an HTTP Message Signature may cover."""
+    headers = {
+        name.removeprefix("HTTP_").replace("_", "-"): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") or name in {"CONTENT_TYPE", "CONTENT_LENGTH"}
+    }
+    query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
+    url = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', 'unknown')}{environ['PATH_INFO']}{query}"
+    return http_signature.Request(environ["REQUEST_METHOD"], url, headers)
+
+
+def is_timely(date: str, now: float, window_seconds: float) -> bool:
+    """Tell whether a value of `Date` is a date at most so many seconds from `now`."""
+    try:
+        sent_at = parsedate_to_datetime(date)
+    except (ValueError, TypeError, OverflowError, IndexError):  # what email.utils raises over garbage
+        return False
+    return abs(sent_at.replace(tzinfo=sent_at.tzinfo or timezone.utc).timestamp() - now) <= window_seconds

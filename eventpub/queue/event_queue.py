@@ -1,0 +1,290 @@
+"""Stage 1: event -> bytes -> queue.
+
+`EventQueue.put` serializes an event and hands it to the kernel, which keeps it even if this process dies at
+once. It does not wait unless asked to, starts no thread, waits for no lock, and raises nothing but
+`EventError`, unless its timeout makes no sense. So it is safe in threads, greenlets and asyncio handlers, and
+before and after a fork: parent and child go on with the same queue.
+
+Either the event is enqueued or `put` raises. One thing could come between: whoever has a queue open can send
+to it after it was removed (`eventpub queue drop`), into nothing. So it is looked at once a second, and whenever
+it is full. When it was removed, `put` goes on with the queue that has its name now, or creates it if it was
+this user's, and takes along what lies in the old one, if this user may read that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import threading
+import time
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from weakref import WeakValueDictionary
+
+from eventpub.errors import (
+    EventError,
+    EventQueueClosedError,
+    EventQueueFullError,
+    EventSerializationError,
+    EventTooLargeError,
+    QueueError,
+    QueuePermissionError,
+)
+from eventpub.serialization.serialize import serialize_event
+from eventpub.wire import MAX_EVENT_SIZE
+
+from .access import DEFAULT_MODE
+from .message_queue import MessageQueue, Refused
+from .metrics import Counts, QueueMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0  # events may go to a removed queue this long; a look costs 1 us, `monotonic` 0.04 a put
+_NO_WAIT = 0.0  # as one object, for a check that costs nothing where no timeout is given
+_RETRY_SECONDS = 0.05  # between two attempts to open a queue while it is being replaced
+
+
+class EventQueue(Generic[T]):
+    """Where an application puts its events, for a sidecar to take. As a context manager it closes itself.
+
+    It is a baseplate context factory as well, for `Baseplate.configure_context` and for `add_to_context`.
+
+    Args:
+        name: 1 to 200 letters, digits, dots, dashes and underscores, no dot in front.
+        event_serializer: event -> bytes; by default Thrift structs become version 2 events, mappings JSON.
+        max_messages: events it holds if it must be created; None for what the kernel allows, up to 10,000.
+        max_message_size: bytes of an event, likewise; None for what the kernel allows, up to 102,400.
+        mode: permission bits, likewise.
+        group: name or number of its group, likewise; None for this process's.
+        metrics: called by a `put` every ten seconds or more, and by `close`, with the name of a counter and how
+            much it grew (see `queue.metrics`); it must not block. `statsd.StatsClient(…).incr` is one, and for
+            baseplate's client `lambda name, number: client.counter(name).increment(number)`.
+
+    Raises:
+        QueueError: it cannot be opened or created; a subclass for each reason, each with its remedy.
+        TypeError, ValueError: an argument is none of those.
+    """
+
+    only_reads = True  # so that nothing is copied for it: see `pipeline.only_reads`
+
+    def __init__(
+        self,
+        name: str,
+        event_serializer: Callable[[T], bytes] | None = None,
+        *,
+        max_messages: int | None = None,
+        max_message_size: int | None = None,
+        mode: int = DEFAULT_MODE,
+        group: str | None = None,
+        metrics: Callable[[str, int], object] | None = None,
+    ) -> None:
+        if event_serializer is not None and not callable(event_serializer):
+            raise TypeError(
+                f"event_serializer is {event_serializer!r}: give a function such as serialize_v2_event"
+            )
+        self.name = name
+        self._serialize = event_serializer or serialize_event
+        self._wishes: dict[str, Any] = {
+            "max_messages": max_messages,
+            "max_message_size": max_message_size,
+            "mode": mode,
+            "group": group,
+        }
+        self._accepted = self._full = self._too_large = self._unserializable = 0
+        self._metrics = QueueMetrics(metrics, lambda: self.counts) if metrics else None
+        self._old_queue: MessageQueue | None = None
+        self._looking = threading.Lock()
+        self._use(self._open(create=True))
+        event_queues[id(self)] = self
+
+    def put(self, event: T, timeout: float = _NO_WAIT) -> None:
+        """Serialize an event and enqueue it.
+
+        Args:
+            event: what the serializer takes.
+            timeout: seconds to wait for room in a full queue, 0 by default. Waiting blocks the thread, or only
+                the greenlet where gevent has patched `select` and `time`; in asyncio leave it out.
+
+        Raises:
+            EventSerializationError: the serializer does not take the event, or does not return bytes.
+            EventTooLargeError: it is longer than this queue takes, or than 102,400 bytes.
+            EventQueueFullError: there was no room for it.
+            EventQueueClosedError: the queue was closed.
+            ValueError: `timeout` is no number of seconds, whether there is room or not.
+        """
+        if timeout is not _NO_WAIT:
+            _check_timeout(timeout)
+        try:
+            message = self._serialize(event)
+        except EventError:
+            self._unserializable += 1
+            raise
+        except Exception as exc:  # the serializer may be anybody's
+            raise self._unserialized(event, f"{type(exc).__name__}: {exc}") from exc
+        if type(message) is not bytes:
+            raise self._unserialized(event, f"its serializer returned {type(message).__name__}, not bytes")
+        if len(message) <= self._limit_bytes and monotonic() < self._look_at:
+            try:
+                self._raw_send(message)
+            except Refused:  # for want of room, most likely
+                pass
+            else:
+                self._accepted += 1
+                return
+        self._put_slowly(message, timeout)
+
+    def send(self, event: T) -> None:
+        """Put an event without waiting, as `put` does: the name by which every stage is called."""
+        self.put(event)
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the calls of `put` so far."""
+        return Counts(self._accepted, self._full, self._too_large, self._unserializable)
+
+    def close(self) -> None:
+        """Close the queue; its events stay for the sidecar."""
+        if self._metrics:
+            self._metrics.send(now=True)
+        self._queue.close()
+        if old := self._old_queue:  # read once: a look may let it go meanwhile
+            old.close()
+
+    def make_object_for_context(self, name: str, span: object) -> Self:  # noqa: ARG002, baseplate passes them
+        """Return the object for a request's context in baseplate: the queue itself."""
+        return self
+
+    def __call__(self, raw_value: str) -> Self:  # noqa: ARG002, baseplate passes the text of a setting
+        """Return the queue itself, since baseplate calls the entries of a configuration spec."""
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be pickled: open one in each process, or fork, and use the same in all"
+        )
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {name}" for name, count in self.counts._asdict().items())
+        return f"<EventQueue {self.name!r}: {counts}; {self._queue!r}>"
+
+    def _put_slowly(self, message: bytes, timeout_seconds: float) -> None:
+        """Enqueue a message after a look at the queue, or raise why not."""
+        deadline = monotonic() + timeout_seconds
+        while True:
+            self._look()
+            if len(message) > self._limit_bytes:
+                self._too_large += 1
+                raise EventTooLargeError(len(message), self._limit_bytes)
+            queue = self._queue
+            try:
+                if self._refusal is None and queue.send(message):
+                    self._accepted += 1
+                    return
+                remaining_seconds = deadline - monotonic()
+                if remaining_seconds <= 0:
+                    self._full += 1
+                    raise EventQueueFullError(self.name) from self._refusal
+                if self._refusal:
+                    time.sleep(min(remaining_seconds, _RETRY_SECONDS))
+                else:
+                    queue.wait_writable(min(remaining_seconds, _LOOK_SECONDS))
+            except EventQueueClosedError:
+                if queue is self._queue:
+                    raise
+                # else another thread has gone on with the new one, and let this one go
+
+    def _unserialized(self, event: T, reason: str) -> EventSerializationError:
+        self._unserializable += 1
+        return EventSerializationError("event", f"of type {type(event).__name__}", reason)
+
+    def _open(self, *, create: bool) -> MessageQueue:
+        """Open it for both directions, or for sending where its owner allows no more."""
+        if stand_in:
+            return stand_in(self)
+        with contextlib.suppress(QueuePermissionError):
+            return MessageQueue.open(self.name, create=create, **self._wishes)
+        return MessageQueue.open(self.name, create=create, read=False, **self._wishes)
+
+    def _use(self, queue: MessageQueue) -> None:
+        self._raw_send = queue.raw_send
+        self._limit_bytes = min(queue.max_message_size, MAX_EVENT_SIZE)
+        self._look_at = monotonic() + _LOOK_SECONDS
+        self._refusal: QueueError | None = None  # why the queue that replaced ours cannot be opened
+        self._queue = queue  # last: to a child forked before this the next look happens anew
+
+    def _look(self) -> None:
+        """Look after the queue, unless another thread is at it."""
+        if self._looking.acquire(blocking=False):
+            try:
+                self._follow()
+            finally:
+                self._looking.release()
+        if self._metrics:
+            self._metrics.send()
+
+    def _follow(self) -> None:
+        """Go on with the queue that has the name now, if ours was removed."""
+        self._look_at = monotonic() + _LOOK_SECONDS
+        if self._old_queue:  # a look ago another thread may have been about to send to it
+            self._take_along(self._old_queue)
+            self._old_queue.close()
+            self._old_queue = None
+        removed = self._queue
+        if not removed.is_orphaned():
+            return
+        try:  # whoever owned it makes the new one, so that it has the right owner
+            self._use(self._open(create=removed.status().st_uid == os.geteuid()))
+        except QueueError as exc:
+            self._refusal = exc
+            self._look_at = -math.inf  # nothing goes the short way until it can be opened
+        else:
+            logger.warning("event queue %r was removed; going on with the new one", self.name)
+            self._take_along(removed)
+            self._old_queue = removed
+
+    def _take_along(self, removed: MessageQueue) -> None:
+        """Move what lies in a removed queue to the one that replaced it."""
+        moved = lost = 0
+        try:
+            while (message := removed.receive()) is not None:
+                if len(message) <= self._limit_bytes and self._queue.send(message):
+                    moved += 1
+                else:
+                    lost += 1
+        except QueuePermissionError:
+            lost = removed.depth()
+        if moved or lost:
+            logger.warning("event queue %r: %d events moved to the new one, %d lost", self.name, moved, lost)
+
+
+# What `eventpub.testing` captures events by: all queues of this process, and what stands in for those to come.
+event_queues: WeakValueDictionary[int, EventQueue[Any]] = WeakValueDictionary()
+stand_in: Callable[[EventQueue[Any]], MessageQueue] | None = None
+
+
+def _begin_in_child() -> None:
+    for queue in list(event_queues.values()):
+        queue._looking = threading.Lock()  # noqa: SLF001, our own; a fork may have copied one that is held
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
+
+
+def _check_timeout(timeout: object) -> None:
+    if not isinstance(timeout, (int, float)) or not timeout >= 0:  # NaN is not
+        raise ValueError(f"timeout is {timeout!r}: give seconds, 0 or more; leave it out not to wait")

@@ -1,0 +1,90 @@
+"""Why a queue cannot be opened: name or errno -> the error to raise, with its remedy.
+
+Knows the reasons and nothing of posix_ipc; `eventpub.queue.message_queue` finds the errno.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import string
+
+from eventpub.errors import (
+    QueueError,
+    QueueLimitError,
+    QueueMissingError,
+    QueueNameError,
+    QueuePermissionError,
+    QueueUnsupportedError,
+)
+
+from . import access, kernel_limits
+
+_NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
+_NAME_LENGTH = 200  # the kernel takes 255; the rest is for the prefix and for what doctor appends
+
+
+def check_name(name: str) -> None:
+    """Raise QueueNameError unless `name` can be a queue's and is no path in disguise."""
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= _NAME_LENGTH
+        or name[0] == "."
+        or not _NAME_CHARACTERS.issuperset(name)
+    ):
+        raise QueueNameError(
+            name, f"use 1 to {_NAME_LENGTH} letters, digits, dots, dashes and underscores, no dot in front"
+        )
+
+
+def is_about_size(number: int) -> bool:
+    """Tell a size that is refused from everything else.
+
+    The sysctls refuse with EINVAL, RLIMIT_MSGQUEUE with EMFILE, as for a process without file descriptors.
+    """
+    return number == errno.EINVAL or (number == errno.EMFILE and _have_descriptors())
+
+
+def refusal(name: str, number: int, doing: str, status: os.stat_result | None = None) -> QueueError:
+    """Return the error for a refusal that is not about size.
+
+    Args:
+        name: the queue.
+        number: the errno.
+        doing: what was refused, as in "may not open it to write".
+        status: the owner and mode of the queue, for EACCES; None where they cannot be seen.
+    """
+    match number:
+        case errno.ENOENT:
+            return QueueMissingError(
+                name, f"there is no such queue; start its sidecar, or run `eventpub queue create {name}`"
+            )
+        case errno.EACCES:
+            me = access.user_name(os.geteuid())
+            whose = access.describe(status) if status else "somebody else's (mount /dev/mqueue to see whose)"
+            return QueuePermissionError(
+                name,
+                f"{me} may not {doing}: it is {whose}; let the sidecar create it, with `queue.mode` 0620 and "
+                "`queue.group` a group of the applications' users, or run both as one user",
+            )
+        case errno.EMFILE | errno.ENFILE:
+            return QueueLimitError(name, "no file descriptor is left; close some or raise `ulimit -n`")
+        case errno.ENOSPC:
+            count = kernel_limits.read_limits().queues_max
+            return QueueLimitError(
+                name, f"there are {count} queues already; run `sysctl -w fs.mqueue.queues_max={2 * count}`"
+            )
+        case _:
+            return QueueUnsupportedError(
+                name,
+                f"this kernel or container refuses POSIX message queues ({os.strerror(number)}); it needs "
+                "CONFIG_POSIX_MQUEUE, and a seccomp profile that allows mq_open as docker's default does",
+            )
+
+
+def _have_descriptors() -> bool:
+    try:
+        os.close(os.open("/", os.O_RDONLY))
+    except OSError:
+        return False
+    return True

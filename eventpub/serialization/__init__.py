@@ -1,0 +1,1 @@
+"""Events -> bytes: Thrift structs and mappings as JSON, and back."""

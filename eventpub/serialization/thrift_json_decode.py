@@ -1,0 +1,301 @@
+"""Thrift JSON -> Thrift struct, whoever wrote it: `thrift_json`, thrift itself, another language.
+
+Strict where a mistake would go unnoticed: type names, shapes, counts, ranges and required fields are checked,
+and a `DecodeError` names the place by its dotted path. Lenient where real senders differ:
+
+- a float in an integer field is truncated, as baseplate's documentation sends `time.time() * 1000`;
+- NaN and the infinities may be numbers, Python's bare `nan` and `inf`, or the strings of thrift's other
+  languages (`"NaN"`, `"Infinity"`, `"-Infinity"`);
+- strings may hold raw control characters, base64 may lack its padding, a bool may be `true`;
+- fields with unknown ids are skipped, so that a sender may be newer than its receiver.
+
+A map whose keys are structs or containers is no JSON, and so cannot be read.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, partial
+from typing import Any, TypeVar
+
+from eventpub.errors import EventPubError
+
+from .thrift_json import shown
+from .thrift_spec import INTEGER_BITS, Field, Type, field_names, fields, frozen_dict, read_by_thrift
+
+T = TypeVar("T")
+Reader = Callable[[Any, int], Any]  # of a decoded value and the number of structs around it
+
+MAX_DEPTH = 64  # structs within structs; thrift's own readers take no more
+
+_FIELD_ID = re.compile(r"-?[0-9]+")
+_STRING_OR_BARE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|\b(?:nan|inf)\b', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BARE = {"nan": "NaN", "inf": "Infinity"}
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+_CONTAINERS: dict[str, tuple[Any, Any]] = {"lst": (list, tuple), "set": (set, frozenset)}  # to change, or not
+
+_json = json.JSONDecoder(strict=False)  # TJSONProtocol leaves most control characters in strings as they are
+
+
+class DecodeError(EventPubError):
+    """A document is no Thrift JSON of the struct it should be: `path` says where, `reason` why.
+
+    Raised by `decode`: refuse the document, and correct whoever sent it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def loads(text: bytes) -> object:
+    """Decode JSON text as `TJSONProtocol` writes it.
+
+    Raises:
+        ValueError: the text is neither JSON nor that, is no UTF-8, is nested too deeply, or holds a number of
+            more digits than Python converts (4,300).
+    """
+    decoded = text.decode()
+    try:
+        try:
+            return _json.decode(decoded)
+        except json.JSONDecodeError:
+            return _json.decode(_STRING_OR_BARE.sub(lambda found: _BARE.get(found[0], found[0]), decoded))
+    except RecursionError:
+        raise ValueError("the JSON text is nested too deeply") from None
+
+
+def decode(cls: type[T], document: object) -> T:
+    """Build the struct of class `cls` from decoded Thrift JSON.
+
+    Args:
+        cls: a class the thrift compiler wrote.
+        document: what `loads` returned.
+
+    Raises:
+        DecodeError: the document is not such a struct.
+    """
+    try:
+        struct: T = _read_struct(cls, document, 1)
+    except _Refused as refused:
+        raise DecodeError(refused.path.lstrip(".") or cls.__name__, refused.reason) from None
+    return struct
+
+
+def to_plain(struct: Any) -> dict[str, Any]:
+    """Return a struct as a JSON object by field names, for stores and people; unset fields are left out.
+
+    Binary becomes base64 text, a UUID its usual text, a set a list, NaN and the infinities the strings "NaN",
+    "Infinity" and "-Infinity". A map becomes an object, or a list of pairs where its keys are structs or
+    containers. An enum stays a number: a struct class does not say which enum it is.
+    """
+    return {name: _plain(value) for name in field_names(struct) if (value := getattr(struct, name)) is not None}
+
+
+# --- structs and containers ------------------------------------------------------------------------------
+
+
+class _Refused(Exception):  # noqa: N818, never leaves this module
+    """Why a value cannot be read; every level it passes puts its step in front of `path`."""
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+
+
+@cache
+def _plan(cls: type) -> tuple[dict[str, tuple[Field, Reader]], frozenset[str]]:
+    """Return the fields of a class with their readers by id as text, and the names of the required ones."""
+    by_id = {str(field.number): (field, _reader(field.type)) for field in fields(cls)}
+    return by_id, frozenset(field.name for field in fields(cls) if field.is_required)
+
+
+def _reader(type_: Type) -> Reader:
+    if type_.struct:
+        return lambda value, depth: _read_struct(type_.struct, value, depth + 1)
+    if type_.key:
+        return partial(_read_map, type_, _key_reader(type_.key), _reader(type_.element))
+    if type_.element:
+        return partial(_read_list, type_, _reader(type_.element))
+    return _LEAVES[type_.leaf]
+
+
+def _read_struct(cls: Any, document: Any, depth: int) -> Any:
+    by_id, required = _plan(cls)
+    if depth > MAX_DEPTH:
+        raise _Refused(f"nested more than {MAX_DEPTH} structs deep")
+    if document.__class__ is not dict:
+        raise _Refused(f'expected an object {{"ID":{{"TYPE":VALUE}}}}, not {shown(document)}')
+    if not by_id:
+        try:
+            return read_by_thrift(cls, document)
+        except ValueError as error:
+            raise _Refused(str(error)) from error
+    values = {}
+    for number, holder in document.items():
+        if number in by_id:
+            field, read = by_id[number]
+            values[field.name] = _within(field, read, _held(field, holder), depth)
+        elif not _FIELD_ID.fullmatch(number):
+            raise _Refused(f"{shown(number)} is no field id")
+    if not required <= values.keys():
+        raise _Refused("the required field is missing", f".{min(required - values.keys())}")
+    return cls(**values)
+
+
+def _held(field: Field, holder: Any) -> Any:
+    """Return the value in `{"TYPE":VALUE}`."""
+    if holder.__class__ is not dict or [*holder] != [field.type.name]:
+        raise _Refused(f'expected {{"{field.type.name}":VALUE}}, not {shown(holder)}', f".{field.name}")
+    return holder[field.type.name]
+
+
+def _read_list(type_: Type, read: Reader, value: Any, depth: int) -> Any:
+    if value.__class__ is not list or value[:1] != [type_.element.name] or len(value) == 1:
+        raise _Refused(f'expected ["{type_.element.name}",N,VALUE,…], not {shown(value)}')
+    _, count, *elements = value
+    _expect_count(count, elements)
+    result = [_within(index, read, element, depth) for index, element in enumerate(elements)]
+    try:
+        return _CONTAINERS[type_.name][type_.is_immutable](result)
+    except TypeError as error:
+        raise _Refused(f"{error}, so it cannot be in a set") from error
+
+
+def _read_map(type_: Type, read_key: Reader, read: Reader, value: Any, depth: int) -> Any:
+    names = [type_.key.name, type_.element.name]
+    if value.__class__ is not list or value[:2] != names or [*map(type, value[3:])] != [dict]:
+        raise _Refused(f'expected ["{names[0]}","{names[1]}",N,{{KEY:VALUE}}], not {shown(value)}')
+    _expect_count(value[2], value[3])
+    result = {}
+    for key, element in value[3].items():
+        result[_within(key, read_key, key, depth)] = _within(key, read, element, depth)
+    return frozen_dict(result) if type_.is_immutable else result
+
+
+def _within(place: Field | int | str, read: Reader, value: Any, depth: int) -> Any:
+    """Read the part that stands in a field, at an index or under a key; if it is refused, say where."""
+    try:
+        return read(value, depth)
+    except _Refused as refused:
+        step = f".{place.name}" if isinstance(place, Field) else f"[{shown(place)}]"
+        refused.path = step + refused.path
+        raise
+
+
+def _expect_count(count: object, elements: Collection[object]) -> None:
+    if count.__class__ is not int or count != len(elements):
+        raise _Refused(f"{shown(count)} elements are announced, {len(elements)} are there")
+
+
+def _key_reader(type_: Type) -> Reader:
+    """Return the reader of a map's keys, which are strings in JSON also where they hold numbers."""
+
+    def read_number(key: str, depth: int) -> Any:
+        try:
+            number = loads(key.encode())
+        except ValueError:
+            raise _Refused(f"expected a {type_.name} as key") from None
+        return _NUMBERS[type_.name](number, depth)
+
+    def refuse(_key: str, _depth: int) -> Any:
+        raise _Refused(f"JSON has no keys of type {type_.name}")
+
+    if type_.name in _NUMBERS:
+        return read_number
+    return _reader(type_) if type_.leaf else refuse
+
+
+# --- values ----------------------------------------------------------------------------------------------
+
+
+def _read_bool(value: Any, _depth: int) -> bool:
+    if value.__class__ not in (int, bool) or value not in (0, 1):
+        raise _Refused(f"expected a bool as 1 or 0, not {shown(value)}")
+    return bool(value)
+
+
+def _integer_reader(bits: int) -> Reader:
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def read(value: Any, _depth: int) -> int:
+        if value.__class__ is float and math.isfinite(value):
+            value = int(value)
+        if value.__class__ is not int or not low <= value <= high:
+            raise _Refused(f"expected a number from {low:,} to {high:,}, not {shown(value)}")
+        return value
+
+    return read
+
+
+def _read_double(value: Any, _depth: int) -> float:
+    try:
+        if value.__class__ in (float, int):
+            return float(value)
+        return _NOT_FINITE[value]
+    except (OverflowError, LookupError, TypeError):
+        raise _Refused(f"expected a number, not {shown(value)}") from None
+
+
+def _read_text(value: Any, _depth: int) -> str:
+    if value.__class__ is not str:
+        raise _Refused(f"expected text, not {shown(value)}")
+    if not value.isascii() and _SURROGATE.search(value):  # JSON can escape what UTF-8 cannot hold
+        raise _Refused(f"{shown(value)} holds a lone surrogate")
+    return str(value)
+
+
+def _read_base64(value: Any, depth: int) -> bytes:
+    text = _read_text(value, depth)
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        raise _Refused(f"expected base64, not {shown(value)}") from None
+
+
+def _read_uuid(value: Any, depth: int) -> uuid.UUID:
+    try:
+        return uuid.UUID(_read_text(value, depth))
+    except ValueError:
+        raise _Refused(f"expected a UUID, not {shown(value)}") from None
+
+
+_INTEGERS = {name: _integer_reader(bits) for name, bits in INTEGER_BITS.items()}
+_NUMBERS: dict[str, Reader] = {"tf": _read_bool, "dbl": _read_double, **_INTEGERS}
+_LEAVES: dict[str, Reader] = {**_NUMBERS, "text": _read_text, "base64": _read_base64, "uid": _read_uuid}
+
+
+# --- plain values ----------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911, a table of types
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else json.dumps(value)
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, Mapping):
+        pairs = [[_plain(key), _plain(element)] for key, element in value.items()]
+        if any(isinstance(key, (dict, list)) for key, _ in pairs):
+            return pairs
+        return {key if isinstance(key, str) else json.dumps(key): element for key, element in pairs}
+    if isinstance(value, Collection):
+        return [_plain(element) for element in value]
+    return to_plain(value)

@@ -1,0 +1,76 @@
+"""Values of Thrift's simple types -> their Thrift JSON; see `thrift_json`.
+
+Each raises TypeError or ValueError, with what was expected, for a value that thrift would write as invalid JSON
+or cannot write at all.
+"""
+
+from __future__ import annotations
+
+import binascii
+import operator
+from collections.abc import Callable, Collection, Mapping
+from json.encoder import encode_basestring
+from typing import Any
+
+from .thrift_spec import INTEGER_BITS
+
+
+def boolean(value: Any) -> str:
+    """Return the text of a bool: `1` for True itself, `0` for anything else but None."""
+    if value is None:
+        raise TypeError("expected a bool")
+    return "1" if value is True else "0"
+
+
+def integer(bits: int) -> Callable[[Any], str]:
+    """Return the writer of integers of so many bits; a float is written as it is."""
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def write(value: Any) -> str:
+        if isinstance(value, bool):
+            raise TypeError("a bool is no number; use int(value)")
+        number = float(value) if isinstance(value, float) else int(operator.index(value))
+        if not low <= number <= high:
+            raise ValueError(f"an i{bits} takes {low:,} to {high:,}")
+        return repr(number)
+
+    return write
+
+
+def double(value: Any) -> str:
+    """Return the text of a double, with 17 significant digits."""
+    if not hasattr(value, "__float__"):  # float() alone would parse text
+        raise TypeError("expected a number")
+    return f"{float(value):.17g}"
+
+
+def base64(value: Any) -> str:
+    """Return the text of a binary."""
+    return f'"{binascii.b2a_base64(value, newline=False).decode()}"'
+
+
+def uuid_text(value: Any) -> str:
+    """Return the text of a UUID, given as one or as text."""
+    import uuid  # noqa: PLC0415, rare, and Python 3.10 loads subprocess with it
+
+    if not isinstance(value, (uuid.UUID, str)):
+        raise TypeError("expected a uuid.UUID")
+    uuid.UUID(str(value))  # thrift writes any text; one that is no UUID could not be read
+    return encode_basestring(str(value))
+
+
+def items(value: Any) -> Any:
+    """Return a list, a tuple or a set as it is."""
+    if not isinstance(value, Collection) or isinstance(value, (str, bytes, bytearray, Mapping)):
+        raise TypeError("expected a list, a tuple or a set")
+    return value
+
+
+def mapping(value: Any) -> Any:
+    """Return a mapping as it is."""
+    if not isinstance(value, Mapping):
+        raise TypeError("expected a dict")
+    return value
+
+
+NUMBERS = {"tf": boolean, "dbl": double, **{name: integer(bits) for name, bits in INTEGER_BITS.items()}}

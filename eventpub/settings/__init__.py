@@ -1,0 +1,1 @@
+"""Settings: declared once as fields, read from INI sections, checked, and refused with the reason."""

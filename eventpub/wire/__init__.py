@@ -1,0 +1,50 @@
+"""The wire: what a batch looks like in an HTTP request, and how the request is signed.
+
+`eventpub.sidecar` and `eventpub.collector` agree on what stands here and on nothing else.
+"""
+
+from __future__ import annotations
+
+from .batch import (
+    ATTEMPT_HEADER,
+    CONTAINER_OVERHEAD,
+    COUNT_HEADER,
+    IDEMPOTENCY_HEADER,
+    MAX_EVENT_SIZE,
+    MAX_QUEUE_SIZE,
+    PAGE_START_BYTES,
+    QUEUE_PREFIX,
+    SIGNATURE_HEADER,
+    VERSIONS,
+    container,
+    is_page,
+    mac,
+    new_batch_id,
+    parse_signature,
+    part_batch_id,
+    signature,
+    unwrap,
+    wrap,
+)
+
+__all__ = [
+    "ATTEMPT_HEADER",
+    "CONTAINER_OVERHEAD",
+    "COUNT_HEADER",
+    "IDEMPOTENCY_HEADER",
+    "MAX_EVENT_SIZE",
+    "MAX_QUEUE_SIZE",
+    "PAGE_START_BYTES",
+    "QUEUE_PREFIX",
+    "SIGNATURE_HEADER",
+    "VERSIONS",
+    "container",
+    "is_page",
+    "mac",
+    "new_batch_id",
+    "parse_signature",
+    "part_batch_id",
+    "signature",
+    "unwrap",
+    "wrap",
+]

@@ -1,0 +1,71 @@
+"""Batch -> the headers of its request: its ids, its date, and the signatures that were asked for.
+
+Every sender makes them here, so that a collector sees no difference between a sidecar's and a handler's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from email.utils import formatdate
+from typing import Literal
+
+from . import batch as wire
+from . import http_signature
+
+Scheme = Literal["x-signature", "rfc9421", "both"]
+
+_ANY_HOST = "collector"  # the host is not signed: a proxy may give the collector another
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SigningKey:
+    """What signs one attempt, and how: by `X-Signature`, an HTTP Message Signature, or both."""
+
+    name: str
+    secret: bytes = dataclasses.field(repr=False)
+    scheme: Scheme = "x-signature"
+
+
+def signed_headers(
+    version: str,
+    container: bytes,
+    sent: bytes,
+    *,
+    content_encoding: str | None = None,
+    user_agent: str,
+    batch_id: str,
+    attempt: int,
+    count: int,
+    key: SigningKey,
+    now: float,
+) -> dict[str, str]:
+    """Return the headers of a request, signed.
+
+    Args:
+        version: one of `wire.VERSIONS`.
+        container: the body before it was compressed, which `X-Signature` covers.
+        sent: the body as it is sent, which an HTTP Message Signature covers.
+        content_encoding: how it was compressed; None where it was not.
+        user_agent: who sends.
+        batch_id: the same on every attempt.
+        attempt: 1 for the first.
+        count: how many events there are.
+        key: signs the request, in the way it says.
+        now: seconds since the epoch.
+    """
+    headers = {
+        "Content-Type": "application/json",
+        "Date": formatdate(now, usegmt=True),
+        "User-Agent": user_agent,
+        wire.IDEMPOTENCY_HEADER: batch_id,
+        wire.ATTEMPT_HEADER: str(attempt),
+        wire.COUNT_HEADER: str(count),
+    }
+    if content_encoding is not None:
+        headers["Content-Encoding"] = content_encoding
+    if key.scheme != "rfc9421":
+        headers[wire.SIGNATURE_HEADER] = wire.signature(key.name, key.secret, container)
+    if key.scheme != "x-signature":
+        request = http_signature.Request("POST", f"http://{_ANY_HOST}/v{version}", headers)
+        http_signature.sign(request, sent, key_name=key.name, secret=key.secret, now=now)
+    return headers

@@ -1,0 +1,1 @@
+"""Stage 2: kernel queue -> open batch file -> sealed batch."""

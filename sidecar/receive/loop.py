@@ -1,0 +1,82 @@
+"""The loop that runs once per event: kernel queue -> mapped batch file; and the rule that closes a batch.
+
+It exists twice, as C in `native/receive.c` (1.5 us an event, used where it could be built) and as Python in
+`loop_python` (8 us), and behaves alike: `Loop` names the seam.
+
+A message goes from the kernel straight into the file: `mq_receive` is given an address inside the shared
+mapping, so a killed process leaves the event in the file, not in its own memory. The pages behind the address
+must be resident, or the kernel loses the message when the process is killed meanwhile, so each is touched just
+before each call.
+
+The calls block, and run outside the interpreter's lock: they belong in a thread that does nothing else.
+
+The rule: a batch is FULL when one more message of the queue's size might not fit into its container or its
+file, AGED when its first event has waited for `max_age_ns`. `has_room` is the first half, for both loops.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from eventpub.sidecar.native import lend_address, load_library
+from eventpub.sidecar.native.state import State
+from eventpub.sidecar.spool import records
+
+if TYPE_CHECKING:
+    import mmap
+
+
+class Ended(enum.IntEnum):
+    """Why a burst ended."""
+
+    FULL = 0
+    AGED = 1
+    WOKEN = 2
+    EMPTY = 3
+    FAILED = 4
+
+
+class Loop(Protocol):
+    """The seam between the compiled loop and the one in Python."""
+
+    def receive(self, state: State, memory: mmap.mmap) -> Ended:
+        """Receive messages into `memory` from `state.offset` on, and advance `state`.
+
+        Raises:
+            OSError: the queue cannot be read; messages received before are in the file.
+        """
+
+
+def has_room(state: State) -> bool:
+    """Tell whether one more message of the queue's size fits for certain; `receive.c` has the same."""
+    fits_body = state.body + state.message_size + 1 <= state.body_limit
+    return fits_body and state.offset + records.RECORD_HEADER.size + state.message_size <= state.size
+
+
+def compiled_loop() -> CompiledLoop | None:
+    """Return the loop in C, or None where it was not built."""
+    library = load_library()
+    return CompiledLoop(library) if library else None
+
+
+class CompiledLoop:
+    """`native/receive.c`.
+
+    Args:
+        library: what `native.load_library` returned.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._receive = library.eventpub_receive
+        self._receive.argtypes = [ctypes.POINTER(State)]
+
+    def receive(self, state: State, memory: mmap.mmap) -> Ended:
+        """Receive as `Loop` says."""
+        with lend_address(memory) as state.map:
+            ended = Ended(self._receive(state))
+        if ended is Ended.FAILED:
+            raise OSError(state.error, os.strerror(state.error))
+        return ended

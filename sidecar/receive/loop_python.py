@@ -1,0 +1,106 @@
+"""What `native/receive.c` does, in Python, where there is no compiler."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import struct
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+from gevent.monkey import get_original
+
+from eventpub.sidecar.native import lend_address
+from eventpub.sidecar.spool import records
+
+from .loop import Ended, has_room
+
+if TYPE_CHECKING:
+    import mmap
+
+    from eventpub.sidecar.native.state import State
+
+_PAGE = 4096
+_LENGTH = _CRC = struct.Struct("<I")
+
+
+class PythonLoop:
+    """The loop in Python, which needs no compiler."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._mq_receive = libc.mq_receive
+        self._mq_receive.restype = ctypes.c_ssize_t
+        self._mq_receive.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+
+    def receive(self, state: State, memory: mmap.mmap) -> Ended:
+        """Receive as `Loop` says."""
+        woken = get_original("select", "poll")()
+        woken.register(state.wake_fd, select.POLLIN)
+        either = get_original("select", "poll")()
+        either.register(state.wake_fd, select.POLLIN)
+        either.register(state.queue_fd, select.POLLIN)
+        drained_ns = 0
+        with lend_address(memory) as state.map:
+            while True:
+                taken = self._drain(state, memory)
+                if not has_room(state):
+                    return Ended.FULL
+                if not state.wait:
+                    return Ended.EMPTY
+                left_ms = _left_ms(state)
+                if left_ms is not None and left_ms <= 0:
+                    return Ended.AGED
+                now_ns = time.monotonic_ns()
+                if taken and state.gather:
+                    pause_ns = state.max_pause_ns // 2
+                    if drained_ns:
+                        pause_ns = min(state.max_pause_ns, (now_ns - drained_ns) * state.gather // taken)
+                    pause_ms = -(-pause_ns // 1_000_000)  # poll counts whole milliseconds
+                    ready = woken.poll(pause_ms if left_ms is None else min(pause_ms, left_ms))
+                else:
+                    ready = either.poll(left_ms)
+                drained_ns = now_ns if taken else 0
+                if any(fd == state.wake_fd for fd, _ in ready):
+                    return Ended.WOKEN
+
+    def _drain(self, state: State, memory: mmap.mmap) -> int:
+        taken = 0
+        while has_room(state):
+            offset = state.offset
+            start = offset + records.RECORD_HEADER.size
+            records.RECORD_HEADER.pack_into(memory, offset, records.MAGIC, records.ARMED, 0, 0)
+            for page in (
+                *range(start, start + state.message_size - 1, _PAGE),
+                start + state.message_size - 1,
+            ):
+                memory[page] = memory[page]
+            length = self._mq_receive(
+                state.queue_fd, state.map + start, state.message_size, state.map + offset + 4
+            )
+            if length < 0:
+                number = ctypes.get_errno()
+                if number == errno.EINTR:
+                    continue
+                if number == errno.EAGAIN:
+                    break
+                raise OSError(number, os.strerror(number))
+            crc = zlib.crc32(memory[start : start + length])
+            _CRC.pack_into(memory, offset + 12, crc)
+            _LENGTH.pack_into(memory, offset + 8, records.COMMITTED | length)
+            state.offset += records.padded(length)
+            state.body += length + 1
+            state.events += 1
+            if state.events == 1:
+                state.first_ns = time.monotonic_ns()
+            taken += 1
+        return taken
+
+
+def _left_ms(state: State) -> float | None:
+    if not state.events:
+        return None
+    return (state.first_ns + state.max_age_ns - time.monotonic_ns()) / 1e6

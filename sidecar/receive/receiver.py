@@ -1,0 +1,189 @@
+"""Stage 2: kernel queue -> open batch file -> sealed batch; never waits for the network.
+
+One greenlet runs `Receiver.run`. The waiting itself happens in a native thread, inside one call of
+`Loop.receive` a batch, so no work of the hub, however long, keeps messages in a queue that may hold only ten.
+The next batch file is made while one fills, and a full one is sealed while the next fills.
+
+The receiver stops taking messages while the spool is full or the disk fails: the kernel queue then fills, and
+`put` tells the application.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+
+from .loop import Ended, compiled_loop
+from .loop_python import PythonLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventpub.queue.message_queue import MessageQueue
+    from eventpub.sidecar.config import SidecarConfig
+    from eventpub.sidecar.spool.batch import Batch, OpenBatch
+    from eventpub.sidecar.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+_MIN_GATHER = 3  # messages
+_RETRY_DISK_SECONDS = 1.0  # how soon a full or failing disk is tried again
+_MAX_SEALING = 4  # batches received and not yet sealed; a disk so slow or broken has to be waited for
+
+
+class Receiver:
+    """Takes messages from one queue into the spool.
+
+    Args:
+        open_queue: opens the queue that messages come from.
+        spool: where they go.
+        config: batch.max_size and batch.max_age; replace the attribute to change them from the next batch on.
+        on_batch: called with each sealed batch.
+        make_room: called when the spool is full; tells whether it made room.
+    """
+
+    def __init__(
+        self,
+        open_queue: Callable[[], MessageQueue],
+        spool: Spool,
+        config: SidecarConfig,
+        *,
+        on_batch: Callable[[Batch], None],
+        make_room: Callable[[], bool],
+    ) -> None:
+        self.config = config
+        self.queue = open_queue()
+        self._open_queue = open_queue
+        self._reopening = False
+        self._spool = spool
+        self._on_batch = on_batch
+        self._make_room = make_room
+        self._loop = compiled_loop() or PythonLoop()
+        self._paused = ""
+        self._disk_error: int | None = None
+        self._threads = ThreadPool(3)  # one receives, one seals, one makes the next file
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stopping = Event()
+        self._sealing: set[gevent.Greenlet] = set()
+
+    def run(self) -> None:
+        """Receive until `stop`, then take what is left in the queue, and seal it."""
+        batch: OpenBatch | None = None
+        while not self._stopping.is_set():
+            if not (self._spool.has_room() or self._make_room()):
+                self._pause(
+                    "the spool is full, no messages are taken; raise spool.max_size or mend the collector"
+                )
+                continue
+            if len(self._sealing) >= _MAX_SEALING:
+                gevent.wait(list(self._sealing), timeout=_RETRY_DISK_SECONDS, count=1)
+                continue
+            batch = batch or self._threads.apply(self._create)
+            if batch is None:
+                self._pause("no batch file can be made, no messages are taken; see the error above")
+                continue
+            following = self._threads.spawn(self._create)
+            self._fill(batch, wait=True)
+            self._seal(batch)
+            batch = following.get()
+            if self._reopening:
+                self._reopening = False
+                self.queue.close()  # first: until then it takes its part of RLIMIT_MSGQUEUE
+                self.queue = self._open_queue()
+                if batch is not None:  # made for the other queue's message size
+                    self._seal(batch)
+                batch = None
+        self._drain(batch)
+
+    def stop(self) -> None:
+        """Have `run` finish; it returns once all that was received is sealed."""
+        self._stopping.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """End the batch that fills, so that a changed configuration applies to the next."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def reopen_queue(self) -> None:
+        """Leave a queue that lost its name, once it is empty, for the one that now has the name."""
+        self._reopening = True
+        self.wake()
+
+    def _drain(self, batch: OpenBatch | None) -> None:
+        deadline = time.monotonic() + self.config.shutdown_timeout_seconds
+        while batch is not None:
+            ended = self._fill(batch, wait=False)
+            self._seal(batch)
+            more = ended is Ended.FULL and self._spool.has_room() and time.monotonic() < deadline
+            batch = self._create() if more else None
+        gevent.joinall(list(self._sealing))
+
+    def _pause(self, why: str) -> None:
+        if why != self._paused:
+            logger.error("receiving is paused: %s", why)
+        self._paused = why
+        self._stopping.wait(_RETRY_DISK_SECONDS)
+
+    def _disk_failed(self, error: OSError) -> None:
+        if error.errno != self._disk_error:
+            logger.error("the spool's disk fails: %s", error)
+        self._disk_error = error.errno
+
+    def _create(self) -> OpenBatch | None:
+        try:
+            return self._spool.create(
+                body_limit_bytes=self.config.batch_max_size_bytes,
+                message_size_bytes=self.queue.max_message_size,
+            )
+        except OSError as error:
+            self._disk_failed(error)
+            return None
+
+    def _fill(self, batch: OpenBatch, *, wait: bool) -> Ended:
+        self._paused = ""
+        self._disk_error = None
+        state = batch.state
+        state.queue_fd = self.queue.fd
+        state.wake_fd = self._wake_fd
+        state.wait = wait
+        state.gather, state.max_pause_ns = gathering(self.queue.max_messages)
+        state.max_age_ns = int(self.config.batch_max_age_seconds * 1e9)
+        ended: Ended = self._threads.apply(self._loop.receive, (state, batch.memory))
+        if ended is Ended.WOKEN:
+            os.eventfd_read(self._wake_fd)
+        return ended
+
+    def _seal(self, batch: OpenBatch) -> None:
+        greenlet = gevent.spawn(self._seal_until_done, batch)
+        self._sealing.add(greenlet)
+        greenlet.link(self._sealing.discard)
+
+    def _seal_until_done(self, batch: OpenBatch) -> None:
+        while True:
+            try:
+                sealed = self._threads.apply(self._spool.seal, (batch,))
+            except OSError as error:
+                self._disk_failed(error)
+                if self._stopping.wait(_RETRY_DISK_SECONDS):
+                    return  # it stays on the disk as it is, and is read back at the next start
+            else:
+                if sealed is not None:
+                    self._spool.received(sealed)
+                    self._on_batch(sealed)
+                return
+
+
+def gathering(max_messages: int) -> tuple[int, int]:
+    """Return how many messages of a busy queue to take at a wake-up, and how many nanoseconds to wait for them.
+
+    A quarter of the queue leaves room for bursts, and fills in the wait at 25,000 events a second. A queue so
+    short that the wait would not save what it costs is not let fill at all.
+    """
+    messages = max_messages // 4
+    return (messages, min(messages * 40_000, 10_000_000)) if messages >= _MIN_GATHER else (0, 0)

@@ -1,0 +1,62 @@
+"""What becomes of a batch after an attempt, and what is said about it; `delivery.answer` decides which."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from typing import NamedTuple
+
+
+class Meaning(NamedTuple):
+    """What the log says of a verdict.
+
+    Attributes:
+        saying: what happens, after "batch was not delivered, ".
+        remedy: what an operator can do about it; empty where time alone mends it.
+    """
+
+    saying: str
+    remedy: str = ""
+
+
+class Verdict(enum.Enum):
+    """What becomes of a batch; the table in `delivery.answer` says when."""
+
+    ACCEPTED = Meaning("the collector has the batch")
+    BISECT = Meaning("the batch is split to find the bad events")
+    HALVE = Meaning("the batch is halved")
+    HOLD = Meaning(
+        "the collector rejects this key",
+        "check key.name, key.secret and key.signature, and this host's clock",
+    )
+    RECODE = Meaning("the batch is sent again in another encoding")
+    RETRY = Meaning("the batch is kept")
+    MISCONFIGURED = Meaning(
+        "the reply did not come from an eventpub collector",
+        "check collector.hostname, collector.version and collector.scheme",
+    )
+
+    @property
+    def remedy(self) -> str:
+        """Return what an operator can do about it; empty where time alone mends it."""
+        return self.value.remedy
+
+    @property
+    def advice(self) -> str:
+        """Return what happens, and the remedy."""
+        return f"{self.value.saying}: {self.remedy}" if self.remedy else self.value.saying
+
+    @property
+    def level(self) -> int:
+        """Return the log's level: what a person must mend is an error."""
+        return logging.ERROR if self.remedy else logging.WARNING
+
+    @property
+    def is_outage(self) -> bool:
+        """Tell whether it is about the collector, and not about this one batch."""
+        return self in (Verdict.RETRY, Verdict.HOLD, Verdict.MISCONFIGURED)
+
+    @property
+    def fact(self) -> str:
+        """Return what the log says of a batch that was not delivered."""
+        return f"batch was not delivered, {self.advice}"

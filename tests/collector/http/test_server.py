@@ -1,0 +1,154 @@
+"""The listening socket: its bounds, its TLS, its end."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from support.collector_process import CollectorProcess
+from support.paths import CERTIFICATES
+from support.waiting import wait_until
+
+from eventpub.collector.cli import EXIT_CUT_OFF
+
+BODY = b'[{"example": "value"}]'
+HEALTH = b"GET /health HTTP/1.1\r\n\r\n"
+AUTHORITY, SERVER, CLIENT = (str(CERTIFICATES / name) for name in ("ca.pem", "server.pem", "client.pem"))
+
+
+def connect(collector: CollectorProcess) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", collector.port), timeout=10)
+
+
+def terminate(collector: CollectorProcess) -> None:
+    collector.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: refuses(collector), "the collector stops accepting")
+
+
+def refuses(collector: CollectorProcess) -> bool:
+    try:
+        connect(collector).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+# --- its end ---------------------------------------------------------------------------------------------
+
+
+def test_sigterm_lets_a_request_in_flight_finish_and_store(tmp_path):
+    with CollectorProcess(tmp_path, faults=[{"delay": 0.5}]) as collector, ThreadPoolExecutor() as threads:
+        answer = threads.submit(collector.post, BODY)
+        wait_until(collector.requests, "the request is in flight")
+        terminate(collector)
+        assert answer.result().status_code == 200
+        assert answer.result().headers["Connection"] == "close"
+        assert collector.process.wait(10) == 0
+        assert [row["event"] for row in collector.events()] == [{"example": "value"}]
+        assert "requests_cut_off=0" in collector.log()
+
+
+def test_idle_connections_do_not_delay_the_end(tmp_path):
+    with CollectorProcess(tmp_path) as collector, connect(collector) as used, connect(collector) as unused:
+        used.sendall(HEALTH)
+        assert used.recv(4).startswith(b"HTTP")
+        started = time.monotonic()
+        assert collector.stop() == 0
+        assert time.monotonic() - started < 5  # timeout.stop is 10 s, timeout.idle 75 s
+        assert used.makefile("rb").read().endswith(b"}\n")
+        assert unused.recv(1) == b""
+
+
+def test_requests_that_take_too_long_are_cut_off_and_the_exit_code_tells(tmp_path):
+    settings = {"timeout.stop": "200 ms"}
+    with CollectorProcess(tmp_path, faults=[{"delay": 60}], settings=settings) as collector:
+        with ThreadPoolExecutor() as threads:
+            answer = threads.submit(collector.post, BODY)
+            wait_until(collector.requests, "the request is in flight")
+            assert collector.stop() == EXIT_CUT_OFF
+            assert answer.exception() is not None or answer.result().status_code == 500
+        assert "requests_cut_off=1" in collector.log()
+        assert collector.events() == []
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(tmp_path, second):
+    with CollectorProcess(tmp_path, faults=[{"delay": 60}]) as collector, ThreadPoolExecutor() as threads:
+        answer = threads.submit(collector.post, BODY)
+        wait_until(collector.requests, "the request is in flight")
+        terminate(collector)
+        started = time.monotonic()
+        collector.process.send_signal(second)
+        assert collector.process.wait(10) == EXIT_CUT_OFF
+        assert time.monotonic() - started < 5
+        assert isinstance(answer.exception(), requests.ConnectionError)
+
+
+# --- its bounds ------------------------------------------------------------------------------------------
+
+
+def test_connections_beyond_the_limit_wait_for_their_turn(tmp_path):
+    with (
+        CollectorProcess(tmp_path, settings={"max_connections": "2"}, faults=None) as collector,
+        connect(collector) as first,
+        connect(collector) as second,
+        connect(collector) as third,
+    ):
+        for connection in (first, second, third):
+            connection.sendall(HEALTH)
+        assert first.recv(65536).startswith(b"HTTP/1.1 200")
+        assert second.recv(65536).startswith(b"HTTP/1.1 200")
+        third.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            third.recv(1)
+        first.close()
+        third.settimeout(10)
+        assert third.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+# --- TLS -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tls_collector(tmp_path):
+    settings = {"tls.certificate": SERVER}  # the key stands in the same file
+    settings |= {"tls.client_ca": AUTHORITY, "timeout.head": "400 ms"}
+    with CollectorProcess(tmp_path, faults=None, settings=settings) as collector:
+        yield collector
+
+
+def test_https_takes_clients_of_the_authority_and_no_others(tls_collector):
+    url = f"{tls_collector.url}/health"
+    assert url.startswith("https://127.0.0.1:")
+    known = {"verify": AUTHORITY, "cert": CLIENT, "timeout": 10}
+    assert requests.get(url, **known).json()["status"] == "ok"
+    with pytest.raises(requests.ConnectionError):
+        requests.get(url, verify=AUTHORITY, timeout=10)
+    assert requests.get(url, **known).json()["status"] == "ok"
+
+
+def test_a_handshake_that_does_not_end_is_given_up(tls_collector):
+    with connect(tls_collector) as connection:
+        connection.sendall(b"\x16\x03\x01")
+        assert connection.recv(1) == b""
+    wait_until(lambda: "handshake failed client=127.0.0.1" in tls_collector.log(), "the log tells")
+    assert "Traceback" not in tls_collector.log()
+
+
+def test_https_connections_end_with_the_server(tls_collector):
+    context = ssl.create_default_context(cafile=AUTHORITY)
+    context.load_cert_chain(CLIENT)
+    connection = http.client.HTTPSConnection("127.0.0.1", tls_collector.port, context=context, timeout=10)
+    for _ in range(2):
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+    started = time.monotonic()
+    assert tls_collector.stop() == 0
+    assert time.monotonic() - started < 5
+    connection.close()

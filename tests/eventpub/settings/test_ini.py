@@ -1,0 +1,174 @@
+"""INI text -> settings, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventpub.errors import ConfigError
+from eventpub.settings import address, ini
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    name: str = ini.setting("name", ini.text())
+    port: int = ini.setting("port", ini.integer(1, 100), default=7)
+    secret: bytes = ini.setting("secret", ini.base64_bytes(), default=b"", secret=True)
+
+
+def read(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "x.ini"
+    path.write_text(text)
+    return ini.read_section(ini.load(path), "s", Settings)
+
+
+def test_keys_become_fields_and_defaults_fill_the_rest(tmp_path: Path) -> None:
+    assert read(tmp_path, "[s]\nname = a\n") == Settings("a", 7, b"")
+
+
+def test_empty_value_means_the_default(tmp_path: Path) -> None:
+    assert read(tmp_path, "[s]\nname = a\nport =\n").port == 7
+
+
+def test_variables_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTPUB_TEST_NAME", "from outside")
+    assert read(tmp_path, "[s]\nname = ${EVENTPUB_TEST_NAME}, $EVENTPUB_TEST_NAME\n").name == (
+        "from outside, from outside"
+    )
+
+
+def test_lone_dollar_means_itself(tmp_path: Path) -> None:
+    assert read(tmp_path, "[s]\nname = costs $5 in $nowhere_set\n").name == "costs $5 in $nowhere_set"
+
+
+def test_keys_of_a_default_section_apply_where_known_and_do_not_disturb_elsewhere(tmp_path: Path) -> None:
+    assert read(tmp_path, "[DEFAULT]\nport = 9\nother = x\n[s]\nname = a\n") == Settings("a", 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[other]\n", r"\[s\]: no such section in the file \(sections: \[other\]\)"),
+        ("[s]\n", r"\[s\] name: is missing; expected a text"),
+        ("[s]\nname = \n", r"\[s\] name: expected a text"),
+        ("[s]\nname = a\nprot = 1\n", r"\[s\] prot: unknown key; did you mean port\?"),
+        ("[s]\nname = a\nport = 101\n", r"\[s\] port = 101: expected a whole number from 1 to 100"),
+        ("[s]\nname = a\nport = x\n", r"\[s\] port = x: expected a whole number"),
+        ("[s]\nname = a\nname = b\n", r"\[s\] name: appears twice \(again in line 3\)"),
+        ("[s]\nname = a\n[s]\n", r"\[s\]: the section appears twice \(again in line 3\)"),
+        ("name = a\n", r"line 1 stands before any \[section\]"),
+        ("[s]\nname\n", r"line 2 is neither"),
+        ("[s]\nname = ${EVENTPUB_NOT_SET}\n", r"the environment variable EVENTPUB_NOT_SET is not set"),
+    ],
+)
+def test_mistake_is_named_with_section_key_value_and_what_is_allowed(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        read(tmp_path, text)
+
+
+def test_secret_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, "[s]\nname = a\nsecret = not*base64\n")
+    assert "not*base64" not in str(caught.value) + repr(caught.value)
+    assert "hunter2" not in repr(read(tmp_path, "[s]\nname = a\nsecret = aHVudGVyMg==\n"))
+
+
+def test_unreadable_files_are_errors_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        ini.load(tmp_path / "none.ini")
+    (tmp_path / "latin.ini").write_bytes(b"[s]\nname = \xe9\n")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        ini.load(tmp_path / "latin.ini")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (ini.size(0, 10**12), "500 KiB", 512_000),
+        (ini.size(0, 10**12), "1.5 MiB", 1_572_864),
+        (ini.size(0, 10**12), "512000", 512_000),
+        (ini.size(0, 10**12), "2GB", 2_000_000_000),
+        (ini.seconds(0, 10**6), "500 ms", 0.5),
+        (ini.seconds(0, 10**6), "2 min", 120),
+        (ini.seconds(0, 10**6), "1.5", 1.5),
+        (ini.file_mode(), "0620", 0o620),
+        (ini.boolean(), "Yes", True),
+        (address.endpoint(), "localhost:8125", ("localhost", 8125)),
+        (address.endpoint(), "[::1]:8125", ("::1", 8125)),
+        (address.endpoint(), "/run/statsd.sock", "/run/statsd.sock"),
+        (ini.base64_bytes(), "aHVudGVyMg==", b"hunter2"),
+        (ini.choice("a", "b"), "b", "b"),
+    ],
+)
+def test_kind_reads(kind: ini.Kind[object], text: str, value: object) -> None:
+    assert kind.parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (ini.size(0, 10), "11"),
+        (ini.size(0, 10), "1 parsec"),
+        (ini.size(0, 10), "-1"),
+        (ini.seconds(0, 10), "nan"),
+        (ini.seconds(0, 10), "1e3"),
+        (ini.file_mode(), "0999"),
+        (ini.file_mode(), "٦٠٠"),
+        (ini.file_mode(), "6_00"),
+        (ini.integer(0, 99), "٣"),
+        (ini.integer(0, 99), "1_0"),
+        (ini.path(is_absolute=True), "spool"),
+        (ini.path(is_absolute=True), "./spool"),
+        (ini.file_mode(), "7777"),
+        (ini.boolean(), "maybe"),
+        (address.endpoint(), "localhost"),
+        (address.endpoint(), "localhost:99999"),
+        (ini.base64_bytes(), ""),
+        (ini.base64_bytes(), "a"),
+        (ini.path(), "~no-such-user-anywhere/x"),
+        (ini.choice("a", "b"), "ab"),
+    ],
+)
+def test_kind_refuses(kind: ini.Kind[object], text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011, its message is not shown
+        kind.parse(text)
+
+
+KINDS = [
+    ini.text(), ini.choice("a"), ini.integer(0, 9), ini.size(0, 9), ini.seconds(0, 9), ini.boolean(),
+    ini.base64_bytes(), ini.file_mode(), ini.path(), address.endpoint(),
+]  # fmt: skip
+
+
+@given(st.sampled_from(KINDS), st.text())
+def test_no_text_makes_a_kind_raise_anything_but_value_error(kind: ini.Kind[object], text: str) -> None:
+    try:
+        kind.parse(text)
+    except ValueError:
+        assert kind.allowed
+
+
+@given(st.binary(max_size=200))
+def test_no_file_makes_the_reader_raise_anything_but_config_error(tmp_path_factory: object, raw: bytes) -> None:
+    folder = tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    path = folder / "fuzz.ini"
+    path.write_bytes(b"[s]\nname = a\n" + raw)
+    with contextlib.suppress(ConfigError):
+        ini.read_section(ini.load(path), "s", Settings)
+
+
+def test_a_range_of_seconds_is_written_in_digits() -> None:
+    assert ini.seconds(0.05, 315_360_000).allowed.endswith("from 0.05 to 315,360,000 seconds")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "of-an-editor.ini"
+    path.write_bytes("\N{BOM}[a]\nb = c\n".encode())
+    assert ini.section_items(ini.load(path), "a") == {"b": "c"}

@@ -1,0 +1,185 @@
+"""What deploy/ hands to operators, given to the programs it is written for."""
+
+from __future__ import annotations
+
+import configparser
+import getpass
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.collector_process import CollectorProcess
+from support.nursery import Nursery
+from support.paths import ROOT
+from support.sidecar_process import SECRET
+from support.waiting import DEADLINE_SECONDS, wait_until
+
+from eventpub import EventQueue
+from eventpub.queue import kernel_limits
+from eventpub.sidecar.config import SidecarConfig
+
+DEPLOY = ROOT / "deploy"
+SUPERVISORD = """\
+[supervisord]
+logfile = {folder}/supervisord.log
+pidfile = {folder}/supervisord.pid
+user = {user}
+[include]
+files = {folder}/program.conf
+"""
+SIDECAR = """\
+[event-publisher:{queue_name}]
+collector.hostname = {hostname}
+collector.scheme = http
+collector.version = 2j
+key.name = test
+key.secret = {secret}
+max_queue_size = 10
+max_message_size = 8192
+batch.max_age = 50 ms
+spool.dir = {folder}/spool
+"""
+
+
+def need(program: str) -> str:
+    """Return the path of a program; skip the test without it on a laptop, fail it in CI."""
+    path = shutil.which(program)
+    if path is None and "CI" in os.environ:
+        pytest.fail(f"{program} is not installed")
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
+class Supervisor:
+    """A real supervisord that runs the program of deploy/supervisor, with other paths and another user."""
+
+    def __init__(self, folder: Path, queue_name: str, collector: CollectorProcess, **changes: str) -> None:
+        names = {"folder": folder, "queue_name": queue_name, "user": getpass.getuser()}
+        text = SIDECAR.format(**names, hostname=collector.hostname, secret=changes.get("secret", SECRET))
+        (folder / "sidecar.ini").write_text(text)
+        program = (DEPLOY / "supervisor/eventpub-sidecar.conf").read_text()
+        for old, new in (
+            ("/opt/eventpub/bin/python", sys.executable),
+            ("--queue-name v2 /etc/eventpub/v2.ini", f"--queue-name {queue_name} {folder}/sidecar.ini"),
+            ("user = eventpub", f"user = {names['user']}"),
+            ("/var/log/", f"{folder}/"),
+            ("startsecs = 5", "startsecs = 1"),
+        ):
+            assert old in program
+            program = program.replace(old, new)
+        (folder / "program.conf").write_text(program)
+        self._config = folder / "supervisord.conf"
+        self._config.write_text(SUPERVISORD.format(**names))
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [need("supervisord"), "--nodaemon", "--configuration", self._config],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def log(self) -> str:
+        """Return what supervisord has logged, and then what the sidecar has."""
+        logs = (self._folder / "supervisord.log", self._folder / "eventpub-sidecar-v2.log")
+        return "".join(log.read_text() for log in logs if log.exists())
+
+    def wait_for(self, line: str, times: int = 1) -> None:
+        wait_until(lambda: self.log().count(line) >= times, f"it logs {line!r}")
+
+    def kill_sidecar(self) -> None:
+        *_, pid = re.findall(r"spawned: .* with pid (\d+)", self.log())
+        os.kill(int(pid), signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop supervisord, which stops what it runs."""
+        self._process.terminate()
+        self._process.wait(DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    with CollectorProcess(tmp_path, nursery=nursery) as running:
+        yield running
+
+
+@pytest.fixture
+def supervise(
+    tmp_path: Path, queue_name: str, collector: CollectorProcess
+) -> Iterator[Callable[..., Supervisor]]:
+    """Start a supervisord with a sidecar for the collector."""
+    running: list[Supervisor] = []
+
+    def start(**changes: str) -> Supervisor:
+        running.append(Supervisor(tmp_path, queue_name, collector, **changes))
+        return running[0]
+
+    yield start
+    for supervisor in running:
+        supervisor.stop()
+
+
+def test_supervisord_starts_a_killed_sidecar_again_and_stops_it_in_order(
+    supervise: Callable[..., Supervisor], collector: CollectorProcess, queue_name: str
+) -> None:
+    supervisor = supervise()
+    supervisor.wait_for("entered RUNNING state")
+    with EventQueue(queue_name) as queue:
+        queue.put({"n": 1})
+        wait_until(lambda: len(collector.events()) == 1, "the first event is stored")
+        supervisor.kill_sidecar()
+        queue.put({"n": 2})
+        wait_until(lambda: len(collector.events()) == 2, "the second event is stored")
+        queue.put({"n": 3})
+    supervisor.stop()
+    assert [event["event"] for event in collector.events()] == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert "stopped: eventpub-sidecar-v2 (exit status 0)" in supervisor.log()
+    assert re.search(r"stopped received=2 .* unaccounted=0", supervisor.log())
+
+
+def test_supervisord_shows_what_is_wrong_with_a_configuration(
+    supervise: Callable[..., Supervisor],
+) -> None:
+    supervisor = supervise(secret="not base64!")
+    supervisor.wait_for("exited: eventpub-sidecar-v2 (exit status 78; not expected)")
+    assert "[event-publisher:" in supervisor.log()
+    assert "key.secret" in supervisor.log()
+
+
+@pytest.mark.parametrize("name", ["eventpub-sidecar@.service", "eventpub-collector.service"])
+def test_systemd_takes_the_unit(tmp_path: Path, name: str) -> None:
+    unit = (DEPLOY / "systemd" / name).read_text()
+    assert "/opt/eventpub/bin/python" in unit
+    copy = tmp_path / name.replace("@", "@v2")
+    copy.write_text(unit.replace("/opt/eventpub/bin/python", sys.executable))
+    command = [need("systemd-analyze"), "verify", "--recursive-errors=no", copy]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_what_stops_the_sidecar_waits_longer_than_it_takes() -> None:
+    takes_seconds = SidecarConfig.__dataclass_fields__["shutdown_timeout_seconds"].default
+    for file, key in (
+        ("supervisor/eventpub-sidecar.conf", "stopwaitsecs"),
+        ("systemd/eventpub-sidecar@.service", "TimeoutStopSec"),
+    ):
+        found = re.search(rf"^{key} ?= ?(\d+)$", (DEPLOY / file).read_text(), re.MULTILINE)
+        assert found
+        assert int(found[1]) >= 2 * takes_seconds, file
+
+
+def test_limits_of_the_sysctl_file_and_the_unit_hold_the_largest_queue() -> None:
+    sysctl = configparser.ConfigParser()
+    sysctl.read_string("[all]\n" + (DEPLOY / "sysctl.d/60-eventpub.conf").read_text())
+    assert dict(sysctl["all"]) == {
+        "fs.mqueue.msg_max": str(kernel_limits.WANTED.max_messages),
+        "fs.mqueue.msgsize_max": str(kernel_limits.WANTED.max_message_size),
+    }
+    need_bytes = kernel_limits.need_bytes(kernel_limits.WANTED)
+    for file in ("supervisor/eventpub-sidecar.conf", "systemd/eventpub-sidecar@.service"):
+        assert f"LimitMSGQUEUE={need_bytes}\n" in (DEPLOY / file).read_text().replace(" below", "\n"), file

@@ -1,0 +1,118 @@
+"""Who may import whom, and that a build holds what the tree holds."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # it comes with pytest there
+    import tomli as tomllib
+
+FOLDERS = {
+    "eventpub": ROOT / "eventpub",
+    "eventpub.sidecar": ROOT / "sidecar",
+    "eventpub.collector": ROOT / "collector",
+}
+OURS = ("sidecar", "collector", "schemas")
+
+
+def modules(folder: Path) -> list[Path]:
+    """The files of a package and of what lies in it, without the other packages that are linked into it."""
+    links = {folder / name for name in OURS if (folder / name).is_symlink()}
+    return sorted(path for path in folder.rglob("*.py") if not links & set(path.parents))
+
+
+def name_of(path: Path) -> str:
+    """The name a module is imported by."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    inside = parts if parts[0] == "eventpub" else ("eventpub", *parts)
+    return ".".join(inside).removesuffix(".__init__")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The names a file imports, at its top and in its functions; `from a import b` counts as a and as a.b."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level <= 1, f"{path}: relative imports stay inside a package"
+            if node.module and not node.level:
+                yield node.module
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_of(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize(
+    ("importer", "taboo"),
+    [
+        ("eventpub", "eventpub.sidecar"),
+        ("eventpub", "eventpub.collector"),
+        ("eventpub.sidecar", "eventpub.collector"),
+        ("eventpub.collector", "eventpub.sidecar"),
+    ],
+)
+def test_dependencies_point_one_way(importer: str, taboo: str):
+    files = modules(FOLDERS[importer])
+    assert files
+    assert not [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files
+        for name in imported(path)
+        if is_of(name, taboo)
+    ]
+
+
+def test_only_message_queue_imports_posix_ipc():
+    importers = {
+        str(path.relative_to(ROOT))
+        for folder in FOLDERS.values()
+        for path in modules(folder)
+        if "posix_ipc" in imported(path)
+    }
+    assert importers == {"eventpub/queue/message_queue.py"}
+
+
+def test_no_module_is_imported_under_a_second_name():
+    names = [
+        name_of(path) for folder in FOLDERS.values() for path in modules(folder) if path.name != "__main__.py"
+    ]
+    program = f"""
+import importlib, sys
+for name in {names}:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != "baseplate":  # it has an environment of its own
+            raise
+print(*[name for name in sys.modules if name.split(".")[0] in {OURS}])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def test_the_packages_of_a_build_are_those_of_the_tree():
+    files = [path for folder in (*FOLDERS.values(), ROOT / "schemas") for path in modules(folder)]
+    packages = {name_of(path) for path in files if path.name == "__init__.py"}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert sorted(settings["packages"]) == sorted(packages)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_checkout_finds_the_top_level_packages_by_relative_links(name: str):
+    link = ROOT / "eventpub" / name
+    if not link.is_symlink():
+        pytest.skip("an unpacked archive has no links; it is to be installed")
+    assert link.readlink() == Path("..") / name

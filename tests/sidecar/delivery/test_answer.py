@@ -1,0 +1,213 @@
+"""What an answer means: `sidecar/delivery/answer.py`."""
+
+from __future__ import annotations
+
+import json
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventpub.sidecar.delivery.answer import MAX_REASON_CHARACTERS, Answer, Rejection, judge
+from eventpub.sidecar.telemetry.verdicts import Verdict
+
+NOW = 1_700_000_000.0
+
+
+def answer(status: int = 200, body: bytes = b"", **headers: str) -> Answer:
+    return Answer.of(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, NOW)
+
+
+# --- the table of DESIGN.md
+
+
+@pytest.mark.parametrize(
+    ("verdict", "statuses"),
+    [
+        (Verdict.ACCEPTED, [*range(200, 300)]),
+        (Verdict.BISECT, [400, 422]),
+        (Verdict.HALVE, [413]),
+        (Verdict.HOLD, [401, 403]),
+        (Verdict.RECODE, [415]),
+        (Verdict.RETRY, [408, 429, *range(500, 600)]),
+        (
+            Verdict.MISCONFIGURED,
+            [
+                status
+                for status in (*range(100, 200), *range(300, 500), *range(600, 1000))
+                if status not in (400, 401, 403, 408, 413, 415, 422, 429)
+            ],
+        ),
+    ],
+)
+def test_each_status_has_the_meaning_of_the_table(verdict, statuses):
+    assert {judge(answer(status)) for status in statuses} == {verdict}
+
+
+def test_no_answer_means_another_attempt():
+    assert judge(Answer.none("refused", "Connection refused")) is Verdict.RETRY
+
+
+# --- Retry-After
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        (" 7 ", 7),
+        ("301", 300),  # the cap
+        ("99999999999999999999", 300),
+        (formatdate(NOW + 42, usegmt=True), 42),
+        (formatdate(NOW - 42, usegmt=True), 0),
+        (formatdate(NOW + 86_400, usegmt=True), 300),
+        ("Tuesday, 14-Nov-23 22:13:50 GMT", 30),  # RFC 850, which HTTP still allows
+        ("Tue Nov 14 22:13:50 2023", 30),  # asctime, likewise
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_five_minutes_at_most(header, seconds):
+    assert answer(503, Retry_After=header).retry_after_seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "header", ["", "soon", "-5", "1.5", "nan", "inf", "1e9", "٣", "0x10", "Tue, 99 Nov 2023"]
+)
+def test_a_retry_after_that_is_neither_is_ignored(header):
+    assert answer(503, Retry_After=header).retry_after_seconds is None
+
+
+# --- what the collector accepts
+
+
+@pytest.mark.parametrize(
+    ("header", "codings"),
+    [
+        ("zstd", {"zstd"}),
+        ("gzip, ZSTD;q=0.5", {"gzip", "zstd"}),
+        ("gzip,zstd ; q=1", {"gzip", "zstd"}),
+        ("gzip, zstd;q=0", {"gzip"}),
+        ("zstd; q=0.000", set()),
+        ("*", set()),
+        ("gzip, *;q=0.1", set()),
+        ("zstdx", {"zstdx"}),
+        (" , ", set()),
+        ("", set()),
+    ],
+)
+def test_codings_are_what_the_answer_lists(header, codings):
+    assert answer(Accept_Encoding=header).codings == codings
+
+
+# --- pages
+
+HTML = "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (HTML, b"<!DOCTYPE html><title>Log in to the network</title>"),
+        (HTML, b"\xef\xbb\xbf\r\n <html lang=en>"),
+        (HTML, b"<!-- login --><script>location='http://portal/'</script>"),
+        ("application/xhtml+xml", b'<?xml version="1.0"?><html>'),
+        ("", b"<html>"),
+        ("text/plain", b"\n<!doctype HTML>"),
+    ],
+)
+def test_web_page_is_no_acceptance(content_type, body):
+    """What a captive portal says to everything; it has not stored anything."""
+    assert judge(answer(200, body, Content_Type=content_type)) is Verdict.MISCONFIGURED
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("", b""),
+        (HTML, b""),
+        (HTML, b"OK"),  # the default type of Flask and Django
+        ("text/plain", b"ok"),
+        ("text/plain", b"200 OK\n\n\n"),
+        ("application/json", b'{"message": "<html>"}'),
+        ("application/xml", b"<accepted/>"),
+        ("image/gif", b"GIF89a"),
+    ],
+)
+def test_any_other_body_of_a_2xx_is_acceptance(content_type, body):
+    assert judge(answer(200, body, Content_Type=content_type)) is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("status", [status for status in range(200, 600) if not 200 <= status < 300])
+def test_page_changes_nothing_about_any_other_status(status):
+    assert judge(answer(status, b"<html>", Content_Type=HTML)) is judge(answer(status))
+
+
+# --- rejected events
+
+
+def test_a_422_names_the_bad_events_and_why():
+    body = b'{"rejected":[{"index":3,"reason":"no \\"source\\""},{"index":0}]}'
+    assert answer(422, body).rejected == (Rejection(3, 'no "source"'), Rejection(0, ""))
+    assert answer(400, body).rejected == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"\xff",
+        b'{"rejected":{}}',
+        b'{"rejected":null}',
+        b'{"rejected":[3]}',
+        b'{"rejected":[{"index":"3"}]}',
+        b'{"rejected":[{"index":true}]}',
+        b'{"rejected":[{"index":-1}]}',
+        b'{"rejected":[{"index":1.0}]}',
+        b'{"rejected":[{"reason":"none named"}]}',
+        b'{"rejected":[{"index":3}',
+        b"[" * 60_000,
+        b'{"rejected":[{"index":' + b"9" * 60_000 + b"}]}",
+    ],
+)
+def test_a_422_that_names_nothing_usable_rejects_nothing_by_name(body):
+    assert answer(422, body).rejected == ()
+
+
+def test_usable_names_among_garbage_are_kept():
+    body = json.dumps({"rejected": [None, {"index": 7, "reason": ["a"]}, {"index": []}]}).encode()
+    assert answer(422, body).rejected == (Rejection(7, "['a']"),)
+
+
+# --- the excerpt
+
+
+def test_the_reason_is_one_bounded_line():
+    body = b"<html>\r\n\x1b[31m  no\x00such\xe2\x80\xa8path \xff\n" + b"x" * 10_000
+    reason = answer(404, body).reason
+    assert reason.startswith("<html> [31m no such path � xxx")
+    assert len(reason) == MAX_REASON_CHARACTERS
+    assert reason.isprintable()
+
+
+def test_no_answer_keeps_its_reason_on_one_line():
+    assert Answer.none("tls", "bad\ncertificate") == Answer(None, "tls", "bad certificate")
+
+
+@given(
+    status=st.integers(100, 999),
+    retry_after=st.text()
+    | st.dates().map(str)
+    | st.datetimes().map(lambda when: f"{when:%a, %d %b %Y %H:%M:%S GMT}"),
+    accept_encoding=st.text(alphabet="zstdgip,;q=01. *"),
+    body=st.binary()
+    | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda v: json.dumps(v).encode()),
+)
+def test_nothing_the_other_end_writes_raises_or_exceeds_its_bounds(status, retry_after, accept_encoding, body):
+    read = answer(status, body, Retry_After=retry_after, Accept_Encoding=accept_encoding)
+    judge(read)
+    assert read.retry_after_seconds is None or 0 <= read.retry_after_seconds <= 300
+    assert len(read.reason) <= MAX_REASON_CHARACTERS
+    assert read.reason == "" or read.reason.isprintable()

@@ -1,0 +1,140 @@
+"""Whose folders the spool is in: `sidecar/spool/slot.py`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+from eventpub.sidecar.spool.slot import SpoolError, claim, is_owned, make_private, take
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that everybody may enter, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_every_folder_that_is_made_is_private(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        make_private(tmp_path / "a" / "b" / "spool")
+    finally:
+        os.umask(before)
+    assert [mode_of(tmp_path / name) for name in ("a", "a/b", "a/b/spool")] == [0o700] * 3
+
+
+def test_every_folder_that_is_made_has_its_name_synced(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
+    make_private(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+
+
+@pytest.mark.parametrize("place", ["", "0"])
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o720, 0o777])
+def test_a_queues_or_slots_folder_that_others_may_write_to_is_refused(tmp_path, place, mode):
+    folder = tmp_path / "queue" / place
+    folder.mkdir(parents=True)
+    folder.chmod(mode)
+    with pytest.raises(SpoolError, match=re.escape(f"spool {folder}: others may write to it; run: chmod 700 ")):
+        claim(tmp_path / "queue")
+
+
+@pytest.mark.parametrize("place", ["", "0"])
+@pytest.mark.parametrize("target", ["there", "nowhere"])
+def test_a_link_in_place_of_a_queues_or_slots_folder_is_refused(tmp_path, place, target):
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "queue" / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / target)
+    with pytest.raises(SpoolError, match=re.escape(f"spool {link}: is no folder of its own")):
+        claim(tmp_path / "queue")
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_slot_stays_its_owners_whatever_is_removed_from_it(tmp_path):
+    own, _ = claim(tmp_path / "queue")
+    for name in ("lock", "0"):  # a lock file of whatever kind means nothing: the folder itself is locked
+        (own.directory / name).touch()
+        (own.directory / name).unlink()
+    assert take(own.directory) is None
+    assert is_owned(own.directory)
+    own.release()
+    assert not is_owned(own.directory)
+
+
+@pytest.mark.parametrize("between", [".", "private"])
+def test_a_spool_that_others_may_replace_is_refused(tmp_path, between):
+    """Whoever may write to a folder may rename what is in it, whosever that is."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    spool = tmp_path / "open" / between / "spool"
+    with pytest.raises(SpoolError, match="others may replace it") as refused:
+        make_private(spool)
+    assert f"run: chmod +t {tmp_path / 'open'}, or" in str(refused.value)
+    (tmp_path / "open").chmod(0o1777)
+    make_private(spool)
+
+
+@pytest.mark.parametrize(("link", "target"), [("link", "open/inner"), ("open/link", "inner")])
+def test_a_link_above_does_not_hide_that_others_may_replace_the_spool(tmp_path, link, target):
+    """They could replace what it leads to, or the link itself."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / target).mkdir()
+    (tmp_path / link).symlink_to(tmp_path / target)
+    with pytest.raises(SpoolError, match="others may replace it"):
+        make_private(tmp_path / link / "spool")
+
+
+def test_a_group_may_write_above_if_it_is_ours(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o775)
+    make_private(tmp_path / "shared" / "spool")
+    if os.geteuid():
+        pytest.skip("needs root, to give a folder to a group of others")
+    os.chown(tmp_path / "shared", 0, 54321)
+    with pytest.raises(SpoolError, match="others may replace it"):
+        make_private(tmp_path / "shared" / "spool")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+def test_a_spool_of_another_user_is_refused(shared):
+    (shared / "spool").mkdir(mode=0o700)
+    os.chown(shared / "spool", NOBODY, NOBODY)
+    with pytest.raises(SpoolError, match="belongs to uid 65534; chown 0 it"):
+        make_private(shared / "spool")
+
+
+@pytest.mark.parametrize("name", ["../other", "..", "/etc", "v2\n"])
+def test_a_queue_name_that_could_be_a_path_ends_the_sidecar_before_it_makes_anything(tmp_path, name):
+    config = tmp_path / "sidecar.ini"
+    config.write_text(
+        f"[event-publisher:{name}]\ncollector.hostname = localhost\nkey.name = test\n"
+        f"key.secret = aHVudGVyMg==\nspool.dir = {tmp_path / 'spool'}\n"
+    )
+    command = [sys.executable, "-m", "eventpub.sidecar", "--queue-name", name, config]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "letters, digits, dots, dashes and underscores" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["sidecar.ini"]

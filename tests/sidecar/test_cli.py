@@ -1,0 +1,160 @@
+"""The sidecar's command line: exit codes and what is said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+from support.sidecar_process import SECRET
+
+from eventpub.errors import QueueMissingError
+from eventpub.queue.message_queue import MessageQueue
+
+GOOD = f"""[event-publisher:v2]
+collector.hostname = 127.0.0.1:9
+collector.scheme = http
+key.name = test
+key.secret = {SECRET}
+"""
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "eventpub.sidecar", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "v2.ini"
+    path.write_text(GOOD + f"spool.dir = {tmp_path / 'spool'}\n")
+    return path
+
+
+def test_help_has_examples_and_exit_codes() -> None:
+    shown = run("--help")
+    assert shown.returncode == 0
+    assert "python -m eventpub.sidecar --queue-name v2 example.ini" in shown.stdout
+    assert "78 wrong configuration" in shown.stdout
+    assert "128 + N ended by a second signal N" in shown.stdout
+
+
+def test_check_config_says_what_a_good_file_means(config: Path, tmp_path: Path) -> None:
+    shown = run("--queue-name", "v2", "--check-config", config)
+    assert shown.returncode == 0
+    assert f"http://127.0.0.1:9/v2, spool in {tmp_path / 'spool'}" in shown.stdout
+
+
+def test_check_config_warns_of_a_secret_file_that_others_may_read(config: Path, tmp_path: Path) -> None:
+    secret_file = tmp_path / "secret"
+    secret_file.write_text(SECRET)
+    config.write_text(config.read_text().replace(f"key.secret = {SECRET}", f"key.secret_file = {secret_file}"))
+    for mode, warnings in ((0o644, 1), (0o600, 0)):
+        secret_file.chmod(mode)
+        shown = run("--queue-name", "v2", "--check-config", config)
+        assert (shown.returncode, ": good; " in shown.stdout) == (0, True)
+        assert shown.stderr.count(f"run: chmod o= {secret_file}\n") == warnings
+
+
+def test_check_config_takes_the_example() -> None:
+    assert run("--queue-name", "v2", "--check-config", "example.ini").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("batch.max_agee = 1\n", "batch.max_agee: unknown key; did you mean batch.max_age?"),
+        ("batch.max_age = soon\n", "batch.max_age = soon: expected seconds"),
+        ("batch.max_age = 0\n", "batch.max_age = 0: expected seconds"),
+        ("key.name = again\n", "key.name: appears twice"),
+        ("compression = lzma\n", "compression = lzma: expected one of auto, zstd, gzip, none"),
+    ],
+)
+def test_wrong_configuration_exits_78_and_names_the_key(config: Path, change: str, complaint: str) -> None:
+    config.write_text(config.read_text() + change)
+    shown = run("--queue-name", "v2", config)
+    assert (shown.returncode, complaint in shown.stderr) == (78, True), shown.stderr
+    assert SECRET not in shown.stderr + shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("queue.group = no-such-group\n", "queue.group = no-such-group: there is no such group"),
+        ("queue.mode = 0\n", "queue.mode = 0000: its owner has to read and to write"),
+        ("queue.mode = 0420\n", "queue.mode = 0420: its owner has to read and to write"),
+        ("spool.dir = /proc/spool\n", "spool.dir = /proc/spool: cannot be made in /proc"),
+        ("spool.dir = /etc/passwd\n", "spool.dir = /etc/passwd: is no folder that this user may write to"),
+        ("spool.dir = /etc/passwd/spool\n", "spool.dir = /etc/passwd/spool: cannot be made in /etc/passwd"),
+    ],
+)
+def test_check_config_looks_whether_the_host_has_what_the_file_names(
+    config: Path, change: str, complaint: str
+) -> None:
+    key = change.partition(" ")[0]
+    kept = [line for line in config.read_text().splitlines(keepends=True) if not line.startswith(key)]
+    config.write_text("".join(kept) + change)
+    shown = run("--queue-name", "v2", "--check-config", config)
+    assert (shown.returncode, complaint in shown.stderr) == (78, True), shown.stderr
+
+
+def test_check_config_leaves_no_trace_of_a_spool_that_can_be_made(config: Path, tmp_path: Path) -> None:
+    assert run("--queue-name", "v2", "--check-config", config).returncode == 0
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_check_config_warns_of_a_queue_that_does_not_fit_this_kernel(config: Path, queue_name: str) -> None:
+    good = config.read_text().replace(":v2]", f":{queue_name}]") + "max_message_size = 1 KiB\n"
+    for messages, warnings in ((65_536, 1), (4, 0)):
+        config.write_text(f"{good}max_queue_size = {messages}\n")
+        shown = run("--queue-name", queue_name, "--check-config", config)
+        assert (shown.returncode, ": good; " in shown.stdout) == (0, True)
+        assert (
+            shown.stderr.count("the queue cannot be made: the kernel refuses 65,536 messages of 1,024")
+            == warnings
+        )
+    with pytest.raises(QueueMissingError):
+        MessageQueue.open(queue_name, create=False)
+
+
+def test_missing_section_exits_78_and_lists_those_there_are(config: Path) -> None:
+    shown = run("--queue-name", "other", config)
+    assert shown.returncode == 78
+    assert "[event-publisher:v2]" in shown.stderr
+
+
+def test_wrong_arguments_exit_2() -> None:
+    assert run("--no-such-option").returncode == 2
+
+
+def test_queue_larger_than_the_kernel_allows_exits_69_with_the_commands_that_allow_it(
+    config: Path, queue_name: str
+) -> None:
+    text = config.read_text().replace(":v2]", f":{queue_name}]")
+    config.write_text(text + "max_queue_size = 65536\nmax_message_size = 100 KiB\n")
+    shown = run("--queue-name", queue_name, config)
+    assert shown.returncode == 69
+    assert "sysctl" in shown.stderr
+
+
+def test_spool_that_others_may_write_to_exits_73_with_the_command_that_mends_it(
+    config: Path, tmp_path: Path, queue_name: str
+) -> None:
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool").chmod(0o777)
+    config.write_text(config.read_text().replace(":v2]", f":{queue_name}]"))
+    shown = run("--queue-name", queue_name, config)
+    assert shown.returncode == 73
+    assert f"chmod 700 {tmp_path / 'spool'}" in shown.stderr
+
+
+def test_file_in_the_place_of_a_spool_folder_exits_73(config: Path, tmp_path: Path, queue_name: str) -> None:
+    config.write_text(config.read_text().replace(":v2]", f":{queue_name}]"))
+    (tmp_path / "spool").mkdir(mode=0o700)
+    (tmp_path / "spool" / queue_name).mkdir(mode=0o700)
+    (tmp_path / "spool" / queue_name / "damaged").write_text("in the way")
+    shown = run("--queue-name", queue_name, config)
+    assert shown.returncode == 73
+    assert "damaged" in shown.stderr

@@ -1,0 +1,1 @@
+"""Rigs that several tests use: each process, disk, line and server once."""

@@ -1,0 +1,353 @@
+"""The whole rig for minutes, with everything going wrong at random: `python tests/system/soak.py --minutes 5`.
+
+Two queues; two sidecars on one of them and one on the other, sharing a spool folder; producers as processes;
+one collector. From a printed seed, misfortunes strike: sidecars are killed, stopped, killed while they recover;
+the collector is killed, refuses, hangs, loses or halves its answers; keys are rotated, with care or without;
+producers end; among the events are some that the collector cannot take. Then all is well again, everything
+drains, and the ledger is drawn up. It exits 0 if every accepted event is stored, or a dead letter if it was
+poison, once and unaltered, and nothing else is; 1 otherwise, with the command that repeats the misfortunes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import json
+import os
+import random
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.collector_process import CollectorProcess
+from support.nursery import Nursery, NurserySidecar
+from support.paths import ROOT
+from support.waiting import wait_until
+
+from eventpub.queue.message_queue import MessageQueue
+
+PRODUCERS = 4
+DRAIN_SECONDS = 120.0
+PROGRESS_SECONDS = 2.0
+FAULTS: dict[str, list[dict[str, Any]]] = {
+    "none": [],
+    "500": [{"status": 500, "times": 20}],
+    "429": [{"status": 429, "headers": {"Retry-After": "1"}, "times": 2}],
+    "404": [{"status": 404, "times": 10}],
+    "connection closed": [{"close": "before_read", "times": 5}, {"close": "after_read", "times": 5}],
+    "answer lost": [{"accept_then": "close", "times": 10}],
+    "half an answer": [{"half_answer": True, "times": 10}],
+    "slow": [{"delay": 0.3, "times": 20}],
+    "hang": [{"hang": True, "times": 3}],
+    "mixed": [{"accept_then": "close"}, {"status": 503}, {"half_answer": True}, {"delay": 0.2}] * 5,
+}
+
+# Puts numbered events at 500 a second, every 499th of them poison, and notes each that was accepted in a file
+# that outlives it. It blocks SIGTERM meanwhile, so none is accepted and not noted.
+_PRODUCER = """
+import os, signal, sys, time
+from eventpub.message_queue import MessageQueue
+queue_name, mark, notes = sys.argv[1:]
+queue = MessageQueue.open(queue_name, create=False, read=False)
+fd = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+number = 0
+while True:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    pad = b"\\xff" if number % 499 == 498 else b"x" * (number * 37 % 700)
+    event = b'{"mark":"%s","n":%d,"pad":"%s"}' % (mark.encode(), number, pad)
+    accepted = queue.send(event)
+    if accepted:
+        os.write(fd, event + b"\\n")
+        number += 1
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    time.sleep(0.002 if accepted else 0.01)
+"""
+
+
+@dataclass(frozen=True)
+class Books:
+    """What became of the accepted events."""
+
+    accepted: int
+    stored: int
+    dead: int
+    lost: int
+    doubled: int
+    altered: int  # or invented: stored, and never accepted in this form
+
+    @property
+    def hold(self) -> bool:
+        return not (self.lost or self.doubled or self.altered)
+
+    def __str__(self) -> str:
+        return "\n".join(f"  {name:9}{value:>12,}" for name, value in vars(self).items())
+
+
+def draw_up(accepted: Iterable[bytes], stored: Iterable[bytes], dead: Iterable[bytes]) -> Books:
+    """Hold what arrived against what was accepted; a million events take 100 MB."""
+    was_accepted, was_stored, is_dead = (Counter(map(hash, events)) for events in (accepted, stored, dead))
+    arrived = was_stored + is_dead
+    return Books(
+        accepted=was_accepted.total(),
+        stored=was_stored.total(),
+        dead=is_dead.total(),
+        lost=sum(event not in arrived for event in was_accepted),
+        doubled=sum(number - 1 for number in arrived.values()),
+        altered=sum(event not in was_accepted for event in arrived),
+    )
+
+
+class Soak:
+    """The rig, and what happens to it.
+
+    Args:
+        folder: for all its files.
+        seed: decides which misfortune comes when.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.fault = "none"
+        self._folder = folder
+        self._random = random.Random(seed)
+        self._stack = contextlib.ExitStack()
+        self._key_file = folder / "key"
+        self._producers: list[subprocess.Popen[bytes]] = []
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self) -> None:
+        self._secrets = [secrets.token_bytes(16)]
+        self._use_key(self._secrets[0])
+        self._collector = CollectorProcess(self._folder, keys={"test": self._secrets})
+        self._stack.callback(self._collector.kill)
+        self._nursery = self._stack.enter_context(contextlib.closing(Nursery()))
+        self._queues = []
+        for number in (0, 1):
+            queue = MessageQueue.open(f"soak{os.getpid()}-{number}", max_messages=10, max_message_size=1024)
+            self._queues.append(queue)
+            self._stack.callback(queue.close)
+            self._stack.callback(queue.unlink)
+        self._names = [queue.name.removeprefix("/events-") for queue in self._queues]
+        self._sidecars = [self._sidecar(name) for name in (*self._names, self._names[0])]
+        for number in range(PRODUCERS):
+            self._producers.append(self._producer(number))
+
+    def _sidecar(self, queue_name: str) -> NurserySidecar:
+        folder = Path(tempfile.mkdtemp(prefix="sidecar-", dir=self._folder))
+        sidecar = NurserySidecar(
+            self._nursery, folder, queue_name, self._collector.port,
+            collector_version="2j", max_message_size="1024", batch_max_age="50 ms", collector_timeout="1 s",
+            shutdown_timeout="300 ms", key_secret="", key_secret_file=str(self._key_file),
+            spool_dir=str(self._folder / "spool"),
+        )  # fmt: skip
+        self._stack.callback(sidecar.kill)
+        return sidecar
+
+    def _producer(self, number: int) -> subprocess.Popen[bytes]:
+        self.counts["producers"] += 1
+        mark = f"{self.counts['producers']}"
+        notes = str(self._folder / f"accepted.{mark}")
+        queue_name = self._names[number % 2]
+        command = [sys.executable, "-c", _PRODUCER, queue_name, mark, notes]
+        return subprocess.Popen(command, cwd=ROOT)
+
+    def close(self) -> None:
+        """End all processes, remove the queues."""
+        for producer in self._producers:
+            producer.kill()
+            producer.wait()
+        self._stack.close()
+
+    # --- misfortunes
+
+    def run(self, seconds: float, kills: int) -> None:
+        """Let one misfortune follow the other for so long, or until there were so many kills; show progress."""
+        until = time.monotonic() + seconds
+        shown_at, started = 0.0, time.monotonic()
+        weights: dict[Callable[[], None], int] = {
+            self.kill_sidecar: 8, self.kill_recovery: 4, self.stop_sidecar: 2, self.reload_sidecar: 1,
+            self.change_fault: 3, self.kill_collector: 1, self.stop_collector: 1,
+            self.rotate_key: 1, self.break_key: 1, self.replace_producer: 1,
+        }  # fmt: skip
+        while self.counts["kills"] < kills if kills else time.monotonic() < until:
+            time.sleep(self._random.uniform(0, 0.2))
+            self._random.choices([*weights], [*weights.values()])[0]()
+            if time.monotonic() - shown_at > PROGRESS_SECONDS:
+                shown_at = time.monotonic()
+                self._show(shown_at - started)
+
+    def kill_sidecar(self) -> None:
+        sidecar = self._random.choice(self._sidecars)
+        sidecar.kill()
+        sidecar.process.wait()
+        sidecar.launch()
+        self.counts["kills"] += 1
+
+    def kill_recovery(self) -> None:
+        """Kill one two or three times, so soon that it is hardly up."""
+        for _ in range(self._random.randint(2, 3)):
+            self.kill_sidecar()
+            time.sleep(self._random.uniform(0, 0.06))
+
+    def stop_sidecar(self) -> None:
+        """Stop one as a supervisor does; it must end in time and well, whatever the collector does."""
+        sidecar = self._random.choice(self._sidecars)
+        wait_until(lambda: "started queue=" in sidecar.log(), "it has started")
+        code = sidecar.stop()
+        ledger = sidecar.ledger()
+        if code or ledger["unaccounted"] or ledger["dropped"]:
+            raise AssertionError(f"stopped with code {code}: {ledger}\n{sidecar.log()}")
+        self.counts["stops"] += 1
+        sidecar.start()
+
+    def reload_sidecar(self) -> None:
+        sidecar = self._random.choice(self._sidecars)
+        wait_until(lambda: "started queue=" in sidecar.log(), "it has started")
+        sidecar.configure(batch_max_age=f"{self._random.randint(10, 200)} ms")
+        sidecar.signal(signal.SIGHUP)
+
+    def change_fault(self) -> None:
+        self.fault = self._random.choice([*FAULTS])
+        self._collector.set_faults(FAULTS[self.fault])
+
+    def kill_collector(self) -> None:
+        self._collector.kill()
+        self._restart_collector()
+
+    def stop_collector(self) -> None:
+        self._collector.stop()
+        self._restart_collector()
+
+    def _restart_collector(self) -> None:
+        self.fault = "collector down"
+        time.sleep(self._random.uniform(0, 1.5))
+        self._collector.start()
+        self.fault = "none"
+        self.counts["collector restarts"] += 1
+
+    def rotate_key(self) -> None:
+        """Give the collector a new key beside the old one, then the sidecars the new one."""
+        self._secrets[:] = [secrets.token_bytes(16), self._secrets[0]]
+        self.stop_collector()
+        self._use_key(self._secrets[0])
+        self.counts["key rotations"] += 1
+
+    def break_key(self) -> None:
+        """Give the sidecars a new key before the collector has it, which refuses them meanwhile."""
+        self._use_key(fresh := secrets.token_bytes(16))
+        time.sleep(self._random.uniform(0, 0.5))
+        self._secrets[:] = [fresh]
+        self.stop_collector()
+        self.counts["key rotations"] += 1
+
+    def replace_producer(self) -> None:
+        number = self._random.randrange(PRODUCERS)
+        self._end(self._producers[number])
+        self._producers[number] = self._producer(number)
+
+    def _use_key(self, secret: bytes) -> None:
+        fresh = self._key_file.with_suffix(".new")
+        fresh.write_bytes(base64.b64encode(secret))
+        fresh.rename(self._key_file)
+
+    def _end(self, producer: subprocess.Popen[bytes]) -> None:
+        producer.terminate()
+        producer.wait()
+
+    # --- the books
+
+    def drain(self) -> None:
+        """Let all that was accepted arrive, with nothing in its way."""
+        for producer in self._producers:
+            self._end(producer)
+        self._collector.set_faults([])
+        for sidecar in self._sidecars:
+            wait_until(lambda s=sidecar: "started queue=" in s.log(), "it has started")
+        spool = self._folder / "spool"
+        with contextlib.suppress(AssertionError):  # what is not there by then is in the books as lost
+            wait_until(
+                lambda: (
+                    not any(queue.depth() for queue in self._queues) and not [*spool.glob("*/[0-9]*/*.batch")]
+                ),
+                "the spool is empty",
+                DRAIN_SECONDS,
+            )
+        for sidecar in self._sidecars:
+            sidecar.stop()
+
+    def books(self) -> Books:
+        return draw_up(self._accepted(), self._stored(), self._dead())
+
+    def _accepted(self) -> Iterator[bytes]:
+        for notes in self._folder.glob("accepted.*"):
+            yield from notes.read_bytes().splitlines()
+
+    def _stored(self) -> Iterator[bytes]:
+        with contextlib.closing(sqlite3.connect(self._collector.store_path)) as store:
+            for (event,) in store.execute("SELECT event FROM events"):
+                yield json.dumps(json.loads(event), separators=(",", ":")).encode()
+
+    def _dead(self) -> Iterator[bytes]:
+        for letter in self._folder.glob("spool/*/dead/*.json"):
+            document = json.loads(letter.read_text())
+            coded = document.get("event_base64")
+            yield base64.b64decode(coded) if coded else document["event"].encode()
+
+    def _show(self, seconds: float) -> None:
+        accepted = sum(notes.read_bytes().count(b"\n") for notes in self._folder.glob("accepted.*"))
+        with contextlib.closing(sqlite3.connect(self._collector.store_path)) as store:
+            (stored,) = store.execute("SELECT count(*) FROM events").fetchone()
+        counts = " ".join(f"{name}={number}" for name, number in sorted(self.counts.items()))
+        print(
+            f"{seconds:5.0f} s  accepted={accepted:,} stored={stored:,} {counts} fault={self.fault!r}",
+            flush=True,
+        )
+
+
+def main() -> int:
+    """Run it, print the books; return 0 if they hold."""
+    parser = argparse.ArgumentParser(
+        description="Run the whole rig with misfortunes at random; draw up the books."
+    )
+    parser.add_argument("--minutes", type=float, default=5.0, help="for so long (default: 5)")
+    parser.add_argument("--kills", type=int, default=0, help="instead, until there were so many kills")
+    parser.add_argument("--seed", type=int, default=None, help="repeat these misfortunes")
+    options = parser.parse_args()
+    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+    much = f"--kills {options.kills}" if options.kills else f"--minutes {options.minutes:g}"
+    again = f"python tests/system/soak.py {much} --seed {seed}"
+    print(again, flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="eventpub-soak-"))
+    folder.chmod(0o700)
+    soak = Soak(folder, seed)
+    try:
+        soak.run(options.minutes * 60, options.kills)
+        print("drains …", flush=True)
+        soak.drain()
+        books = soak.books()
+    finally:
+        soak.close()
+    print(
+        books, "holds" if books.hold else f"DOES NOT HOLD; see {folder}; again: {again}", sep="\n", flush=True
+    )
+    if books.hold:
+        subprocess.run(["rm", "-rf", folder], check=True)
+    return int(not books.hold)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""The soak, for six seconds: `make soak` runs it for longer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from support.paths import ROOT
+from system.soak import draw_up
+
+
+def test_a_short_soak_loses_repeats_and_alters_nothing() -> None:
+    command = [sys.executable, "tests/system/soak.py", "--minutes", "0.1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert "lost                0" in done.stdout
+
+
+def test_the_books_of_a_soak_do_not_hold_if_an_event_is_lost_doubled_altered_or_invented() -> None:
+    accepted = [b"1", b"2", b"3", b"4"]
+    assert draw_up(accepted, [b"3", b"1", b"4"], [b"2"]).hold
+    assert draw_up(accepted, [b"1", b"2"], [b"3"]).lost == 1
+    assert draw_up(accepted, [*accepted, b"4"], []).doubled == 1
+    assert draw_up(accepted, accepted, [b"4"]).doubled == 1
+    assert draw_up(accepted, [*accepted, b"5"], []).altered == 1
+    changed = draw_up(accepted, [b"1", b"2", b"3", b"4 "], [])
+    assert (changed.lost, changed.altered, changed.hold) == (1, 1, False)
