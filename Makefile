@@ -34,7 +34,7 @@ test: $(VENV)/installed  ## run the tests, against baseplate too where it can be
 	    $(VENV)/bin/python -m pytest $(TESTS)
 
 soak: $(VENV)/installed  ## kill, break and poison everything at random for five minutes; draw up the books
-	@$(VENV)/bin/python tests/system/soak.py $(SOAK)
+	@PYTHONPATH=.:tests $(VENV)/bin/python -m system.soak $(SOAK)
 
 lint: $(VENV)/installed-lint  ## check style, format and types
 	@$(VENV)/bin/ruff check

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import eventpub
 from eventpub import wire
-from eventpub.collector.store import Batch, Outcome
+from eventpub.collector.store import IncomingBatch, Outcome
 
 from . import encodings
 from .events import read_events
-from .responses import FACTS, Answer, refuse
+from .responses import FACTS, Response, refuse
 from .signatures import Keyring, has_http_signature, is_timely, signed_request
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Application:
         start_response(answer.status_line, answer.all_headers(body))
         return [body]
 
-    def _route(self, environ: WSGIEnvironment) -> Answer:
+    def _route(self, environ: WSGIEnvironment) -> Response:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         if path in _VERSION_BY_PATH:
             if method == "POST":
@@ -100,7 +100,7 @@ class Application:
             404, "not_found", f"there are {', '.join(_VERSION_BY_PATH)} to POST to, and /health to GET"
         )
 
-    def _take(self, version: str, environ: WSGIEnvironment) -> Answer:
+    def _take(self, version: str, environ: WSGIEnvironment) -> Response:
         """Take a batch through the stages; the first refusal is the answer."""
         facts = environ[FACTS]
         window_seconds, date = self._settings.replay_window_seconds, environ.get("HTTP_DATE")
@@ -110,7 +110,7 @@ class Application:
             )
             return refuse(401, "date_out_of_window", reason, headers=_CHALLENGE)
         signed = self._read(environ)
-        if isinstance(signed, Answer):
+        if isinstance(signed, Response):
             return signed
         key_name, body = signed
         sent_id = environ.get(_IDEMPOTENCY, "")
@@ -119,7 +119,7 @@ class Application:
             return refuse(400, "bad_idempotency_key", reason)
         batch_id = sent_id or wire.new_batch_id()
         facts |= {"key": key_name, "batch": batch_id, "attempt": environ.get(_ATTEMPT, "-")}
-        batch = Batch(
+        batch = IncomingBatch(
             key_name=key_name,
             batch_id=batch_id,
             deduplicate=bool(sent_id),
@@ -135,19 +135,19 @@ class Application:
             max_events=self._settings.max_events,
             max_event_bytes=self._settings.max_event_bytes,
         )
-        if isinstance(events, Answer):
+        if isinstance(events, Response):
             return self._taken_before(batch) or events
         facts["events"] = len(events)
         return self._keep(dataclasses.replace(batch, events=events))
 
-    def _read(self, environ: WSGIEnvironment) -> tuple[str, bytes] | Answer:
+    def _read(self, environ: WSGIEnvironment) -> tuple[str, bytes] | Response:
         """Return who sent a request, and its plain body; all signatures must be right, and of one key."""
         encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
         if encoding not in (*encodings.ACCEPTED, "identity"):
             reason = f"send the body in one of {', '.join(encodings.ACCEPTED)}, identity"
             return refuse(415, "unsupported_encoding", reason)
         sent = self._receive(environ)
-        if isinstance(sent, Answer):
+        if isinstance(sent, Response):
             return sent
         signers: set[str | None] = set()
         if has_http_signature(environ):
@@ -158,14 +158,14 @@ class Application:
         if None in signers:
             return _UNAUTHORIZED  # before anything is unpacked
         body = self._unpack(encoding, sent)
-        if isinstance(body, Answer):
+        if isinstance(body, Response):
             return body
         if _SIGNATURE in environ or not signers:
             signers.add(self._keyring.signer(environ.get(_SIGNATURE, ""), body))
         key_name = signers.pop()
         return _UNAUTHORIZED if key_name is None or signers else (key_name, body)
 
-    def _receive(self, environ: WSGIEnvironment) -> bytes | Answer:
+    def _receive(self, environ: WSGIEnvironment) -> bytes | Response:
         """Return the request's body as it was sent."""
         limit_bytes = self._settings.max_compressed_bytes
         length = environ.get("CONTENT_LENGTH")
@@ -181,50 +181,50 @@ class Application:
             return refuse(400, "bad_framing", f"the body cannot be read: {error}")
         return sent if len(sent) <= limit_bytes else _too_large("as sent", limit_bytes)
 
-    def _unpack(self, encoding: str, sent: bytes) -> bytes | Answer:
+    def _unpack(self, encoding: str, sent: bytes) -> bytes | Response:
         """Return the plain form of a body."""
-        plain = encodings.decode(encoding, sent, self._settings.max_body_bytes)
+        plain = encodings.decode_body(encoding, sent, self._settings.max_body_bytes)
         if plain is encodings.Damage.TOO_LARGE:
             return _too_large("uncompressed", self._settings.max_body_bytes)
         if plain is encodings.Damage.BROKEN:
             return refuse(400, "bad_encoding", f"the body is not one whole {encoding} stream and nothing else")
         return plain
 
-    def _taken_before(self, batch: Batch) -> Answer | None:
+    def _taken_before(self, batch: IncomingBatch) -> Response | None:
         """Answer a batch that was stored under other limits than today's; its sender would split it."""
         receipt = self._store.seen(batch) if batch.deduplicate else None
         return self._answer(batch.batch_id, receipt) if receipt else None
 
-    def _keep(self, batch: Batch) -> Answer:
+    def _keep(self, batch: IncomingBatch) -> Response:
         return self._answer(batch.batch_id, self._store.add(batch), events=len(batch.events))
 
-    def _answer(self, batch_id: str, receipt: Receipt, **counted: int) -> Answer:
+    def _answer(self, batch_id: str, receipt: Receipt, **counted: int) -> Response:
         """Say what came of a batch; `counted` is `events`, or nothing where they were not read."""
         if receipt.outcome is Outcome.UNAVAILABLE:
             logger.error("store unavailable batch=%s reason=%r", batch_id, receipt.reason)
-            return _unavailable(receipt.reason)
+            return _answer_unavailable(receipt.reason)
         if receipt.outcome is Outcome.KEY_REUSED:
             reason = f"{wire.IDEMPOTENCY_HEADER} {batch_id} came with another body before; use a new one"
             return refuse(422, receipt.outcome.value, reason)
         duplicate = receipt.outcome is Outcome.DUPLICATE
-        return Answer(200, {"batch_id": batch_id, **counted, "duplicate": duplicate})
+        return Response(200, {"batch_id": batch_id, **counted, "duplicate": duplicate})
 
-    def _health(self) -> Answer:
+    def _health(self) -> Response:
         health = self._store.health()
         if not health.writable:
             logger.error("store unavailable reason=%r", health.reason)
-            return _unavailable(health.reason)
-        return Answer(
+            return _answer_unavailable(health.reason)
+        return Response(
             200, {"status": "ok", "events_stored": health.events_stored, "version": eventpub.__version__}
         )
 
 
-def _too_large(form: str, limit_bytes: int) -> Answer:
+def _too_large(form: str, limit_bytes: int) -> Response:
     reason = f"the body {form} has more than {limit_bytes:,} bytes; send fewer events at once"
     return refuse(413, "too_large", reason, limit_bytes=limit_bytes)
 
 
-def _unavailable(reason: str) -> Answer:
+def _answer_unavailable(reason: str) -> Response:
     return refuse(
         503,
         Outcome.UNAVAILABLE.value,
@@ -233,7 +233,7 @@ def _unavailable(reason: str) -> Answer:
     )
 
 
-def _not_allowed(method: str, allowed: str) -> Answer:
+def _not_allowed(method: str, allowed: str) -> Response:
     return refuse(
         405, "method_not_allowed", f"{method} is not served here, {allowed} is", headers=(("Allow", allowed),)
     )

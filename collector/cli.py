@@ -58,14 +58,14 @@ signals:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the collector; return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     try:
-        loaded = config.load(options.config)
+        loaded = config.load_config(options.config)
         script = _read_script(options.faults or loaded.settings.faults)
         tls = tls_context(loaded.settings)
         if options.check_config:
@@ -76,15 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"eventpub.collector: {error}", file=sys.stderr)
         return EXIT_CONFIG
     application = Application(loaded, store)
-    gevent.signal_handler(signal.SIGHUP, _reload, options.config, application, loaded)
+    gevent.signal_handler(signal.SIGHUP, _reload_keys, options.config, application, loaded)
     served = application if script is None else faults.Faults(application, script)
     try:
-        return _serve(Server(served, loaded.settings, tls), options.ready_file)
+        return _serve_requests(Server(served, loaded.settings, tls), options.ready_file)
     finally:
         store.close()
 
 
-def _serve(server: Server, ready_file: Path | None) -> int:
+def _serve_requests(server: Server, ready_file: Path | None) -> int:
     stop = _stop_on_signals()
     try:
         server.start()
@@ -96,7 +96,7 @@ def _serve(server: Server, ready_file: Path | None) -> int:
         return EXIT_UNAVAILABLE
     print(f"listening on {server.url}", flush=True)
     if ready_file is not None:
-        _announce(ready_file, server.url)
+        _announce_url(ready_file, server.url)
     stop.wait()
     cut_off = server.finish()
     logger.info("stopped requests_cut_off=%d", cut_off)
@@ -117,10 +117,10 @@ def _stop_on_signals() -> gevent.event.Event:
     return stop
 
 
-def _reload(path: Path, application: Application, started: config.Config) -> None:
+def _reload_keys(path: Path, application: Application, started: config.Config) -> None:
     """Use the keys that the file has now; one that cannot be read changes nothing."""
     try:
-        loaded = config.load(path)
+        loaded = config.load_config(path)
     except ConfigError as error:
         logger.error("reload failed, the old keys stay: %s", error)  # noqa: TRY400, no traceback
         return
@@ -150,14 +150,14 @@ def _read_script(path: Path | None) -> list[faults.Step] | None:
         raise ConfigError(config.SECTION, "faults", str(path), f"is no script of faults: {error}") from error
 
 
-def _announce(path: Path, url: str) -> None:
+def _announce_url(path: Path, url: str) -> None:
     """Write the ready file whole: whoever sees it can read it."""
     draft = path.with_name(path.name + ".tmp")
     draft.write_text(url + "\n")
     draft.replace(path)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m eventpub.collector",
         description="Take signed batches of events over HTTP and store every event once.",

@@ -102,13 +102,13 @@ class Config:
     secrets: Mapping[str, tuple[bytes, ...]] = dataclasses.field(repr=False)
 
 
-def load(path: str | os.PathLike[str]) -> Config:
+def load_config(path: str | os.PathLike[str]) -> Config:
     """Read the collector's INI file.
 
     Raises:
         ConfigError: the file, a section, a key or a value of it cannot be used.
     """
-    parser = ini.load(path)
+    parser = ini.load_file(path)
     settings = ini.read_section(parser, SECTION, Settings)
     for key, path_ in (("tls.key", settings.tls_key), ("tls.client_ca", settings.tls_client_ca)):
         if path_ is not None and settings.tls_certificate is None:
@@ -120,7 +120,7 @@ def load(path: str | os.PathLike[str]) -> Config:
         allowed = "its package is not installed: pip install 'eventpub[rfc9421]'"
         raise ConfigError(SECTION, "require_signature", "rfc9421", allowed)
     secrets = {
-        name: _secrets(name, text)
+        name: _parse_secrets(name, text)
         for name, text in ini.section_items(parser, KEYS_SECTION).items()
         if name not in parser.defaults()
     }
@@ -129,9 +129,9 @@ def load(path: str | os.PathLike[str]) -> Config:
     return Config(settings=settings, secrets=secrets)
 
 
-def _secrets(name: str, text: str) -> tuple[bytes, ...]:
+def _parse_secrets(name: str, text: str) -> tuple[bytes, ...]:
     secret = ini.base64_bytes()
-    words = ini.expand(KEYS_SECTION, name, text).split()
+    words = ini.expand_variables(KEYS_SECTION, name, text).split()
     try:
         secrets = tuple(map(secret.parse, words))
     except ValueError:

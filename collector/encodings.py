@@ -26,14 +26,14 @@ class Damage(enum.Enum):
     BROKEN = "is damaged, truncated or followed by other bytes"
 
 
-def decode(encoding: str, body: bytes, limit_bytes: int) -> bytes | Damage:
+def decode_body(encoding: str, body: bytes, limit_bytes: int) -> bytes | Damage:
     """Return the plain form, of at most `limit_bytes`, of a body in one of `ACCEPTED` or `identity`."""
     if encoding == "identity":
         return body if len(body) <= limit_bytes else Damage.TOO_LARGE
-    return (_gunzip if encoding == "gzip" else _unzstd)(body, limit_bytes)
+    return (_decode_gzip if encoding == "gzip" else _decode_zstd)(body, limit_bytes)
 
 
-def _gunzip(body: bytes, limit_bytes: int) -> bytes | Damage:
+def _decode_gzip(body: bytes, limit_bytes: int) -> bytes | Damage:
     plain = bytearray()
     while True:  # one turn a member; RFC 1952 allows several
         member = zlib.decompressobj(_GZIP_WINDOW)
@@ -50,7 +50,7 @@ def _gunzip(body: bytes, limit_bytes: int) -> bytes | Damage:
             return bytes(plain)
 
 
-def _unzstd(body: bytes, limit_bytes: int) -> bytes | Damage:
+def _decode_zstd(body: bytes, limit_bytes: int) -> bytes | Damage:
     plain = bytearray()
     unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW_BYTES)
     while True:  # one turn a frame; RFC 8878 allows several

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from eventpub import wire
 from eventpub.collector.store import EventRow
 from eventpub.schemas.event.ttypes import Event
-from eventpub.serialization.thrift_json import shown
-from eventpub.serialization.thrift_json_decode import DecodeError, decode, loads, to_plain
+from eventpub.serialization.thrift_json import show_value
+from eventpub.serialization.thrift_json_decode import DecodeError, decode_struct, load_json, to_plain
 
-from .responses import Answer, refuse
+from .responses import Response, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 def read_events(
     version: str, body: bytes, announced: str, *, max_events: int, max_event_bytes: int
-) -> list[EventRow] | Answer:
+) -> list[EventRow] | Response:
     """Return the rows of all events in `body`, or the refusal of all of them.
 
     Args:
@@ -49,7 +49,7 @@ def read_events(
         max_event_bytes: the most that one event may have as it is stored.
     """
     try:
-        documents = _unwrap(version, body)
+        documents = _unwrap_body(version, body)
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, too many digits, nested too deeply
         return refuse(400, "bad_body", f"the body cannot be read: {error}")
     if len(documents) > max_events:  # a body of 8 MiB has room for four million that are a digit each
@@ -81,7 +81,7 @@ def read_events(
     return rows
 
 
-def _unwrap(version: str, body: bytes) -> list[object]:
+def _unwrap_body(version: str, body: bytes) -> list[object]:
     """Return the documents of the events in a body.
 
     The events of a version 2 container are parsed apart from it: none of them can close it and open another, in
@@ -92,7 +92,7 @@ def _unwrap(version: str, body: bytes) -> list[object]:
     container = _CONTAINER_2.fullmatch(body)
     if container is None:
         return wire.unwrap(version, None)
-    events: Any = loads(b"[%s]" % (container[2] or b""))
+    events: Any = load_json(b"[%s]" % (container[2] or b""))
     return wire.unwrap(version, {"1": {"lst": ["rec", int(container[1]), *events]}})
 
 
@@ -110,38 +110,38 @@ def _read_event(version: str, document: object, max_event_bytes: int) -> EventRo
         return f"cannot be written as JSON: {error}"
     if size_bytes > max_event_bytes:
         return f"takes {size_bytes:,} bytes, more than {max_event_bytes:,}"
-    return _row(plain, text)
+    return _build_row(plain, text)
 
 
 def _plain_2(document: object) -> dict[str, Any]:
-    return to_plain(decode(Event, document))
+    return to_plain(decode_struct(Event, document))
 
 
 def _plain_2j(document: object) -> dict[str, Any]:
     if not isinstance(document, dict):
-        raise DecodeError("event", f"expected an object, not {shown(document)}")
+        raise DecodeError("event", f"expected an object, not {show_value(document)}")
     return document
 
 
 _PLAIN = {"2": _plain_2, "2j": _plain_2j}
 
 
-def _row(plain: Mapping[str, Any], text: str) -> EventRow:
+def _build_row(plain: Mapping[str, Any], text: str) -> EventRow:
     user = plain.get("user")
     timestamp = plain.get("client_timestamp")
     is_number = timestamp.__class__ is float or (timestamp.__class__ is int and timestamp in _SQLITE_INTEGERS)
     return EventRow(
-        source=_column(plain.get("source")),
-        action=_column(plain.get("action")),
-        noun=_column(plain.get("noun")),
-        name=_column(plain.get("name")),
+        source=_fit_column(plain.get("source")),
+        action=_fit_column(plain.get("action")),
+        noun=_fit_column(plain.get("noun")),
+        name=_fit_column(plain.get("name")),
         client_timestamp=timestamp if is_number else None,
-        uuid=_column(plain.get("uuid")),
-        correlation_id=_column(plain.get("correlation_id")),
-        user_id=_column(user.get("id") if isinstance(user, dict) else plain.get("user_id")),
+        uuid=_fit_column(plain.get("uuid")),
+        correlation_id=_fit_column(plain.get("correlation_id")),
+        user_id=_fit_column(user.get("id") if isinstance(user, dict) else plain.get("user_id")),
         event=text,
     )
 
 
-def _column(value: object) -> str | None:
+def _fit_column(value: object) -> str | None:
     return value[:MAX_COLUMN_CHARACTERS] if isinstance(value, str) else None

@@ -31,7 +31,7 @@ import gevent
 from eventpub import wire
 from eventpub.collector.http.connection import CONNECTION, HangUp
 
-from .responses import Answer, refuse
+from .responses import Response, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -140,12 +140,14 @@ class Faults:
             environ[CONNECTION].wait_for_close()
         if step.hang or step.close:
             raise HangUp
-        status, headers, body = self._serve(environ) if step.status is None else _scripted(step, step.status)
+        status, headers, body = (
+            self._serve(environ) if step.status is None else _answer_scripted(step, step.status)
+        )
         entry["status"] = int(status[:3])
         if step.accept_then:
             raise HangUp
         start_response(status, headers)
-        return _half(body) if step.half_answer else [body]
+        return _send_half(body) if step.half_answer else [body]
 
     def _serve(self, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes]:
         """Let the application answer, but keep the answer back."""
@@ -171,12 +173,12 @@ class Faults:
             self._played = 0
         return step
 
-    def _control(self, environ: WSGIEnvironment) -> Answer:
+    def _control(self, environ: WSGIEnvironment) -> Response:
         if not ipaddress.ip_address(environ["REMOTE_ADDR"]).is_loopback:
             return refuse(403, "forbidden", "faults are scripted from the loopback")
         asked = (environ["REQUEST_METHOD"], environ["PATH_INFO"])
         if asked == ("GET", "/faults/log"):
-            return Answer(200, {"requests": list(self._log)})
+            return Response(200, {"requests": list(self._log)})
         if asked != ("PUT", "/faults"):
             return refuse(405, "method_not_allowed", "use PUT /faults or GET /faults/log")
         try:
@@ -184,7 +186,7 @@ class Faults:
         except ValueError as error:
             return refuse(400, "bad_script", str(error))
         self._load(script)
-        return Answer(200, {"steps": len(script)})
+        return Response(200, {"steps": len(script)})
 
 
 def _log_entry(environ: WSGIEnvironment) -> dict[str, Any]:
@@ -204,16 +206,16 @@ def _log_entry(environ: WSGIEnvironment) -> dict[str, Any]:
     }
 
 
-def _scripted(step: Step, status: int) -> tuple[str, list[tuple[str, str]], bytes]:
+def _answer_scripted(step: Step, status: int) -> tuple[str, list[tuple[str, str]], bytes]:
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
         phrase = "Scripted"
     body = step.body.encode()
-    headers = {**dict(Answer(status, {}).all_headers(body)), **step.headers}
+    headers = {**dict(Response(status, {}).all_headers(body)), **step.headers}
     return f"{status} {phrase}", list(headers.items()), body
 
 
-def _half(body: bytes) -> Iterable[bytes]:
+def _send_half(body: bytes) -> Iterable[bytes]:
     yield body[: len(body) // 2]
     raise HangUp

@@ -18,7 +18,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A status, the fields of the JSON body, and headers beside those that every answer has."""
 
     status: int
@@ -44,6 +44,6 @@ class Answer:
         ]
 
 
-def refuse(status: int, error: str, reason: str, headers: Headers = (), **fields: object) -> Answer:
+def refuse(status: int, error: str, reason: str, headers: Headers = (), **fields: object) -> Response:
     """Return an answer that says no: with a code for programs, a reason for people, and further `fields`."""
-    return Answer(status, {"error": error, "reason": reason, **fields}, headers)
+    return Response(status, {"error": error, "reason": reason, **fields}, headers)

@@ -52,7 +52,7 @@ class Keyring:
             window_seconds: how far the times in it may be from now; 0 for any.
         """
         for place in range(self._tries):
-            name = http_signature.verify(
+            name = http_signature.verify_request(
                 request,
                 sent,
                 lambda name, place=place: self._candidates(name)[place],  # type: ignore[misc]

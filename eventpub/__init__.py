@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventpub.queue.event_queue import EventQueue
 from eventpub.serialization.serialize import serialize_json_event, serialize_v2_event
+from eventpub.wire import MAX_EVENT_SIZE, MAX_QUEUE_SIZE
 
 from .errors import (
     ConfigError,
@@ -22,12 +23,10 @@ from .errors import (
     EventTooLargeError,
     QueueError,
 )
-from .wire import MAX_EVENT_SIZE, MAX_QUEUE_SIZE
 
 if TYPE_CHECKING:
+    from eventpub.event import Event, unique_id
     from eventpub.event.to_v2 import to_v2_event
-
-    from .event import Event, unique_id
 
 __all__ = [  # noqa: RUF022, grouped by stage
     # make events

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .wire import MAX_EVENT_SIZE
+from eventpub.wire import MAX_EVENT_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

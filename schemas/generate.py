@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-from eventpub.serialization.thrift_spec import Field, Type, fields
+from eventpub.serialization.thrift_spec import Field, Type, read_fields
 
 COMPILER_VERSION = "0.17.0"  # Debian 12's; others write the same classes with other bytes
 GENERATOR = "py:slots"  # what baseplate generates its own classes with
@@ -82,10 +82,10 @@ def _stub(source: str) -> str:
 
 
 def _class_stub(cls: type) -> str:
-    attributes = [f"    {field.name}: {_annotation(field)}" for field in fields(cls)]
+    attributes = [f"    {field.name}: {_annotation(field)}" for field in read_fields(cls)]
     defaults = [
         f"        {field.name}: {_annotation(field)} = {'...' if field.is_required else 'None'},"
-        for field in fields(cls)
+        for field in read_fields(cls)
     ]
     return "\n".join(
         [

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         One of the EXIT codes.
     """
-    options = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -73,25 +73,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check_config:
             check_host(config, SECTION_PREFIX + options.queue_name)
             spool = config.spool_dir or default_spool_dir()
-            for doubt in filter(None, (config.exposure(), _misfit(config, options.queue_name))):
+            for doubt in filter(None, (config.exposure(), _find_misfit(config, options.queue_name))):
                 print(f"eventpub.sidecar: {doubt}", file=sys.stderr)  # noqa: T201
             print(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")  # noqa: T201
             return EXIT_OK
         _keep_freed_memory()
         Daemon(config, options.config_file, options.queue_name).run()
     except ConfigError as error:
-        return _fail(EXIT_CONFIG, error)
+        return _fail_with(EXIT_CONFIG, error)
     except QueueError as error:
-        return _fail(EXIT_NO_QUEUE, error)
+        return _fail_with(EXIT_NO_QUEUE, error)
     except SpoolError as error:
-        return _fail(EXIT_NO_SPOOL, error)
+        return _fail_with(EXIT_NO_SPOOL, error)
     except Exception:
         logging.getLogger(__name__).exception("a stage broke; what was received is in the spool")
         return EXIT_BROKEN
     return EXIT_OK
 
 
-def _misfit(config: SidecarConfig, name: str) -> str | None:
+def _find_misfit(config: SidecarConfig, name: str) -> str | None:
     """Return why this kernel would refuse a queue as large as configured, or None; leaves no trace."""
     messages, size_bytes = config.max_queue_size_events, config.max_message_size_bytes
     if messages is None and size_bytes is None:
@@ -120,12 +120,12 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def _fail(code: int, error: EventPubError) -> int:
+def _fail_with(code: int, error: EventPubError) -> int:
     print(f"eventpub.sidecar: {error}", file=sys.stderr)  # noqa: T201
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m eventpub.sidecar",
         description="Deliver every event of one queue to an HTTP collector.",

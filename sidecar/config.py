@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import grp
+import importlib.util
 import os
 import shlex
 import stat
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from eventpub.errors import ConfigError
 from eventpub.settings import address, ini
-from eventpub.sidecar.delivery.compression import ZSTD_INSTALLED
 from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS, http_signature
 from eventpub.wire.signing import Scheme, SigningKey
 
@@ -36,7 +36,7 @@ _OWNERS = stat.S_IRUSR | stat.S_IWUSR
 _EXPOSED = stat.S_IROTH | stat.S_IWOTH  # a group may be the sidecar's own, as in Kubernetes
 
 
-def _interval() -> ini.Kind[float]:
+def _interval_kind() -> ini.Kind[float]:
     seconds = ini.seconds(0, 86_400)
 
     def parse(value: str) -> float:
@@ -114,7 +114,7 @@ class SidecarConfig:
     )
 
     # --- telling downstream; 0 = never
-    loss_report_interval_seconds: float = ini.setting("loss_report.interval", _interval(), default=0.0)
+    loss_report_interval_seconds: float = ini.setting("loss_report.interval", _interval_kind(), default=0.0)
 
     # --- statsd
     metrics_namespace: str = ini.setting(
@@ -177,8 +177,8 @@ def load_config(path: str | os.PathLike[str], queue_name: str) -> SidecarConfig:
         ConfigError: the file or its section `[event-publisher:QUEUE_NAME]` cannot be used.
     """
     section = SECTION_PREFIX + queue_name
-    config = ini.read_section(ini.load(path), section, SidecarConfig)
-    for key, value, allowed in _contradictions(config):
+    config = ini.read_section(ini.load_file(path), section, SidecarConfig)
+    for key, value, allowed in _find_contradictions(config):
         raise ConfigError(section, key, value, allowed)
     return config
 
@@ -222,7 +222,7 @@ def check_host(config: SidecarConfig, section: str) -> None:
         raise ConfigError(section, "spool.dir", str(folder), reason) from error
 
 
-def _contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]]:
+def _find_contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]]:
     """Yield key, value and what is allowed for every setting that makes no sense beside the others."""
     if (config.key_secret is None) == (config.key_secret_file is None):
         yield "key.secret", "", "give either key.secret or key.secret_file, and not both"
@@ -240,7 +240,7 @@ def _contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]]:
     if config.spool_max_size_bytes < 2 * config.batch_max_size_bytes:  # one fills while another is sent
         allowed = f"expected at least twice batch.max_size, {2 * config.batch_max_size_bytes:,} bytes"
         yield "spool.max_size", f"{config.spool_max_size_bytes:,}", allowed
-    if config.compression == "zstd" and not ZSTD_INSTALLED:
+    if config.compression == "zstd" and importlib.util.find_spec("zstandard") is None:
         yield "compression", "zstd", "its package is not installed: pip install 'eventpub[zstd]'"
     if config.key_signature != "x-signature" and not http_signature.INSTALLED:
         yield "key.signature", config.key_signature, "its package is missing: pip install 'eventpub[rfc9421]'"

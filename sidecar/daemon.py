@@ -102,7 +102,7 @@ class Daemon:
             Exception: whatever broke a stage.
         """
         gc.freeze()  # what the start made stays; without it each full collection walks it again
-        self._arrived = arrived = signals.subscribe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        self._arrived = arrived = signals.subscribe_signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         stages = [gevent.spawn(stage) for stage in (self._receiver.run, self._sender.run)]
         for stage in stages:
             stage.link_exception(lambda _: arrived.put(_CRASHED))
@@ -115,7 +115,7 @@ class Daemon:
         if number == _SPOOL_GONE:
             logger.error("the folder of the spool was removed; what this process holds is saved under its name")
         if number != _CRASHED:
-            logger.info("stopping signal=%s", _name(number))
+            logger.info("stopping signal=%s", _name_signal(number))
             gevent.spawn(_exit_at_second, arrived)
             self._report_losses()
             self._receiver.stop()
@@ -248,7 +248,7 @@ def _open_spool(config: SidecarConfig, queue_name: str, telemetry: Telemetry, di
             time.sleep(_RETRY_DISK_SECONDS)
 
 
-def _name(number: int) -> str:
+def _name_signal(number: int) -> str:
     return signal.Signals(number).name if number > 0 else "none"
 
 

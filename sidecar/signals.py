@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def subscribe(numbers: Iterable[signal.Signals]) -> SimpleQueue[int]:
+def subscribe_signals(numbers: Iterable[signal.Signals]) -> SimpleQueue[int]:
     """Return a queue that gets the number of each of these signals when it arrives.
 
     The handlers run in the hub, between greenlets, so no system call is interrupted by them.

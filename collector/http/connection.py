@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from eventpub.collector.config import Settings
-    from eventpub.collector.responses import Answer
+    from eventpub.collector.responses import Response
 
 access_log = logging.getLogger("eventpub.collector.access")
 
@@ -201,7 +201,7 @@ class Connection(pywsgi.WSGIHandler):  # type: ignore[misc]  # gevent has no typ
         else:
             super().handle_error(kind, error, trace)
 
-    def _refuse(self, answer: Answer) -> None:
+    def _refuse(self, answer: Response) -> None:
         body = answer.body()
         lines = [
             f"HTTP/1.1 {answer.status_line}",
@@ -238,9 +238,9 @@ class Connection(pywsgi.WSGIHandler):  # type: ignore[misc]  # gevent has no typ
             "seconds": f"{time.time() - self.time_start:.4f}",
             **self._facts,
         }
-        access_log.info("%s", " ".join(f"{name}={_word(str(value))}" for name, value in facts.items()))
+        access_log.info("%s", " ".join(f"{name}={_quote_word(str(value))}" for name, value in facts.items()))
 
 
-def _word(text: str) -> str:
+def _quote_word(text: str) -> str:
     """Return `text` as one word of a log line, quoted where it is not plain."""
     return text if _PLAIN_WORD.fullmatch(text) else ascii(text)

@@ -32,7 +32,7 @@ class EventRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class IncomingBatch:
     """The events of one request.
 
     Attributes:
@@ -83,10 +83,10 @@ class Health:
 class Store(Protocol):
     """Where events go. What a store can run into is in the results; nothing is raised for it."""
 
-    def add(self, batch: Batch) -> Receipt:
+    def add(self, batch: IncomingBatch) -> Receipt:
         """Store a batch, or find that it was stored before."""
 
-    def seen(self, batch: Batch) -> Receipt | None:
+    def seen(self, batch: IncomingBatch) -> Receipt | None:
         """Return DUPLICATE for a batch that was stored before, None for one that was not."""
 
     def health(self) -> Health:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-    from . import Batch
+    from . import IncomingBatch
 
 SCHEMA = (
     """
@@ -41,7 +41,7 @@ class Claim(enum.Enum):
     OTHER_BODY = "seen with another body"
 
 
-def claim(connection: sqlite3.Connection, batch: Batch, memory_seconds: float) -> Claim:
+def claim_batch(connection: sqlite3.Connection, batch: IncomingBatch, memory_seconds: float) -> Claim:
     """Remember the id of `batch`, unless it is known already; the caller commits."""
     connection.execute(_FORGET, (batch.received_at - memory_seconds, _FORGOTTEN_PER_BATCH))
     known = look_up(connection, batch)
@@ -54,7 +54,7 @@ def claim(connection: sqlite3.Connection, batch: Batch, memory_seconds: float) -
     return Claim.NEW
 
 
-def look_up(connection: sqlite3.Connection, batch: Batch) -> Claim:
+def look_up(connection: sqlite3.Connection, batch: IncomingBatch) -> Claim:
     """Return what is known of the id of `batch`."""
     known = connection.execute(
         "SELECT digest FROM batch_ids WHERE key_name = ? AND batch_id = ?", (batch.key_name, batch.batch_id)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from . import Batch
+    from . import IncomingBatch
 
 APPLICATION_ID = 0x65767075  # "evpu": in the file's header, where `file` and SQLite look for it
 SCHEMA_VERSION = 1  # PRAGMA user_version
@@ -103,13 +103,13 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise ConfigError("collector", "store.path", str(path), f"cannot be opened: {error}") from error
 
-    def add(self, batch: Batch) -> Receipt:
+    def add(self, batch: IncomingBatch) -> Receipt:
         """Store a batch, or find that it was stored before."""
         origin = (batch.received_at, batch.batch_id, batch.key_name, batch.version)
         try:
             with self._transaction():
                 if batch.deduplicate:
-                    claim = dedupe.claim(self._connection, batch, self._memory_seconds)
+                    claim = dedupe.claim_batch(self._connection, batch, self._memory_seconds)
                     if claim is dedupe.Claim.SAME_BODY:
                         return Receipt(Outcome.DUPLICATE)
                     if claim is dedupe.Claim.OTHER_BODY:
@@ -119,7 +119,7 @@ class SqliteStore:
             return Receipt(Outcome.UNAVAILABLE, str(error))
         return Receipt(Outcome.STORED)
 
-    def seen(self, batch: Batch) -> Receipt | None:
+    def seen(self, batch: IncomingBatch) -> Receipt | None:
         """Return DUPLICATE for a batch that was stored before, None for one that was not."""
         try:
             is_known = dedupe.look_up(self._connection, batch) is dedupe.Claim.SAME_BODY
@@ -153,7 +153,7 @@ class SqliteStore:
 
     def _identities(self) -> list[tuple[int, int] | None]:
         """Return device and inode of what is at the paths of the files now; two stats take 6 µs."""
-        return [_identity(path) for path in self._files]
+        return [_identify_file(path) for path in self._files]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -168,7 +168,7 @@ class SqliteStore:
                 self._connection.execute("ROLLBACK")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identify_file(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except OSError:

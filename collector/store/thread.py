@@ -11,7 +11,7 @@ from eventpub.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from . import Batch, Health, Receipt, Store
+    from . import Health, IncomingBatch, Receipt, Store
 
 
 class StoreThread:
@@ -19,17 +19,17 @@ class StoreThread:
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._thread = ThreadPool(1)
-        opened: Store | ConfigError = self._thread.apply(_attempt, (open_store,))
+        opened: Store | ConfigError = self._thread.apply(_try_open, (open_store,))
         if isinstance(opened, ConfigError):
             raise opened
         self._store = opened
 
-    def add(self, batch: Batch) -> Receipt:
+    def add(self, batch: IncomingBatch) -> Receipt:
         """Store a batch, or find that it was stored before."""
         receipt: Receipt = self._thread.apply(self._store.add, (batch,))
         return receipt
 
-    def seen(self, batch: Batch) -> Receipt | None:
+    def seen(self, batch: IncomingBatch) -> Receipt | None:
         """Return DUPLICATE for a batch that was stored before, None for one that was not."""
         receipt: Receipt | None = self._thread.apply(self._store.seen, (batch,))
         return receipt
@@ -45,7 +45,7 @@ class StoreThread:
         self._thread.kill()
 
 
-def _attempt(open_store: Callable[[], Store]) -> Store | ConfigError:
+def _try_open(open_store: Callable[[], Store]) -> Store | ConfigError:
     """Return a refusal as a value: gevent prints the traceback of what its threads raise."""
     try:
         return open_store()

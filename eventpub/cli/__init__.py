@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("standard output is closed; to see nothing, give it /dev/null")
         return EXIT_IO
     try:
-        options = _parser(words).parse_args(words)
+        options = _build_parser(words).parse_args(words)
         code: int = options.run(options)
         sys.stdout.flush()
     except EventPubError as error:
@@ -97,7 +97,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
-def _parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+def _build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser for a command line, of which the first word that is no option names the command."""
     parser: argparse.ArgumentParser = _Parser(
         prog="eventpub",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001, it has no other name
 
 
-def of(kind: Kind[T]) -> Callable[[str], T]:
+def parse_as(kind: Kind[T]) -> Callable[[str], T]:
     """Take an argument as a configuration file takes the same setting."""
 
     def parse(text: str) -> T:

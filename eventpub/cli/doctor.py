@@ -17,7 +17,7 @@ from eventpub.queue.message_queue import POSIX_IPC_VERSION, MessageQueue
 from . import host
 from .arguments import add_command, queue_name
 from .exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
-from .terminal import say, styled
+from .terminal import say, style_text
 
 if TYPE_CHECKING:
     import argparse
@@ -63,10 +63,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--queue", type=queue_name, metavar="NAME", help="a queue that is to be used (default: all there are)"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_doctor)
 
 
-def run(options: argparse.Namespace) -> int:
+def run_doctor(options: argparse.Namespace) -> int:
     """Print each finding as it is made, and return the code of the worst."""
     logging.getLogger("eventpub").setLevel(logging.ERROR)  # the findings say it all
     umask = os.umask(0)
@@ -75,27 +75,27 @@ def run(options: argparse.Namespace) -> int:
         f"eventpub {eventpub.__version__}, posix_ipc {POSIX_IPC_VERSION}, "
         f"Python {platform.python_version()}, Linux {platform.release()}\n"
         f"user {access.user_name(os.geteuid())} ({os.geteuid()}), umask {umask:04o}, "
-        f"queues of {host.namespace()}"
+        f"queues of {host.read_namespace()}"
     )
     worst = Level.OK
-    for finding in examine(options.queue):
-        say(f"{styled(f'{finding.level.name.lower():8}', _STYLES[finding.level])} {finding.text}")
+    for finding in examine_host(options.queue):
+        say(f"{style_text(f'{finding.level.name.lower():8}', _STYLES[finding.level])} {finding.text}")
         if finding.remedy:
             say("".join(f"         {line}\n" for line in finding.remedy.splitlines()).rstrip())
         worst = max(worst, finding.level, key=lambda level: level.value)
     return worst.value
 
 
-def examine(name: str | None) -> Iterator[Finding]:
+def examine_host(name: str | None) -> Iterator[Finding]:
     """Look at the kernel, its limits, and the queue `name` or all that can be seen."""
     folder = host.mqueue_folder()
     yield from _round_trip(name)
-    yield from _limits(kernel_limits.read_limits())
-    yield from _budget(folder)
+    yield from _check_limits(kernel_limits.read_limits())
+    yield from _check_budget(folder)
     yield from _clean_up()
     for seen in [name] if name else host.queue_names(folder) if folder else []:
-        yield from _queue(seen, is_wanted=name is not None)
-        yield from _users(seen)
+        yield from _check_queue(seen, is_wanted=name is not None)
+        yield from _check_users(seen)
 
 
 def _round_trip(name: str | None) -> Iterator[Finding]:
@@ -117,22 +117,22 @@ def _round_trip(name: str | None) -> Iterator[Finding]:
         yield Finding(level, f"a new queue was made, used and removed; it would hold {size}")
 
 
-def _limits(limits: KernelLimits) -> Iterator[Finding]:
+def _check_limits(limits: KernelLimits) -> Iterator[Finding]:
     text = (
         f"fs.mqueue.msg_max {limits.msg_max:,}, msgsize_max {limits.msgsize_max:,}, "
-        f"queues_max {limits.queues_max:,}; RLIMIT_MSGQUEUE {_bytes(limits.hard_bytes)}"
+        f"queues_max {limits.queues_max:,}; RLIMIT_MSGQUEUE {_format_bytes(limits.hard_bytes)}"
     )
-    if kernel_limits.fit(limits, limits.hard_bytes) == WANTED:
+    if kernel_limits.fit_queue(limits, limits.hard_bytes) == WANTED:
         yield Finding(Level.OK, text)
     else:
         yield Finding(
             Level.WARNING,
             f"{text}: queues are shorter, and events must be smaller, than they could be",
-            kernel_limits.explain(limits),
+            kernel_limits.explain_size(limits),
         )
 
 
-def _budget(folder: Path | None) -> Iterator[Finding]:
+def _check_budget(folder: Path | None) -> Iterator[Finding]:
     """Add up what this user's queues take of RLIMIT_MSGQUEUE."""
     if folder is None:
         remedy = f"mount it, as root: {host.MOUNT_COMMAND}"
@@ -162,11 +162,11 @@ def _clean_up() -> Iterator[Finding]:
         )
 
 
-def _queue(name: str, *, is_wanted: bool) -> Iterator[Finding]:
+def _check_queue(name: str, *, is_wanted: bool) -> Iterator[Finding]:
     """Look at one queue as an application that wants to send to it, or may have nothing to do with it."""
     try:
         with MessageQueue.open(name, read=False, create=False) as queue:
-            yield from _contents(queue)
+            yield from _check_contents(queue)
     except QueueMissingError as error:
         yield Finding(Level.WARNING, f"{name}: is not there; the first who opens it makes it", error.reason)
     except QueuePermissionError as error:
@@ -179,20 +179,20 @@ def _queue(name: str, *, is_wanted: bool) -> Iterator[Finding]:
         yield Finding(Level.FAILING, f"{name}: cannot be opened", error.reason)
 
 
-def _contents(queue: MessageQueue) -> Iterator[Finding]:
+def _check_contents(queue: MessageQueue) -> Iterator[Finding]:
     status = queue.status()
-    if who := access.readers(status):
+    if who := access.describe_readers(status):
         yield Finding(
             Level.WARNING,
-            f"{queue.name}: {access.describe(status)}{who}",
+            f"{queue.name}: {access.describe_owner(status)}{who}",
             f"eventpub queue drop {queue.name}, and let its sidecar make it, with `queue.mode` 0600 or 0620",
         )
     else:
-        yield Finding(Level.OK, f"{queue.name}: {access.describe(status)}; this user may send to it")
+        yield Finding(Level.OK, f"{queue.name}: {access.describe_owner(status)}; this user may send to it")
 
     size = queue.size
     limits = kernel_limits.read_limits()
-    better = kernel_limits.fit(limits, limits.hard_bytes)
+    better = kernel_limits.fit_queue(limits, limits.hard_bytes)
     if better and better > size and better.max_message_size >= size.max_message_size:
         yield Finding(
             Level.WARNING,
@@ -208,10 +208,10 @@ def _contents(queue: MessageQueue) -> Iterator[Finding]:
     )
 
 
-def _users(name: str) -> Iterator[Finding]:
+def _check_users(name: str) -> Iterator[Finding]:
     """Tell which processes have the queue, and which only think so."""
-    here = host.namespace()
-    found = host.holders(name)
+    here = host.read_namespace()
+    found = host.find_holders(name)
     good = [str(holder) for holder in found if holder.namespace == here and not holder.removed]
     if good:
         yield Finding(Level.OK, f"{name}: open in {', '.join(good)}")
@@ -230,5 +230,5 @@ def _users(name: str) -> Iterator[Finding]:
             )
 
 
-def _bytes(limit: int) -> str:
+def _format_bytes(limit: int) -> str:
     return "unlimited" if limit == kernel_limits.UNLIMITED else f"{limit:,} bytes"

@@ -59,23 +59,25 @@ def open_to_look(name: str) -> MessageQueue:
     return MessageQueue.open(name, read=False, create=False)
 
 
-def holders(name: str) -> list[Holder]:
+def find_holders(name: str) -> list[Holder]:
     """Return the other processes that have a queue of that name open, as far as this user may see them."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdecimal() and int(process.name) != os.getpid():
             with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
-                targets = set(_links(process / "fd"))
+                targets = set(_read_links(process / "fd"))
                 for target in {QUEUE_PREFIX + name, QUEUE_PREFIX + name + _REMOVED} & targets:
                     # the kernel cuts it at 15 bytes, perhaps within a character
                     command = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
                     found.append(
-                        Holder(int(process.name), command, target.endswith(_REMOVED), namespace(process.name))
+                        Holder(
+                            int(process.name), command, target.endswith(_REMOVED), read_namespace(process.name)
+                        )
                     )
     return sorted(found)
 
 
-def namespace(process: str = "self") -> str:
+def read_namespace(process: str = "self") -> str:
     """Return the IPC namespace of a process: queues are shared within one only."""
     return str(Path(f"/proc/{process}/ns/ipc").readlink())
 
@@ -97,7 +99,7 @@ def removes_ipc(logind_conf: str) -> bool:
     return not values or values[-1].lower() in ("yes", "true", "on", "1")
 
 
-def _links(folder: Path) -> Iterator[str]:
+def _read_links(folder: Path) -> Iterator[str]:
     for link in folder.iterdir():
         with contextlib.suppress(OSError):  # closed meanwhile
             yield str(link.readlink())

@@ -14,7 +14,7 @@ from eventpub.queue.message_queue import MessageQueue
 from eventpub.serialization.serialize import serialize_json_event, serialize_v2_event
 from eventpub.settings import ini
 
-from .arguments import add_command, of, queue_name
+from .arguments import add_command, parse_as, queue_name
 from .exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_WARNING
 from .terminal import complain, say
 
@@ -64,22 +64,22 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=of(ini.seconds(0, 86400)),
+        type=parse_as(ini.seconds(0, 86400)),
         default=10.0,
         metavar="SECONDS",
         help="wait this long for room for each event (default: 10)",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_put)
 
 
-def run(options: argparse.Namespace) -> int:
+def run_put(options: argparse.Namespace) -> int:
     """Put the events, say which were not, and count; stop where the queue has no room, or when interrupted."""
     MessageQueue.open(options.name, read=False, create=False).close()  # a mistyped name makes no queue
-    with EventQueue[dict[str, Any]](options.name, _serializer(by_name=options.event)) as queue:
+    with EventQueue[dict[str, Any]](options.name, _load_serializer(by_name=options.event)) as queue:
         load = _Load(options.events)
         try:
             _on_signals(signal.default_int_handler)  # SIGTERM, too, so that it is told how far this came
-            code = _put(load, queue, options.timeout)
+            code = _put_all(load, queue, options.timeout)
             _on_signals(signal.SIG_IGN)  # one that came with the end of the input is raised here
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
@@ -98,11 +98,11 @@ class _Load:
         self.refused = 0
 
 
-def _put(load: _Load, queue: EventQueue[dict[str, Any]], timeout_seconds: float) -> int:
+def _put_all(load: _Load, queue: EventQueue[dict[str, Any]], timeout_seconds: float) -> int:
     for text in load.texts:
         if text.strip() or load.unit == "event":
             try:
-                queue.put(_parse(text), timeout_seconds)
+                queue.put(_parse_event(text), timeout_seconds)
             except EventQueueFullError as exc:  # so it would be for all others
                 complain(f"{exc} (waited {timeout_seconds:g} s)")
                 return EXIT_WARNING
@@ -119,17 +119,17 @@ def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Hand
         signal.signal(number, handler)
 
 
-def _serializer(*, by_name: bool) -> Callable[[dict[str, Any]], bytes]:
+def _load_serializer(*, by_name: bool) -> Callable[[dict[str, Any]], bytes]:
     if not by_name:
         return serialize_json_event
     from eventpub.schemas.event.ttypes import Event  # noqa: PLC0415
 
-    from .by_name import build  # noqa: PLC0415, the generated classes load thrift, which takes a while
+    from .by_name import build_event  # noqa: PLC0415, the generated classes load thrift, which takes a while
 
-    return lambda event: serialize_v2_event(build(Event, event))
+    return lambda event: serialize_v2_event(build_event(Event, event))
 
 
-def _parse(text: bytes) -> dict[str, Any]:
+def _parse_event(text: bytes) -> dict[str, Any]:
     if not text.strip():
         raise ValueError("it is empty")
     try:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from eventpub.errors import QueueError, QueuePermissionError
 from eventpub.queue import access, kernel_limits
 from eventpub.queue.kernel_limits import CEILING
-from eventpub.queue.message_queue import MessageQueue, remove
+from eventpub.queue.message_queue import MessageQueue, remove_queue
 from eventpub.settings import ini
 
 from . import host
-from .arguments import add_command, of, queue_name
+from .arguments import add_command, parse_as, queue_name
 from .exit_codes import EXIT_NO_QUEUE, EXIT_OK, EXIT_WARNING
-from .terminal import complain, say, table
+from .terminal import complain, print_table, say
 
 if TYPE_CHECKING:
     import argparse
@@ -66,19 +66,19 @@ def add_parser(commands: Commands) -> None:
     create = add_command(actions, "create", help="create a queue", epilog=_CREATE_EPILOG)
     create.add_argument(
         "--max-messages",
-        type=of(ini.integer(1, CEILING.max_messages)),
+        type=parse_as(ini.integer(1, CEILING.max_messages)),
         metavar="N",
         help="events it holds (default: what the kernel allows, up to 10,000)",
     )
     create.add_argument(
         "--max-message-size",
-        type=of(ini.size(1, CEILING.max_message_size)),
+        type=parse_as(ini.size(1, CEILING.max_message_size)),
         metavar="BYTES",
         help="bytes of an event (default: what the kernel allows, up to 102,400)",
     )
     create.add_argument(
         "--mode",
-        type=of(ini.file_mode()),
+        type=parse_as(ini.file_mode()),
         default=access.DEFAULT_MODE,
         help="permission bits (default: 0600)",
     )
@@ -100,7 +100,7 @@ def run_list(_options: argparse.Namespace) -> int:
         complain(f"no mqueue file system shows the queues; mount it, as root: {host.MOUNT_COMMAND}")
         return EXIT_WARNING
     header = ("QUEUE", "EVENTS", "OF", "BYTES EACH", "OWNER")
-    table(header, [_row(folder, name) for name in host.queue_names(folder)])
+    print_table(header, [_describe_row(folder, name) for name in host.queue_names(folder)])
     return EXIT_OK
 
 
@@ -113,8 +113,8 @@ def run_show(options: argparse.Namespace) -> int:
             "waiting": f"{queue.depth():,} of {queue.max_messages:,} events",
             "event size": f"up to {queue.max_message_size:,} bytes",
             "counted": f"{kernel_limits.need_bytes(queue.size):,} bytes of its creator's RLIMIT_MSGQUEUE",
-            "owner": f"{access.describe(status)}{access.readers(status)}",
-            "open in": ", ".join(map(str, host.holders(queue.name)))
+            "owner": f"{access.describe_owner(status)}{access.describe_readers(status)}",
+            "open in": ", ".join(map(str, host.find_holders(queue.name)))
             or "no process that this user may look into",
         }
     for label, text in rows.items():
@@ -128,7 +128,7 @@ def run_create(options: argparse.Namespace) -> int:
     with MessageQueue.open(options.name, **wish._asdict()) as queue:
         status = queue.status()
         outcome = "created" if queue.created else "was there"
-        say(f"{options.name}: {outcome}, {queue.size}, {access.describe(status)}")
+        say(f"{options.name}: {outcome}, {queue.size}, {access.describe_owner(status)}")
         return EXIT_WARNING if wish.differences(queue.size, status) else EXIT_OK
 
 
@@ -141,18 +141,18 @@ def run_drop(options: argparse.Namespace) -> int:
         if not options.yes:
             complain(f"{error}; its owner may drop it unseen with --yes")
             return EXIT_NO_QUEUE
-        return _drop(options.name, "unseen")
+        return _drop_queue(options.name, "unseen")
     if waiting and not options.yes:
         complain(f"{options.name}: holds events ({waiting:,}); start its sidecar, or lose them with --yes")
         return EXIT_WARNING
-    return _drop(options.name, f"events in it: {waiting:,}")
+    return _drop_queue(options.name, f"events in it: {waiting:,}")
 
 
-def _drop(name: str, content: str) -> int:
+def _drop_queue(name: str, content: str) -> int:
     """Remove a queue, and say who goes on using it: it is gone only when the last of them has closed it."""
-    here = host.namespace()
-    users = [str(user) for user in host.holders(name) if user.namespace == here and not user.removed]
-    remove(name)
+    here = host.read_namespace()
+    users = [str(user) for user in host.find_holders(name) if user.namespace == here and not user.removed]
+    remove_queue(name)
     say(f"{name}: dropped, {content}")
     if users:
         say(
@@ -162,10 +162,10 @@ def _drop(name: str, content: str) -> int:
     return EXIT_OK
 
 
-def _row(folder: Path, name: str) -> tuple[str, ...]:
+def _describe_row(folder: Path, name: str) -> tuple[str, ...]:
     try:
         with host.open_to_look(name) as queue:
             numbers = (queue.depth(), queue.max_messages, queue.max_message_size)
-            return name, *(f"{number:,}" for number in numbers), access.describe(queue.status())
+            return name, *(f"{number:,}" for number in numbers), access.describe_owner(queue.status())
     except QueueError:
-        return name, "?", "?", "?", access.describe((folder / f"events-{name}").stat())
+        return name, "?", "?", "?", access.describe_owner((folder / f"events-{name}").stat())

@@ -22,13 +22,13 @@ def complain(text: str) -> None:
     print(f"eventpub: {text}", file=sys.stderr)  # noqa: T201, the one place that prints problems
 
 
-def progress(text: str) -> None:
+def show_progress(text: str) -> None:
     """Show on a terminal, in place of what was shown before, how far the work is; an empty text clears it."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201, see above
 
 
-def styled(text: str, style: str) -> str:
+def style_text(text: str, style: str) -> str:
     """Return `text` bold, red, green or yellow where standard output is a terminal that shows it.
 
     A NO_COLOR in the environment turns that off (https://no-color.org).
@@ -37,7 +37,7 @@ def styled(text: str, style: str) -> str:
     return text if plain else f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write rows in columns as wide as they need to be; numbers to the right."""
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -47,4 +47,4 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             for number, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         text = "  ".join(cells).rstrip()
-        say(styled(text, "bold") if line is header else text)
+        say(style_text(text, "bold") if line is header else text)

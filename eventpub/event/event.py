@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from eventpub import processing
 from eventpub.errors import AttachmentError, EventClosedError, EventSerializationError
 from eventpub.pipeline import name_of
-from eventpub.serialization.thrift_json import shown
+from eventpub.serialization.thrift_json import show_value
 
 from . import attachment, file
 from .file import Dump
@@ -82,7 +82,7 @@ class Event(processing.Event):
                 f"Event {name!r}: proc is no data; set event.proc.NAMESPACE.ATTRIBUTE once it is made"
             )
         uid = unique_id() if uid is None else uid
-        own = {"name": name, "uid": uid, "begin_time": _now(), "end_time": None}
+        own = {"name": name, "uid": uid, "begin_time": _read_clock(), "end_time": None}
         self._set(own | data if data else own, {}, {}, is_closed=False, ctxt=ctxt)
 
     @property
@@ -172,7 +172,7 @@ class Event(processing.Event):
     def close(self) -> None:
         """Set `end_time` and refuse changes from now on; again does nothing more."""
         if not self._closed:
-            self._data["end_time"] = _now()
+            self._data["end_time"] = _read_clock()
             _set_slot(self, "_closed", True)
 
     def __enter__(self) -> Self:
@@ -206,7 +206,7 @@ class Event(processing.Event):
         Raises:
             EventFileError: the file cannot be read, or holds something else.
         """
-        dump = file.read(Path(json_filename))
+        dump = file.read_dump(Path(json_filename))
         own = {"name": dump.name, "uid": dump.uid}
         formatters = {
             key: partial(_as_dumped, {key: dump.data[key]} if key in dump.data else {})
@@ -216,7 +216,7 @@ class Event(processing.Event):
         event = cls._made({**dump.data, **own}, formatters, dump.attachments, is_closed=dump.is_closed)
         for key in _TIMES:
             if isinstance(text := dump.data.get(key), str):
-                moment = _timestamp(text)
+                moment = _to_timestamp(text)
                 if event.format_date(key, moment) == {key: text}:
                     event._data[key] = moment  # noqa: SLF001, our own
         return event
@@ -237,7 +237,7 @@ class Event(processing.Event):
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self._data.copy(), self._formatters.copy(), self._attachments.copy(), self._closed
-        return _unpickled, (type(self), *state)
+        return _unpickle_event, (type(self), *state)
 
     def __repr__(self) -> str:  # no data: it may be anything, and a repr goes into logs
         return f"<{type(self).__name__} {self.name!r} {self.uid}, {'closed' if self._closed else 'open'}>"
@@ -252,7 +252,7 @@ class Event(processing.Event):
                 written: Any = formatter(key, value)
                 if not isinstance(written, Mapping):
                     reason = f"what the formatter of event {name_of(self)!r} returned; let it return a mapping"
-                    raise EventSerializationError(key, shown(written), reason)
+                    raise EventSerializationError(key, show_value(written), reason)
                 document.update(written)
         return document
 
@@ -282,7 +282,7 @@ class Event(processing.Event):
             raise EventClosedError(name_of(self), str(self.uid))
 
 
-def _unpickled(cls: type[Event], *state: Any) -> Event:
+def _unpickle_event(cls: type[Event], *state: Any) -> Event:
     *contents, is_closed = state
     return cls._made(*contents, is_closed=is_closed)
 
@@ -291,11 +291,11 @@ def _as_dumped(written: Mapping[str, Any], _key: str, _value: Any) -> Mapping[st
     return written  # by the formatter that the event had
 
 
-def _now() -> float:
+def _read_clock() -> float:
     return time.time_ns() // 1000 / 1e6  # as a date it has microseconds, and is to be the same when it is read
 
 
-def _timestamp(date: str) -> float | None:
+def _to_timestamp(date: str) -> float | None:
     try:
         return dt.datetime.fromisoformat(date).timestamp()
     except (ValueError, OverflowError):

@@ -56,7 +56,7 @@ class Dump:
         )
 
 
-def read(path: Path) -> Dump:
+def read_dump(path: Path) -> Dump:
     """Return what a file says.
 
     Raises:

@@ -10,7 +10,7 @@ _MOMENT = re.compile(
 )
 
 
-def parse(text: str) -> dt.datetime:
+def parse_time(text: str) -> dt.datetime:
     """Return the moment that a text names; without a time zone if it has none.
 
     Python 3.10 reads neither `Z`, nor `+0000`, nor fractions of other than three or six digits, and no Python

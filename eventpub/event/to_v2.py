@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventpub.errors import EventSerializationError
 from eventpub.pipeline import UNKNOWN_NAME, name_of, text_of
 from eventpub.serialization.serialize import serialize_json_event
-from eventpub.serialization.thrift_json import shown
-from eventpub.serialization.thrift_spec import INTEGER_BITS, Type, field_names, fields, is_struct_class
+from eventpub.serialization.thrift_json import show_value
+from eventpub.serialization.thrift_spec import INTEGER_BITS, Type, field_names, is_struct_class, read_fields
 
 from . import iso8601
 from .event import Event
@@ -87,7 +87,7 @@ def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
         _read_tracked(draft, event)
     else:
         reason = "no mapping, eventpub.Event or Thrift struct; give what Tracker.emit makes, or one of these"
-        raise EventSerializationError("event", shown(event), reason)
+        raise EventSerializationError("event", show_value(event), reason)
     return draft.finish(name_of(event), action_first=action_first)
 
 
@@ -126,12 +126,12 @@ class _Schema(NamedTuple):
 
 
 @cache
-def _schema() -> _Schema:
+def _load_schema() -> _Schema:
     from eventpub.schemas.event.ttypes import Event as V2Event  # noqa: PLC0415, loads thrift
 
-    structs = {field.name: field.type.struct for field in fields(V2Event) if field.type.struct}
-    structs[_LIST] = next(field.type.element.struct for field in fields(V2Event) if field.name == _LIST)
-    types = {(name, field.name): field.type for name, cls in structs.items() for field in fields(cls)}
+    structs = {field.name: field.type.struct for field in read_fields(V2Event) if field.type.struct}
+    structs[_LIST] = next(field.type.element.struct for field in read_fields(V2Event) if field.name == _LIST)
+    types = {(name, field.name): field.type for name, cls in structs.items() for field in read_fields(cls)}
     places = {f"{struct}_{name}": (struct, name) for struct, name in types if struct != _LIST}
     return _Schema(V2Event, structs, types, places | _SHORT)
 
@@ -141,7 +141,7 @@ class _Draft:
 
     def __init__(self) -> None:
         self.ids: dict[str, str] = {}
-        self._schema = _schema()
+        self._schema = _load_schema()
         self._milliseconds: int | None = None
         self._structs: dict[str, dict[str, Any]] = {}
         self._experiments: list[Any] | None = None
@@ -152,7 +152,7 @@ class _Draft:
         """Take a datetime (naive: UTC), seconds since the epoch, ISO 8601, or None."""
         try:
             if isinstance(when, str):
-                when = iso8601.parse(when)
+                when = iso8601.parse_time(when)
             if isinstance(when, dt.datetime):
                 aware = when.replace(tzinfo=when.tzinfo or dt.timezone.utc)
                 self._milliseconds = (aware - _EPOCH) // dt.timedelta(milliseconds=1)
@@ -160,11 +160,11 @@ class _Draft:
                 self._milliseconds = math.floor(when * 1000)
         except (TypeError, ValueError, OverflowError) as error:
             reason = "expected a datetime, seconds since the epoch, or ISO 8601"
-            raise EventSerializationError("timestamp", shown(when), reason) from error
+            raise EventSerializationError("timestamp", show_value(when), reason) from error
 
     def set_struct(self, name: str, value: Any) -> bool:
         """Set a struct as a whole, unless `value` is none, is empty, or does not fit as a whole."""
-        fitting = self._fitting_fields(name, _items(value))
+        fitting = self._fitting_fields(name, _pair_items(value))
         if fitting:
             self._structs[name] = fitting
         return bool(fitting)
@@ -181,7 +181,7 @@ class _Draft:
                 if not self._set_experiments(value):
                     self.add(f"context.{key}", value)
                 continue
-            if key in self._schema.structs and (items := _items(value)) is not None:
+            if key in self._schema.structs and (items := _pair_items(value)) is not None:
                 for name, item in items:
                     if not self._set(key, name, item):
                         self.add(f"context.{key}.{name}", item)
@@ -207,7 +207,7 @@ class _Draft:
             try:
                 self._properties[key] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
             except ValueError as error:  # an int of more digits than Python prints
-                raise EventSerializationError(key, shown(value), str(error)) from error
+                raise EventSerializationError(key, show_value(value), str(error)) from error
 
     def finish(self, name: str, *, action_first: bool) -> V2Event:
         *sources, noun, action = [""] * 2 + [part for part in name.split(".") if part]
@@ -228,7 +228,7 @@ class _Draft:
 
     def _set(self, struct: str, name: str, value: Any) -> bool:
         """Set a field of a struct, unless there is none, it is set, or the value does not fit."""
-        fitting = _fitting(self._schema.types.get((struct, name)), value)
+        fitting = _fit_value(self._schema.types.get((struct, name)), value)
         values = self._structs.get(struct, {})
         if fitting is None or values.get(name, fitting) != fitting:
             return value is None
@@ -244,7 +244,7 @@ class _Draft:
     def _set_experiments(self, value: Any) -> bool:
         if not isinstance(value, (list, tuple)):
             return False
-        made = [self._fitting_fields(_LIST, _items(item)) for item in value]
+        made = [self._fitting_fields(_LIST, _pair_items(item)) for item in value]
         if None in made:
             return False
         self._experiments = [self._schema.structs[_LIST](**given) for given in made if given is not None]
@@ -255,11 +255,13 @@ class _Draft:
         if items is None:
             return None
         types = self._schema.types
-        fitting = {name: _fitting(types.get((struct, name)), item) for name, item in items if item is not None}
+        fitting = {
+            name: _fit_value(types.get((struct, name)), item) for name, item in items if item is not None
+        }
         return None if None in fitting.values() else fitting
 
 
-def _items(value: Any) -> Iterable[tuple[Any, Any]] | None:
+def _pair_items(value: Any) -> Iterable[tuple[Any, Any]] | None:
     """Return names and values of a mapping or a Thrift struct, None of anything else."""
     if isinstance(value, Mapping):
         return value.items()
@@ -268,7 +270,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]] | None:
     return None
 
 
-def _fitting(kind: Type | None, value: Any) -> Any:
+def _fit_value(kind: Type | None, value: Any) -> Any:
     """Return what a field of that type holds for `value`, None if it cannot, or there is no such field."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     is_whole = is_number and isinstance(value, int) and value.bit_length() < _MAX_BITS

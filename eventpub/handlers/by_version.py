@@ -8,7 +8,7 @@ from eventpub.event.to_v2 import to_v2_event
 from eventpub.serialization.serialize import serialize_json_event, serialize_v2_event
 
 
-def serialize(version: str, event: Any) -> bytes:
+def serialize_as(version: str, event: Any) -> bytes:
     """Return an event as JSON for version "2j", and for "2" as Thrift JSON, which others are turned into.
 
     Raises:

@@ -50,7 +50,7 @@ class ConfiguredHandler(EventHandler):
         """
         fields = dataclasses.fields(cls)
         first, _, query = config_str.partition("?")
-        given = {fields[0].name: _unquoted(first)} if first else {}
+        given = {fields[0].name: _unquote_text(first)} if first else {}
         for pair in filter(None, query.split("&")):
             key, is_pair, value = pair.partition("=")
             if not is_pair or key in given:
@@ -59,7 +59,7 @@ class ConfiguredHandler(EventHandler):
                 known = [field.name for field in fields]
                 hint = did_you_mean(key, known)
                 raise HandlerError(cls.__name__, f"unknown setting {key!r}{hint} (known: {', '.join(known)})")
-            given[key] = _unquoted(value)
+            given[key] = _unquote_text(value)
         missing = [field.name for field in fields if field.name not in given and _is_required(field)]
         if missing:
             raise HandlerError(cls.__name__, f"{missing[0]} is missing")
@@ -69,20 +69,20 @@ class ConfiguredHandler(EventHandler):
         """Return the fields that differ from their defaults."""
         first, *others = dataclasses.fields(self)
         pairs = [
-            f"{field.name}={_quoted(getattr(self, field.name))}"
+            f"{field.name}={_quote_text(getattr(self, field.name))}"
             for field in others
             if getattr(self, field.name) != field.default
         ]
         value = getattr(self, first.name)
-        start = "" if value == first.default else _quoted(value)
+        start = "" if value == first.default else _quote_text(value)
         return "?".join([start, "&".join(pairs)] if pairs else [start])
 
     def _parsed(self, field: dataclasses.Field[Any], value: Any) -> Any:
         kind: ini.Kind[Any] = field.metadata["kind"]
         try:
-            parsed = kind.parse(_text(value))
+            parsed = kind.parse(_write_value(value))
         except ValueError:
-            reason = f"{field.name} is {_text(value)!r}: expected {kind.allowed}"
+            reason = f"{field.name} is {_write_value(value)!r}: expected {kind.allowed}"
             raise HandlerError(type(self).__name__, reason) from None
         # whoever is told of this handler may be in another folder
         return parsed.absolute() if isinstance(parsed, Path) else parsed
@@ -92,20 +92,20 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING
 
 
-def _quoted(value: Any) -> str:
-    return quote(_text(value), safe=_PLAIN, errors="surrogateescape")  # as in the names of files
+def _quote_text(value: Any) -> str:
+    return quote(_write_value(value), safe=_PLAIN, errors="surrogateescape")  # as in the names of files
 
 
-def _unquoted(text: str) -> str:
+def _unquote_text(text: str) -> str:
     return unquote(text, errors="surrogateescape")
 
 
-def _text(value: Any) -> str:
+def _write_value(value: Any) -> str:
     """Return a value as it is written in a configuration."""
     if isinstance(value, (set, frozenset)):
         value = sorted(value)
     if isinstance(value, (list, tuple)):
-        return ",".join(map(_text, value))
+        return ",".join(map(_write_value, value))
     if isinstance(value, bytes):  # of a path
         return os.fsdecode(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -26,7 +26,7 @@ def json_of(event: Any) -> bytes:
     Raises:
         EventSerializationError: it is no event, or JSON has no form for a value.
     """
-    return serialize_json_event(_plain(event))
+    return serialize_json_event(_make_plain(event))
 
 
 def stem_of(event: Any) -> str:
@@ -48,11 +48,11 @@ def attachments_of(event: Any) -> Iterator[tuple[str, Path]]:
         yield name, Path(path)
 
 
-def _plain(value: Any) -> Any:
+def _make_plain(value: Any) -> Any:
     """Return a value with mappings for Thrift structs, without the fields that are not set."""
     if is_struct_class(value.__class__):
         given = [(name, getattr(value, name)) for name in field_names(value)]
-        return {name: _plain(item) for name, item in given if item is not None}
+        return {name: _make_plain(item) for name, item in given if item is not None}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_make_plain(item) for item in value]
     return value

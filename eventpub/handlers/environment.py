@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BETWEEN = "|"
 
 
-def encode(configurations: Mapping[str, str]) -> str:
+def encode_handlers(configurations: Mapping[str, str]) -> str:
     """Return the text that lists handlers.
 
     Args:
@@ -36,7 +36,7 @@ def encode(configurations: Mapping[str, str]) -> str:
     return _BETWEEN.join(parts)
 
 
-def decode(text: str) -> dict[str, str]:
+def decode_handlers(text: str) -> dict[str, str]:
     """Return the configurations, by name, of the handlers that a text lists; blank parts are skipped.
 
     Raises:

@@ -12,7 +12,7 @@ from .handler import EventHandler
 GROUP = "eventpub.handlers"
 
 
-def find(name: str) -> type[EventHandler]:
+def find_handler(name: str) -> type[EventHandler]:
     """Return the class that the entry point `name` leads to.
 
     Raises:

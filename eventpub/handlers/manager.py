@@ -72,7 +72,7 @@ class EventManager:
         Raises:
             HandlerError: no installed package has an entry point of that name, or it leads nowhere.
         """
-        return finder.find(name)
+        return finder.find_handler(name)
 
     @overload
     def add_handler(self, name: str, /, *args: Any, **kwargs: Any) -> None: ...
@@ -92,7 +92,7 @@ class EventManager:
             HandlerError: there is no such handler, or it does not take these arguments.
         """
         name, *rest = args or (kwargs.pop("name", ""),)
-        self.register(name, _made(name, self.get_handler(name), rest, kwargs))
+        self.register(name, _make_handler(name, self.get_handler(name), rest, kwargs))
 
     def register(self, name: str, handler: EventHandler) -> None:
         """Add a handler that is there already; it takes the place of one that has its name.
@@ -111,9 +111,9 @@ class EventManager:
             HandlerError: its text is not of that form, or names a handler that cannot be found or set up.
         """
         made = []
-        for name, value in environment.decode(os.environ.get(var_name, "")).items():
+        for name, value in environment.decode_handlers(os.environ.get(var_name, "")).items():
             cls = self.get_handler(name)
-            made.append((name, _rebuilt(name, cls, value)))
+            made.append((name, _rebuild_handler(name, cls, value)))
         for name, handler in made:
             self.register(name, handler)
 
@@ -124,13 +124,13 @@ class EventManager:
             HandlerError: a handler's configuration, or its name, has a character that the format does not take.
         """
         configurations = {name: handler.encode_config() for name, handler in self._handlers.items()}
-        os.environ[var_name] = environment.encode(configurations)
+        os.environ[var_name] = environment.encode_handlers(configurations)
 
     def __repr__(self) -> str:
         return f"<EventManager: {', '.join(self._handlers) or 'no handlers'}>"
 
 
-def _rebuilt(name: str, cls: type[EventHandler], value: str) -> EventHandler:
+def _rebuild_handler(name: str, cls: type[EventHandler], value: str) -> EventHandler:
     try:
         return cls(**cls.decode_config(value))
     except Exception as error:  # a handler is anybody's
@@ -138,7 +138,7 @@ def _rebuilt(name: str, cls: type[EventHandler], value: str) -> EventHandler:
         raise HandlerError(name, f"it cannot be made of {value!r}: {reason}") from error
 
 
-def _made(name: str, cls: type[EventHandler], args: list[Any], kwargs: dict[str, Any]) -> EventHandler:
+def _make_handler(name: str, cls: type[EventHandler], args: list[Any], kwargs: dict[str, Any]) -> EventHandler:
     try:
         return cls(*args, **kwargs)
     except TypeError as error:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check(handler: str, what: str, file: Path | None, variable: str | None) -> None:
+def check_secret(handler: str, what: str, file: Path | None, variable: str | None) -> None:
     """Raise HandlerError unless one of the two is given."""
     if (file is None) == (variable is None):
         raise HandlerError(handler, f"give either {what}_file or {what}_variable, and not both")
 
 
-def read(handler: str, what: str, file: Path | None, variable: str | None) -> str:
+def read_secret(handler: str, what: str, file: Path | None, variable: str | None) -> str:
     """Return the secret, without the blanks around it.
 
     Raises:

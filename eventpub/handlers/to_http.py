@@ -25,7 +25,7 @@ from eventpub.wire import http_signature
 from eventpub.wire.signing import Scheme, SigningKey, signed_headers
 
 from . import secret
-from .by_version import serialize
+from .by_version import serialize_as
 from .configured import ConfiguredHandler
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class HttpHandler(ConfiguredHandler):
 
     def check(self) -> None:
         """Raise HandlerError unless there is one place for the secret, and what its use takes."""
-        secret.check(type(self).__name__, "secret", self.secret_file, self.secret_variable)
+        secret.check_secret(type(self).__name__, "secret", self.secret_file, self.secret_variable)
         if self.signature != "x-signature" and not http_signature.INSTALLED:
             reason = f"signature {self.signature} needs a package: pip install 'eventpub[rfc9421]'"
             raise HandlerError(type(self).__name__, reason)
@@ -79,13 +79,13 @@ class HttpHandler(ConfiguredHandler):
     def send_event(self, event: Any) -> bool:
         """Post an event, and return whether the collector took it; what it said instead is logged."""
         url = f"{self.scheme}://{self.hostname}/v{self.version}"
-        body = wire.container(self.version, [serialize(self.version, event)])
+        body = wire.container(self.version, [serialize_as(self.version, event)])
         headers = _HEADERS | signed_headers(
             self.version,
             body,
             body,
             user_agent=_USER_AGENT,
-            batch_id=_digest(body) if _has_id(event) else wire.new_batch_id(),
+            batch_id=_hash_body(body) if _has_id(event) else wire.new_batch_id(),
             attempt=1,
             count=1,
             key=self._key(),
@@ -113,7 +113,7 @@ class HttpHandler(ConfiguredHandler):
                 verify=str(self.ca_file) if self.ca_file else os.environ.get("REQUESTS_CA_BUNDLE") or True,
                 proxies=requests.utils.get_environ_proxies(url, no_proxy=None),
             )
-            beginning = _beginning(response)
+            beginning = _read_beginning(response)
             is_page = wire.is_page(response.headers.get("Content-Type", ""), beginning)
             if response.status_code in _SUCCESS and not is_page:
                 return ""
@@ -121,7 +121,7 @@ class HttpHandler(ConfiguredHandler):
             return f"status {response.status_code} {reason!r}"
 
     def _key(self) -> SigningKey:
-        text = secret.read(type(self).__name__, "secret", self.secret_file, self.secret_variable)
+        text = secret.read_secret(type(self).__name__, "secret", self.secret_file, self.secret_variable)
         try:
             return SigningKey(self.key_name, ini.base64_bytes().parse(text), self.signature)
         except ValueError:
@@ -130,7 +130,7 @@ class HttpHandler(ConfiguredHandler):
             ) from None
 
 
-def _beginning(response: requests.Response) -> bytes:
+def _read_beginning(response: requests.Response) -> bytes:
     """Return as much of a body as tells a web page, or all there is."""
     beginning = b""
     for piece in response.iter_content(wire.PAGE_START_BYTES):  # a piece may be a single byte
@@ -151,5 +151,5 @@ def _has_id(event: Any) -> bool:
     return any(id_ not in (None, "") for id_ in ids)
 
 
-def _digest(body: bytes) -> str:
+def _hash_body(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:32]  # as long as any batch id

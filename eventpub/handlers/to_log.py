@@ -15,7 +15,7 @@ from .configured import ConfiguredHandler
 from .content import json_of
 
 
-def _level() -> ini.Kind[int]:
+def _level_kind() -> ini.Kind[int]:
     def parse(value: str) -> int:
         level = int(value) if value.isdecimal() else logging.getLevelName(value.upper())
         return int(level)  # of an unknown name logging makes a text
@@ -33,7 +33,7 @@ class LoggingHandler(ConfiguredHandler):
     """
 
     logger_name: str = ini.setting("logger_name", ini.text("the name of a logger"), default="eventpub.events")
-    level: int | str = ini.setting("level", _level(), default=logging.INFO)
+    level: int | str = ini.setting("level", _level_kind(), default=logging.INFO)
 
     def send_event(self, event: Any) -> bool:
         """Log an event."""

@@ -10,7 +10,7 @@ from eventpub.queue.event_queue import EventQueue
 from eventpub.settings import ini
 from eventpub.wire import VERSIONS
 
-from .by_version import serialize
+from .by_version import serialize_as
 from .configured import ConfiguredHandler
 
 
@@ -37,4 +37,4 @@ class QueueHandler(ConfiguredHandler):
 
     @cached_property
     def _queue(self) -> EventQueue[Any]:
-        return EventQueue(self.name, lambda event: serialize(self.version, event))
+        return EventQueue(self.name, lambda event: serialize_as(self.version, event))

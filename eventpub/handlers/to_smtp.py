@@ -37,7 +37,7 @@ _ADDRESS = re.compile(
 _PORTS = {"starttls": 587, "ssl": 465, "none": 25}
 
 
-def _addresses() -> ini.Kind[tuple[str, ...]]:
+def _address_kind() -> ini.Kind[tuple[str, ...]]:
     def parse(value: str) -> tuple[str, ...]:
         addresses = tuple(address.strip() for address in value.split(","))
         if not all(map(_ADDRESS.fullmatch, addresses)):
@@ -66,7 +66,7 @@ class SmtpHandler(ConfiguredHandler):
     server: str = ini.setting("server", address.server())
     _: KW_ONLY
     sender: str = ini.setting("sender", ini.text("an address such as ci@example.com", _ADDRESS.pattern))
-    recipients: tuple[str, ...] | list[str] | set[str] | str = ini.setting("recipients", _addresses())
+    recipients: tuple[str, ...] | list[str] | set[str] | str = ini.setting("recipients", _address_kind())
     subject: str = ini.setting("subject", ini.text("a text of one line", r"[^\r\n\0]+"), default="Event")
     tls: Literal["starttls", "ssl", "none"] = ini.setting("tls", ini.choice(*_PORTS), default="starttls")
     ca_file: Path | None = ini.setting("ca_file", ini.path(), default=None)
@@ -83,7 +83,7 @@ class SmtpHandler(ConfiguredHandler):
             if self.password_file or self.password_variable:
                 raise HandlerError(type(self).__name__, "a password is of no use without username; give both")
         else:
-            secret.check(type(self).__name__, "password", self.password_file, self.password_variable)
+            secret.check_secret(type(self).__name__, "password", self.password_file, self.password_variable)
             if self.tls == "none":
                 raise HandlerError(
                     type(self).__name__, "a password does not go over a connection in clear text; set tls"
@@ -112,7 +112,7 @@ class SmtpHandler(ConfiguredHandler):
             if self.tls == "starttls":
                 connection.starttls(context=context)
             if self.username is not None:
-                password = secret.read(
+                password = secret.read_secret(
                     type(self).__name__, "password", self.password_file, self.password_variable
                 )
                 connection.login(self.username, password)
@@ -133,7 +133,7 @@ class SmtpHandler(ConfiguredHandler):
             main, _, sub = _type_of(name).partition("/")
             content = path.read_bytes()
             message.add_attachment(
-                content, maintype=main, subtype=sub, filename=name, params=_charset(main, content)
+                content, maintype=main, subtype=sub, filename=name, params=_describe_charset(main, content)
             )
         return message
 
@@ -148,7 +148,7 @@ def _type_of(name: str) -> str:
     return kind if kind and is_of_use else "application/octet-stream"
 
 
-def _charset(kind: str, content: bytes) -> dict[str, str]:
+def _describe_charset(kind: str, content: bytes) -> dict[str, str]:
     """Return what a part's type says of its text, which without it is ASCII to whoever reads the mail."""
     if kind == "text":
         with contextlib.suppress(UnicodeDecodeError):

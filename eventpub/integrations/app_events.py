@@ -45,7 +45,7 @@ _SERIALIZERS: dict[str, Callable[[Any], bytes]] = {
 }
 
 
-def _serializer() -> ini.Kind[Callable[[Any], bytes]]:
+def _serializer_kind() -> ini.Kind[Callable[[Any], bytes]]:
     def parse(value: str) -> Callable[[Any], bytes]:
         if value in _SERIALIZERS:
             return _SERIALIZERS[value]
@@ -66,7 +66,9 @@ class QueueSettings:
     """The settings of an application's queue."""
 
     queue_name: str = ini.setting("queue_name", ini.queue_name())
-    serializer: Callable[[Any], bytes] = ini.setting("serializer", _serializer(), default=serialize_v2_event)
+    serializer: Callable[[Any], bytes] = ini.setting(
+        "serializer", _serializer_kind(), default=serialize_v2_event
+    )
     max_queue_size_events: int | None = ini.setting("max_queue_size", ini.integer(1, 65_536), default=None)
     max_message_size_bytes: int | None = ini.setting(
         "max_message_size", ini.size(128, MAX_EVENT_SIZE), default=None
@@ -108,13 +110,13 @@ def read_settings(settings: Mapping[str, Any], place: str) -> QueueSettings:
     Raises:
         ConfigError: a setting is unknown, missing or out of range.
     """
-    given = {key: _text(key, value) for key, value in settings.items() if key.lower() != "queue"}
-    if _object(settings, "queue") is not None:
+    given = {key: _write_text(key, value) for key, value in settings.items() if key.lower() != "queue"}
+    if _take_object(settings, "queue") is not None:
         given = {"queue_name": "given", **{key.lower(): text for key, text in given.items()}}
     parser = RawConfigParser()
     parser.read_dict({place: given})
     read = ini.read_section(parser, place, QueueSettings)
-    serializer = _object(settings, "serializer")
+    serializer = _take_object(settings, "serializer")
     return replace(read, serializer=serializer) if callable(serializer) else read
 
 
@@ -130,7 +132,7 @@ def open_events(settings: Mapping[str, Any], place: str) -> AppEvents:
         QueueError: the queue cannot be opened.
     """
     read = read_settings(settings, place)
-    queue = _object(settings, "queue")
+    queue = _take_object(settings, "queue")
     if queue is None:
         queue = read.open()
     as_structs = read.serializer is serialize_v2_event
@@ -150,12 +152,12 @@ class _AsStructs:
         self._queue.send(to_v2_event(event))
 
 
-def _object(settings: Mapping[str, Any], name: str) -> Any:
+def _take_object(settings: Mapping[str, Any], name: str) -> Any:
     """Return a setting that may be an object of Python, in whichever case its key is written, or None."""
     return next((value for key, value in settings.items() if key.lower() == name), None)
 
 
-def _text(key: str, value: Any) -> str:
+def _write_text(key: str, value: Any) -> str:
     """Return what an INI file would hold."""
     if key.lower() == "queue_mode" and isinstance(value, int):
         return f"{value:o}"

@@ -40,7 +40,7 @@ def from_environ(environ: Mapping[str, Any], path: str | None = None) -> dict[st
     if path is None:
         joined = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
         path = joined.encode("latin-1", "replace").decode("utf-8", "replace")  # PEP 3333 hands over bytes so
-    return describe(
+    return describe_request(
         lambda name: environ.get(f"HTTP_{name.upper().replace('-', '_')}"),
         method=environ.get("REQUEST_METHOD"),
         path=path,
@@ -52,7 +52,7 @@ def from_scope(scope: MutableMapping[str, Any]) -> dict[str, str]:
     """Describe the request, or the websocket, of an ASGI scope."""
     headers = {name: value.decode("latin-1") for name, value in reversed(list(scope["headers"]))}
     client = scope.get("client")
-    return describe(
+    return describe_request(
         lambda name: headers.get(name.encode()),
         method=scope.get("method"),
         path=scope["path"],
@@ -60,7 +60,7 @@ def from_scope(scope: MutableMapping[str, Any]) -> dict[str, str]:
     )
 
 
-def describe(
+def describe_request(
     header: Callable[[str], str | None], *, method: str | None, path: str, client_address: str | None
 ) -> dict[str, str]:
     """Return what is known of a request, by the names of the Thrift `Request`; what is not known is left out.
@@ -82,7 +82,7 @@ def describe(
     return {
         "id": request_id if _REQUEST_ID.fullmatch(request_id) else new_id(),
         "trace_id": _trace_id(header) or new_id(),
-        **{name: _printable(text, _MAX_CHARACTERS[name]) for name, text in texts.items() if text},
+        **{name: _make_printable(text, _MAX_CHARACTERS[name]) for name, text in texts.items() if text},
     }
 
 
@@ -100,7 +100,7 @@ def _trace_id(header: Callable[[str], str | None]) -> str | None:
     return None
 
 
-def _printable(text: str, max_characters: int) -> str:
+def _make_printable(text: str, max_characters: int) -> str:
     """Cut a text, and replace controls, separators, lone surrogates and what else has no shape of its own."""
     text = text[:max_characters]
     if text.isprintable():

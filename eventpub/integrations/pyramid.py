@@ -39,8 +39,8 @@ def includeme(config: Configurator) -> None:
     settings = config.registry.settings
     given = {key.removeprefix(_PREFIX): settings[key] for key in settings if key.startswith(_PREFIX)}
     config.registry["eventpub"] = open_events(given, "eventpub")
-    config.add_request_method(_queue, "events_v2", property=True)
-    config.add_request_method(_tracker, "tracker", property=True)
+    config.add_request_method(_get_queue, "events_v2", property=True)
+    config.add_request_method(_get_tracker, "tracker", property=True)
     config.add_tween(f"{__name__}.request_context_tween")
 
 
@@ -63,9 +63,9 @@ def request_context_tween(
     return tween
 
 
-def _queue(request: Request) -> Any:
+def _get_queue(request: Request) -> Any:
     return request.registry["eventpub"].queue
 
 
-def _tracker(request: Request) -> Any:
+def _get_tracker(request: Request) -> Any:
     return request.registry["eventpub"].tracker

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventpub import ambient
 from eventpub.event import Event
-from eventpub.serialization.thrift_spec import fields, is_struct_class
+from eventpub.serialization.thrift_spec import is_struct_class, read_fields
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -59,10 +59,10 @@ def with_request(event: E) -> E:
     value: Any = request
     kind: Any = type(event)
     if is_struct_class(kind):
-        struct = next((field.type.struct for field in fields(kind) if field.name == _NAME), None)
+        struct = next((field.type.struct for field in read_fields(kind) if field.name == _NAME), None)
         if struct is None:
             return event
-        value = struct(**{field.name: request.get(field.name) for field in fields(struct)})
+        value = struct(**{field.name: request.get(field.name) for field in read_fields(struct)})
     return _told(event, value)
 
 

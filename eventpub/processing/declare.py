@@ -32,7 +32,7 @@ class Declared(NamedTuple):
     required_by: tuple[str, ...] = ()
 
 
-def declared(function: Callable[..., Any]) -> Declared:
+def read_declaration(function: Callable[..., Any]) -> Declared:
     """Return what the decorators of a function said."""
     found: Declared = getattr(function, _ATTRIBUTE, Declared())
     return found
@@ -65,8 +65,8 @@ def want(*names_or_filters: str | Enum | Callable[[Any], object]) -> Callable[[F
     wanted = Want(frozenset(names), tuple(filters))
 
     def note(function: F) -> F:
-        so_far = declared(function)
-        return _noted(function, so_far._replace(wants=(*so_far.wants, wanted)))
+        so_far = read_declaration(function)
+        return _note_down(function, so_far._replace(wants=(*so_far.wants, wanted)))
 
     return note
 
@@ -83,8 +83,8 @@ def requires(*handlers: str) -> Callable[[F], F]:
     _check_names("requires", handlers)
 
     def note(function: F) -> F:
-        so_far = declared(function)
-        return _noted(function, so_far._replace(requires=(*so_far.requires, *handlers)))
+        so_far = read_declaration(function)
+        return _note_down(function, so_far._replace(requires=(*so_far.requires, *handlers)))
 
     return note
 
@@ -101,13 +101,13 @@ def required_by(*handlers: str) -> Callable[[F], F]:
     _check_names("required_by", handlers)
 
     def note(function: F) -> F:
-        so_far = declared(function)
-        return _noted(function, so_far._replace(required_by=(*so_far.required_by, *handlers)))
+        so_far = read_declaration(function)
+        return _note_down(function, so_far._replace(required_by=(*so_far.required_by, *handlers)))
 
     return note
 
 
-def _noted(function: F, everything: Declared) -> F:
+def _note_down(function: F, everything: Declared) -> F:
     setattr(function, _ATTRIBUTE, everything)
     return function
 

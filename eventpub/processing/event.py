@@ -93,12 +93,12 @@ class Event(ABC):
 
 
 def _filled_slots(event: Event) -> Iterator[tuple[MemberDescriptorType, Any]]:
-    for slot in _slots(type(event)):
+    for slot in _find_slots(type(event)):
         with suppress(AttributeError):
             yield slot, slot.__get__(event)
 
 
 @cache
-def _slots(cls: type) -> tuple[MemberDescriptorType, ...]:
+def _find_slots(cls: type) -> tuple[MemberDescriptorType, ...]:
     members = (member for base in cls.__mro__ for member in vars(base).values())
     return tuple(member for member in members if isinstance(member, MemberDescriptorType))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Any, Generic, TypeVar, Union
 
-from .declare import declared
+from .declare import read_declaration
 from .errors import HandlerLoadError, HandlerRegisteredError, HandlerReturnError
 from .schedule import Handler, Schedule
 from .stop import StopProcessing
@@ -49,7 +49,7 @@ class Processor(Generic[E]):
         own_name = name or getattr(func, "__name__", None)
         if own_name is None:
             raise TypeError(f"{func!r} has no __name__; give it one: register(function, name=NAME)")
-        self._add([Handler(own_name, func, declared(func))])
+        self._add([Handler(own_name, func, read_declaration(func))])
 
     def load_from(self, entry_point_group: str) -> None:
         """Register the functions that installed distributions offer, each under the name of its entry point.
@@ -74,7 +74,7 @@ class Processor(Generic[E]):
                 raise HandlerLoadError(entry_point_group, point.name, reason) from exc
             if not callable(func):
                 raise HandlerLoadError(entry_point_group, point.name, f"{point.value} is {func!r}, no function")
-            found.append(Handler(point.name, func, declared(func)))
+            found.append(Handler(point.name, func, read_declaration(func)))
         self._add(found)
 
     def check(self) -> None:
@@ -111,7 +111,7 @@ class Processor(Generic[E]):
                     if returned is not None:
                         if waiting is None:
                             waiting = deque()
-                        waiting.extend(_events(handler, returned))
+                        waiting.extend(_list_events(handler, returned))
             except StopProcessing as stop:
                 if stop.has_retval:
                     return stop.retval
@@ -133,7 +133,7 @@ class Processor(Generic[E]):
             self._handlers = registered
 
 
-def _events(handler: str, returned: Any) -> Iterable[Any]:
+def _list_events(handler: str, returned: Any) -> Iterable[Any]:
     """Return what a handler returned, if it can be a list of events; a single event is often iterable too."""
     if returned.__class__ is list:  # as nearly always
         return returned

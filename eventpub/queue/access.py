@@ -70,8 +70,8 @@ class Wish(NamedTuple):
             found.append(f"it holds {size.max_messages:,} messages, not {self.max_messages:,}")
         if self.max_message_size not in (None, size.max_message_size):
             found.append(f"a message may have {size.max_message_size:,} bytes, not {self.max_message_size:,}")
-        if mode_of(status) != self.mode and (self.mode != DEFAULT_MODE or readers(status)):
-            found.append(f"its mode is {mode_of(status):04o}, not {self.mode:04o}{readers(status)}")
+        if mode_of(status) != self.mode and (self.mode != DEFAULT_MODE or describe_readers(status)):
+            found.append(f"its mode is {mode_of(status):04o}, not {self.mode:04o}{describe_readers(status)}")
         if self.group not in (None, group_name(status.st_gid), str(status.st_gid)):
             found.append(f"its group is {group_name(status.st_gid)}, not {self.group}")
         return ", ".join(found)
@@ -82,7 +82,7 @@ def mode_of(status: os.stat_result) -> int:
     return stat.S_IMODE(status.st_mode)
 
 
-def describe(status: os.stat_result) -> str:
+def describe_owner(status: os.stat_result) -> str:
     """Return owner, group and mode in words: `alice:events, mode 0620`."""
     return f"{user_name(status.st_uid)}:{group_name(status.st_gid)}, mode {mode_of(status):04o}"
 
@@ -103,7 +103,7 @@ def group_name(gid: int) -> str:
         return str(gid)
 
 
-def readers(status: os.stat_result) -> str:
+def describe_readers(status: os.stat_result) -> str:
     """Say who besides the owner may receive, and so take events away unseen; empty where nobody may."""
     who = "any user" if status.st_mode & stat.S_IROTH else f"group {group_name(status.st_gid)}"
     return f" ({who} can take events)" if status.st_mode & (stat.S_IROTH | stat.S_IRGRP) else ""

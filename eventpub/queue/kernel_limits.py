@@ -66,9 +66,9 @@ def read_limits() -> KernelLimits:
     """Read the limits of this process; a fresh kernel's, where /proc does not show them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
     return KernelLimits(
-        msg_max=_sysctl("msg_max"),
-        msgsize_max=_sysctl("msgsize_max"),
-        queues_max=_sysctl("queues_max"),
+        msg_max=_read_sysctl("msg_max"),
+        msgsize_max=_read_sysctl("msgsize_max"),
+        queues_max=_read_sysctl("queues_max"),
         soft_bytes=UNLIMITED if soft == resource.RLIM_INFINITY else soft,
         hard_bytes=UNLIMITED if hard == resource.RLIM_INFINITY else hard,
     )
@@ -99,18 +99,18 @@ def sizes_to_try(
         max_messages: the messages it must hold; None for the best up to 10,000.
         max_message_size: the bytes of a message it must take; None for the best up to 102,400.
     """
-    if not _possible(_wanted(max_messages, max_message_size)):
+    if not _is_possible(_wanted_size(max_messages, max_message_size)):
         return
-    least_bytes = need_bytes(_least(max_messages, max_message_size))
+    least_bytes = need_bytes(_least_size(max_messages, max_message_size))
     budget_bytes = limits.hard_bytes
-    while size := fit(limits, budget_bytes, max_messages, max_message_size):
+    while size := fit_queue(limits, budget_bytes, max_messages, max_message_size):
         yield size
         if need_bytes(size) <= least_bytes:
             return
         budget_bytes = max(need_bytes(size) // 2, least_bytes)
 
 
-def fit(
+def fit_queue(
     limits: KernelLimits,
     budget_bytes: int,
     max_messages: int | None = None,
@@ -125,7 +125,7 @@ def fit(
         return QueueSize(max_messages, max_message_size)
     messages = max_messages or min(WANTED.max_messages, limits.msg_max)
     size = max_message_size or min(WANTED.max_message_size, limits.msgsize_max)
-    least = _least(max_messages, max_message_size)
+    least = _least_size(max_messages, max_message_size)
     burst = min(messages, max(least.max_messages, _COMFORTABLE_MESSAGES))
 
     candidates = [QueueSize(messages, size)]
@@ -146,7 +146,7 @@ def fit(
     return None
 
 
-def explain(
+def explain_size(
     limits: KernelLimits,
     max_messages: int | None = None,
     max_message_size: int | None = None,
@@ -161,9 +161,9 @@ def explain(
         max_message_size: likewise.
         got: the size the kernel gave; None if it gave none.
     """
-    if refusal := impossible(max_messages, max_message_size):
+    if refusal := explain_impossible(max_messages, max_message_size):
         return refusal
-    wanted = _wanted(max_messages, max_message_size)
+    wanted = _wanted_size(max_messages, max_message_size)
     outcome = f"got {got} instead of {wanted}" if got else f"the kernel refuses {wanted}"
     reasons = [
         f"{name} is {value:,} and {needed:,} is needed"
@@ -174,11 +174,13 @@ def explain(
         )
         if value < needed
     ] or [f"other queues of this user hold too much of RLIMIT_MSGQUEUE, which is {limits.hard_bytes:,}"]
-    commands = "\n".join(f"  {where + ':':13} {command}" for where, command in remedy(wanted, limits).items())
+    commands = "\n".join(
+        f"  {where + ':':13} {command}" for where, command in list_remedies(wanted, limits).items()
+    )
     return f"{outcome}: {'; '.join(reasons)}. Allow it, then remove and create the queue anew:\n{commands}"
 
 
-def remedy(wanted: QueueSize, limits: KernelLimits) -> dict[str, str]:
+def list_remedies(wanted: QueueSize, limits: KernelLimits) -> dict[str, str]:
     """Return the commands that would allow a queue of that size, keyed by where they belong.
 
     They change only what is too low. RLIMIT_MSGQUEUE is raised as well where nothing is: then other queues of
@@ -210,26 +212,26 @@ def remedy(wanted: QueueSize, limits: KernelLimits) -> dict[str, str]:
     return commands
 
 
-def impossible(max_messages: int | None, max_message_size: int | None) -> str | None:
+def explain_impossible(max_messages: int | None, max_message_size: int | None) -> str | None:
     """Say why no kernel has a queue of that size, or return None; None as a number is for the largest."""
-    wanted = _wanted(max_messages, max_message_size)
-    if _possible(wanted):
+    wanted = _wanted_size(max_messages, max_message_size)
+    if _is_possible(wanted):
         return None
     return f"a queue of {wanted} cannot be; at least 1 of 1 byte and at most {CEILING}"
 
 
-def _wanted(max_messages: int | None, max_message_size: int | None) -> QueueSize:
+def _wanted_size(max_messages: int | None, max_message_size: int | None) -> QueueSize:
     return QueueSize(
         WANTED.max_messages if max_messages is None else max_messages,
         WANTED.max_message_size if max_message_size is None else max_message_size,
     )
 
 
-def _least(max_messages: int | None, max_message_size: int | None) -> QueueSize:
+def _least_size(max_messages: int | None, max_message_size: int | None) -> QueueSize:
     return QueueSize(max_messages or _MINIMUM_MESSAGES, max_message_size or _MINIMUM_MESSAGE_SIZE)
 
 
-def _possible(size: QueueSize) -> bool:
+def _is_possible(size: QueueSize) -> bool:
     return all(1 <= number <= ceiling for number, ceiling in zip(size, CEILING, strict=True))
 
 
@@ -241,7 +243,7 @@ def _affordable_message_size(budget_bytes: int, messages: int) -> int:
     return (budget_bytes // messages - _MESSAGE_OVERHEAD) // 1024 * 1024
 
 
-def _sysctl(name: str) -> int:
+def _read_sysctl(name: str) -> int:
     try:
         with open(f"/proc/sys/fs/mqueue/{name}", encoding="ascii") as file:  # noqa: PTH123, pathlib takes 5 ms
             return int(file.read())

@@ -31,7 +31,7 @@ from eventpub.wire import MAX_EVENT_SIZE, MAX_QUEUE_SIZE, QUEUE_PREFIX
 
 from . import access, kernel_limits
 from .access import DEFAULT_MODE, Wish
-from .refusal import check_name, is_about_size, refusal
+from .refusal import check_name, is_about_size, map_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +117,7 @@ class MessageQueue:
         wish = Wish(max_messages, max_message_size, mode, group).checked()
         while True:  # until no other process creates or removes the queue between these two attempts
             try:
-                queue = cls(name, _open(name, read=read, write=write), created=False)
+                queue = cls(name, _open_queue(name, read=read, write=write), created=False)
             except QueueMissingError:
                 if not create:
                     raise
@@ -125,7 +125,7 @@ class MessageQueue:
                 if create and (found := wish.differences(queue.size, queue.status())):
                     logger.warning("event queue %r was there already and stays as it is: %s", name, found)
                 return queue
-            if created := _create(name, wish, read=read, write=write):
+            if created := _create_queue(name, wish, read=read, write=write):
                 queue = cls(name, created, created=True)
                 queue._apply(wish)
                 return queue
@@ -187,7 +187,7 @@ class MessageQueue:
 
     def unlink(self) -> None:
         """Remove the queue of this name, as `remove` does."""
-        remove(self.name)
+        remove_queue(self.name)
 
     def close(self) -> None:
         """Close this end, once or more often; the queue and its messages stay."""
@@ -230,7 +230,7 @@ class MessageQueue:
         return EventQueueClosedError(self.name)
 
 
-def remove(name: str) -> None:
+def remove_queue(name: str) -> None:
     """Remove a queue, even one that its owner may not open; whoever has it open keeps an orphan.
 
     Raises:
@@ -239,17 +239,17 @@ def remove(name: str) -> None:
     try:
         posix_ipc.unlink_message_queue(QUEUE_PREFIX + name)
     except Refused as exc:
-        raise _mapped(name, exc, "remove it") from exc
+        raise _map_error(name, exc, "remove it") from exc
 
 
-def _open(name: str, *, read: bool, write: bool) -> posix_ipc.MessageQueue:
+def _open_queue(name: str, *, read: bool, write: bool) -> posix_ipc.MessageQueue:
     try:
         return posix_ipc.MessageQueue(QUEUE_PREFIX + name, read=read, write=write)
     except Refused as exc:
-        raise _mapped(name, exc, " and ".join(["receive from it"] * read + ["send to it"] * write)) from exc
+        raise _map_error(name, exc, " and ".join(["receive from it"] * read + ["send to it"] * write)) from exc
 
 
-def _create(name: str, wish: Wish, *, read: bool, write: bool) -> posix_ipc.MessageQueue | None:
+def _create_queue(name: str, wish: Wish, *, read: bool, write: bool) -> posix_ipc.MessageQueue | None:
     """Create a queue of the best size there is, for its owner alone; None if it is there by now."""
     limits = kernel_limits.read_limits()
     kernel_limits.raise_soft_limit()
@@ -262,30 +262,30 @@ def _create(name: str, wish: Wish, *, read: bool, write: bool) -> posix_ipc.Mess
         except posix_ipc.ExistentialError:
             return None
         except Refused as exc:
-            if not is_about_size(_errno(exc)):
-                raise _mapped(name, exc, "create it") from exc
+            if not is_about_size(_errno_of(exc)):
+                raise _map_error(name, exc, "create it") from exc
             refused = exc
         else:
             if size != (wish.max_messages or MAX_QUEUE_SIZE, wish.max_message_size or MAX_EVENT_SIZE):
-                text = kernel_limits.explain(limits, wish.max_messages, wish.max_message_size, got=size)
+                text = kernel_limits.explain_size(limits, wish.max_messages, wish.max_message_size, got=size)
                 logger.warning("event queue %r was created smaller than wanted: %s", name, text)
             return queue
-    raise QueueLimitError(name, kernel_limits.explain(limits, *wish[:2])) from refused
+    raise QueueLimitError(name, kernel_limits.explain_size(limits, *wish[:2])) from refused
 
 
-def _mapped(name: str, exc: Exception, doing: str) -> QueueError:
-    number = _errno(exc)
-    return refusal(name, number, doing, _peek(name) if number == errno.EACCES else None)
+def _map_error(name: str, exc: Exception, doing: str) -> QueueError:
+    number = _errno_of(exc)
+    return map_refusal(name, number, doing, _peek_status(name) if number == errno.EACCES else None)
 
 
-def _errno(exc: Exception) -> int:
+def _errno_of(exc: Exception) -> int:
     if isinstance(exc, OSError):
         by_text = (number for text, number in _ERRNO_OF_TEXT.items() if text in str(exc))
         return exc.errno or next(by_text, errno.ENOSYS)
     return _ERRNO_OF_TYPE.get(type(exc), errno.ENOSYS)
 
 
-def _peek(name: str) -> os.stat_result | None:
+def _peek_status(name: str) -> os.stat_result | None:
     """Find out whose a queue is that does not let us in."""
     for direction in ({"read": False}, {"write": False}):
         try:

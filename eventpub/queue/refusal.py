@@ -45,7 +45,7 @@ def is_about_size(number: int) -> bool:
     return number == errno.EINVAL or (number == errno.EMFILE and _have_descriptors())
 
 
-def refusal(name: str, number: int, doing: str, status: os.stat_result | None = None) -> QueueError:
+def map_refusal(name: str, number: int, doing: str, status: os.stat_result | None = None) -> QueueError:
     """Return the error for a refusal that is not about size.
 
     Args:
@@ -61,7 +61,9 @@ def refusal(name: str, number: int, doing: str, status: os.stat_result | None = 
             )
         case errno.EACCES:
             me = access.user_name(os.geteuid())
-            whose = access.describe(status) if status else "somebody else's (mount /dev/mqueue to see whose)"
+            whose = (
+                access.describe_owner(status) if status else "somebody else's (mount /dev/mqueue to see whose)"
+            )
             return QueuePermissionError(
                 name,
                 f"{me} may not {doing}: it is {whose}; let the sidecar create it, with `queue.mode` 0620 and "

@@ -18,7 +18,7 @@ from typing import Any
 from eventpub.errors import EventSerializationError
 
 from .thrift_json import serialize_v2_event as serialize_v2_event  # noqa: PLC0414, found here too
-from .thrift_json import shown
+from .thrift_json import show_value
 from .thrift_spec import is_struct_class
 
 
@@ -51,7 +51,7 @@ def serialize_json_event(event: Any) -> bytes:
             )
             if is_struct_class(event.__class__):
                 reason = "a Thrift struct; give it to serialize_v2_event, or here a dict"
-            raise EventSerializationError("event", shown(event), reason)
+            raise EventSerializationError("event", show_value(event), reason)
         event = event.as_dict()
     try:
         return _write(event).encode()
@@ -114,7 +114,7 @@ def _explain(event: Any, error: Exception) -> EventSerializationError:
     except RecursionError:
         reason = "nested too deeply; does it hold itself?"
         return EventSerializationError("event", f"a {type(event).__name__}", reason)
-    return EventSerializationError("event", shown(event), str(error))
+    return EventSerializationError("event", show_value(event), str(error))
 
 
 def _check(path: str, value: Any) -> None:
@@ -132,10 +132,10 @@ def _check(path: str, value: Any) -> None:
         else:
             _check(path, _substitute(value))
     except (TypeError, ValueError) as error:
-        raise EventSerializationError(path or "event", shown(value), str(error)) from error
+        raise EventSerializationError(path or "event", show_value(value), str(error)) from error
 
 
 def _check_key(path: str, key: Any) -> None:
     if not isinstance(key, (str, int, float, type(None))):
-        raise EventSerializationError(path, shown(key), "JSON's keys are text")
+        raise EventSerializationError(path, show_value(key), "JSON's keys are text")
     _check(path, key)

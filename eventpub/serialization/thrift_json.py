@@ -30,8 +30,8 @@ from typing import Any
 
 from eventpub.errors import EventSerializationError
 
-from .thrift_spec import INTEGER_BITS, Field, Type, fields, is_struct_class, write_by_thrift
-from .thrift_values import NUMBERS, base64, items, mapping, uuid_text
+from .thrift_spec import INTEGER_BITS, Field, Type, is_struct_class, read_fields, write_by_thrift
+from .thrift_values import NUMBERS, take_items, take_mapping, uuid_text, write_base64
 
 Writer = Callable[[Any], str]
 
@@ -50,15 +50,15 @@ def serialize_v2_event(struct: Any) -> bytes:
     """
     cls = struct.__class__
     try:
-        text = (_writers.get(cls) or _compile(cls))(struct)
+        text = (_writers.get(cls) or _compile_class(cls))(struct)
         if "\\" in text and "\\u00" in text:  # encode_basestring escapes control characters, thrift does not
             text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else escape[0], text)
         return text.encode()
     except (*_UNWRITABLE, RecursionError) as error:
-        raise _explain(struct, error) from error
+        raise _explain_error(struct, error) from error
 
 
-def shown(value: object) -> str:
+def show_value(value: object) -> str:
     """Return a repr for an error message: of at most 200 characters, and never failing."""
     try:
         return reprlib.repr(value)[:200]
@@ -89,7 +89,7 @@ def {function}(v):
 """
 
 
-def _compile(cls: type) -> Writer:
+def _compile_class(cls: type) -> Writer:
     """Make the writers of a struct class and of all classes it can hold."""
     if not is_struct_class(cls):
         raise TypeError  # `_explain` finds the words
@@ -102,7 +102,7 @@ def _compile(cls: type) -> Writer:
 def _make_writer(cls: Any, made: dict[type, Writer]) -> Writer:
     if cls in made:
         return made[cls]
-    if not fields(cls):
+    if not read_fields(cls):
         made[cls] = partial(_write_by_thrift, cls)
         return made[cls]
     source = _Source()
@@ -126,7 +126,7 @@ class _Source:
     def struct(self, cls: type) -> str:
         """Return the whole source, whose function `write_struct` is the writer."""
         runs: list[list[str]] = []  # condition and text; required fields in a row share one f-string
-        for field in fields(cls):
+        for field in read_fields(cls):
             condition = "" if field.is_required else f"if s.{field.name} is not None: "
             text = f',"{field.number}":{{{{"{field.type.name}":{{{self._value(field)}}}}}}}'
             if runs and not condition and not runs[-1][0]:
@@ -181,9 +181,9 @@ def _class_of(cls: type, value: Any) -> type:
     return found
 
 
-def _other(cls: type, value: Any) -> str:
+def _write_other(cls: type, value: Any) -> str:
     found = _class_of(cls, value)
-    return (_writers.get(found) or _compile(found))(value)
+    return (_writers.get(found) or _compile_class(found))(value)
 
 
 def _write_by_thrift(cls: type, struct: Any) -> str:
@@ -194,45 +194,45 @@ def _write_by_thrift(cls: type, struct: Any) -> str:
 _HELPERS: dict[str, Any] = {
     **NUMBERS,
     "text": encode_basestring,
-    "base64": base64,
+    "base64": write_base64,
     "uid": uuid_text,
-    "items": items,
-    "mapping": mapping,
-    "other": _other,
+    "items": take_items,
+    "mapping": take_mapping,
+    "other": _write_other,
 }
 
 
 # --- saying what is wrong with an event ------------------------------------------------------------------
 
 
-def _explain(struct: Any, error: Exception) -> EventSerializationError:
+def _explain_error(struct: Any, error: Exception) -> EventSerializationError:
     """Return the error that names the first field that cannot be written."""
     cls = struct.__class__
     if not is_struct_class(cls):
         reason = "no Thrift struct; give an instance of a generated class, or a mapping to serialize_json_event"
-        return EventSerializationError("event", shown(struct), reason)
+        return EventSerializationError("event", show_value(struct), reason)
     try:
-        _check("", Type("rec", struct=cls), struct)
+        _check_value("", Type("rec", struct=cls), struct)
     except RecursionError:
         reason = "nested too deeply; does it hold itself?"
         return EventSerializationError("event", f"a {cls.__name__}", reason)
     except EventSerializationError as found:
         return found
-    return EventSerializationError("event", shown(struct), str(error))
+    return EventSerializationError("event", show_value(struct), str(error))
 
 
-def _check(path: str, type_: Type, value: Any) -> None:
+def _check_value(path: str, type_: Type, value: Any) -> None:
     """Raise EventSerializationError for the first part of `value` that cannot be written."""
     try:
         if type_.struct:
             _check_struct(path, type_.struct, value)
         elif type_.key:
-            for key, item in mapping(value).items():
-                _check(f"a key of {path}", type_.key, key)
-                _check(f"{path}[{shown(key)}]", type_.element, item)
+            for key, item in take_mapping(value).items():
+                _check_value(f"a key of {path}", type_.key, key)
+                _check_value(f"{path}[{show_value(key)}]", type_.element, item)
         elif type_.element:
-            for index, item in enumerate(items(value)):
-                _check(f"{path}[{index}]", type_.element, item)
+            for index, item in enumerate(take_items(value)):
+                _check_value(f"{path}[{index}]", type_.element, item)
         elif type_.leaf == "text":
             if not isinstance(value, str):
                 raise TypeError("expected text (str)")
@@ -240,17 +240,17 @@ def _check(path: str, type_: Type, value: Any) -> None:
         else:
             _HELPERS[type_.leaf](value)
     except _UNWRITABLE as error:
-        raise EventSerializationError(path or "event", shown(value), str(error)) from error
+        raise EventSerializationError(path or "event", show_value(value), str(error)) from error
 
 
 def _check_struct(path: str, cls: Any, struct: Any) -> None:
     cls = _class_of(cls, struct)
-    if not fields(cls):
+    if not read_fields(cls):
         write_by_thrift(struct)
-    for field in fields(cls):
+    for field in read_fields(cls):
         here = f"{path}.{field.name}" if path else field.name
         value = getattr(struct, field.name)
         if value is not None:
-            _check(here, field.type, value)
+            _check_value(here, field.type, value)
         elif field.is_required:
             raise EventSerializationError(here, "None", "the field is required")

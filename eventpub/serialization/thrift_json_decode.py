@@ -25,8 +25,8 @@ from typing import Any, TypeVar
 
 from eventpub.errors import EventPubError
 
-from .thrift_json import shown
-from .thrift_spec import INTEGER_BITS, Field, Type, field_names, fields, frozen_dict, read_by_thrift
+from .thrift_json import show_value
+from .thrift_spec import INTEGER_BITS, Field, Type, field_names, frozen_dict, read_by_thrift, read_fields
 
 T = TypeVar("T")
 Reader = Callable[[Any, int], Any]  # of a decoded value and the number of structs around it
@@ -59,7 +59,7 @@ class DecodeError(EventPubError):
         return f"{self.path}: {self.reason}"
 
 
-def loads(text: bytes) -> object:
+def load_json(text: bytes) -> object:
     """Decode JSON text as `TJSONProtocol` writes it.
 
     Raises:
@@ -76,7 +76,7 @@ def loads(text: bytes) -> object:
         raise ValueError("the JSON text is nested too deeply") from None
 
 
-def decode(cls: type[T], document: object) -> T:
+def decode_struct(cls: type[T], document: object) -> T:
     """Build the struct of class `cls` from decoded Thrift JSON.
 
     Args:
@@ -100,7 +100,9 @@ def to_plain(struct: Any) -> dict[str, Any]:
     "Infinity" and "-Infinity". A map becomes an object, or a list of pairs where its keys are structs or
     containers. An enum stays a number: a struct class does not say which enum it is.
     """
-    return {name: _plain(value) for name in field_names(struct) if (value := getattr(struct, name)) is not None}
+    return {
+        name: _make_plain(value) for name in field_names(struct) if (value := getattr(struct, name)) is not None
+    }
 
 
 # --- structs and containers ------------------------------------------------------------------------------
@@ -116,28 +118,28 @@ class _Refused(Exception):  # noqa: N818, never leaves this module
 
 
 @cache
-def _plan(cls: type) -> tuple[dict[str, tuple[Field, Reader]], frozenset[str]]:
+def _plan_fields(cls: type) -> tuple[dict[str, tuple[Field, Reader]], frozenset[str]]:
     """Return the fields of a class with their readers by id as text, and the names of the required ones."""
-    by_id = {str(field.number): (field, _reader(field.type)) for field in fields(cls)}
-    return by_id, frozenset(field.name for field in fields(cls) if field.is_required)
+    by_id = {str(field.number): (field, _find_reader(field.type)) for field in read_fields(cls)}
+    return by_id, frozenset(field.name for field in read_fields(cls) if field.is_required)
 
 
-def _reader(type_: Type) -> Reader:
+def _find_reader(type_: Type) -> Reader:
     if type_.struct:
         return lambda value, depth: _read_struct(type_.struct, value, depth + 1)
     if type_.key:
-        return partial(_read_map, type_, _key_reader(type_.key), _reader(type_.element))
+        return partial(_read_map, type_, _key_reader(type_.key), _find_reader(type_.element))
     if type_.element:
-        return partial(_read_list, type_, _reader(type_.element))
+        return partial(_read_list, type_, _find_reader(type_.element))
     return _LEAVES[type_.leaf]
 
 
 def _read_struct(cls: Any, document: Any, depth: int) -> Any:
-    by_id, required = _plan(cls)
+    by_id, required = _plan_fields(cls)
     if depth > MAX_DEPTH:
         raise _Refused(f"nested more than {MAX_DEPTH} structs deep")
     if document.__class__ is not dict:
-        raise _Refused(f'expected an object {{"ID":{{"TYPE":VALUE}}}}, not {shown(document)}')
+        raise _Refused(f'expected an object {{"ID":{{"TYPE":VALUE}}}}, not {show_value(document)}')
     if not by_id:
         try:
             return read_by_thrift(cls, document)
@@ -147,27 +149,27 @@ def _read_struct(cls: Any, document: Any, depth: int) -> Any:
     for number, holder in document.items():
         if number in by_id:
             field, read = by_id[number]
-            values[field.name] = _within(field, read, _held(field, holder), depth)
+            values[field.name] = _read_within(field, read, _read_held(field, holder), depth)
         elif not _FIELD_ID.fullmatch(number):
-            raise _Refused(f"{shown(number)} is no field id")
+            raise _Refused(f"{show_value(number)} is no field id")
     if not required <= values.keys():
         raise _Refused("the required field is missing", f".{min(required - values.keys())}")
     return cls(**values)
 
 
-def _held(field: Field, holder: Any) -> Any:
+def _read_held(field: Field, holder: Any) -> Any:
     """Return the value in `{"TYPE":VALUE}`."""
     if holder.__class__ is not dict or [*holder] != [field.type.name]:
-        raise _Refused(f'expected {{"{field.type.name}":VALUE}}, not {shown(holder)}', f".{field.name}")
+        raise _Refused(f'expected {{"{field.type.name}":VALUE}}, not {show_value(holder)}', f".{field.name}")
     return holder[field.type.name]
 
 
 def _read_list(type_: Type, read: Reader, value: Any, depth: int) -> Any:
     if value.__class__ is not list or value[:1] != [type_.element.name] or len(value) == 1:
-        raise _Refused(f'expected ["{type_.element.name}",N,VALUE,…], not {shown(value)}')
+        raise _Refused(f'expected ["{type_.element.name}",N,VALUE,…], not {show_value(value)}')
     _, count, *elements = value
     _expect_count(count, elements)
-    result = [_within(index, read, element, depth) for index, element in enumerate(elements)]
+    result = [_read_within(index, read, element, depth) for index, element in enumerate(elements)]
     try:
         return _CONTAINERS[type_.name][type_.is_immutable](result)
     except TypeError as error:
@@ -177,27 +179,27 @@ def _read_list(type_: Type, read: Reader, value: Any, depth: int) -> Any:
 def _read_map(type_: Type, read_key: Reader, read: Reader, value: Any, depth: int) -> Any:
     names = [type_.key.name, type_.element.name]
     if value.__class__ is not list or value[:2] != names or [*map(type, value[3:])] != [dict]:
-        raise _Refused(f'expected ["{names[0]}","{names[1]}",N,{{KEY:VALUE}}], not {shown(value)}')
+        raise _Refused(f'expected ["{names[0]}","{names[1]}",N,{{KEY:VALUE}}], not {show_value(value)}')
     _expect_count(value[2], value[3])
     result = {}
     for key, element in value[3].items():
-        result[_within(key, read_key, key, depth)] = _within(key, read, element, depth)
+        result[_read_within(key, read_key, key, depth)] = _read_within(key, read, element, depth)
     return frozen_dict(result) if type_.is_immutable else result
 
 
-def _within(place: Field | int | str, read: Reader, value: Any, depth: int) -> Any:
+def _read_within(place: Field | int | str, read: Reader, value: Any, depth: int) -> Any:
     """Read the part that stands in a field, at an index or under a key; if it is refused, say where."""
     try:
         return read(value, depth)
     except _Refused as refused:
-        step = f".{place.name}" if isinstance(place, Field) else f"[{shown(place)}]"
+        step = f".{place.name}" if isinstance(place, Field) else f"[{show_value(place)}]"
         refused.path = step + refused.path
         raise
 
 
 def _expect_count(count: object, elements: Collection[object]) -> None:
     if count.__class__ is not int or count != len(elements):
-        raise _Refused(f"{shown(count)} elements are announced, {len(elements)} are there")
+        raise _Refused(f"{show_value(count)} elements are announced, {len(elements)} are there")
 
 
 def _key_reader(type_: Type) -> Reader:
@@ -205,7 +207,7 @@ def _key_reader(type_: Type) -> Reader:
 
     def read_number(key: str, depth: int) -> Any:
         try:
-            number = loads(key.encode())
+            number = load_json(key.encode())
         except ValueError:
             raise _Refused(f"expected a {type_.name} as key") from None
         return _NUMBERS[type_.name](number, depth)
@@ -215,7 +217,7 @@ def _key_reader(type_: Type) -> Reader:
 
     if type_.name in _NUMBERS:
         return read_number
-    return _reader(type_) if type_.leaf else refuse
+    return _find_reader(type_) if type_.leaf else refuse
 
 
 # --- values ----------------------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ def _key_reader(type_: Type) -> Reader:
 
 def _read_bool(value: Any, _depth: int) -> bool:
     if value.__class__ not in (int, bool) or value not in (0, 1):
-        raise _Refused(f"expected a bool as 1 or 0, not {shown(value)}")
+        raise _Refused(f"expected a bool as 1 or 0, not {show_value(value)}")
     return bool(value)
 
 
@@ -234,7 +236,7 @@ def _integer_reader(bits: int) -> Reader:
         if value.__class__ is float and math.isfinite(value):
             value = int(value)
         if value.__class__ is not int or not low <= value <= high:
-            raise _Refused(f"expected a number from {low:,} to {high:,}, not {shown(value)}")
+            raise _Refused(f"expected a number from {low:,} to {high:,}, not {show_value(value)}")
         return value
 
     return read
@@ -246,14 +248,14 @@ def _read_double(value: Any, _depth: int) -> float:
             return float(value)
         return _NOT_FINITE[value]
     except (OverflowError, LookupError, TypeError):
-        raise _Refused(f"expected a number, not {shown(value)}") from None
+        raise _Refused(f"expected a number, not {show_value(value)}") from None
 
 
 def _read_text(value: Any, _depth: int) -> str:
     if value.__class__ is not str:
-        raise _Refused(f"expected text, not {shown(value)}")
+        raise _Refused(f"expected text, not {show_value(value)}")
     if not value.isascii() and _SURROGATE.search(value):  # JSON can escape what UTF-8 cannot hold
-        raise _Refused(f"{shown(value)} holds a lone surrogate")
+        raise _Refused(f"{show_value(value)} holds a lone surrogate")
     return str(value)
 
 
@@ -262,14 +264,14 @@ def _read_base64(value: Any, depth: int) -> bytes:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
-        raise _Refused(f"expected base64, not {shown(value)}") from None
+        raise _Refused(f"expected base64, not {show_value(value)}") from None
 
 
 def _read_uuid(value: Any, depth: int) -> uuid.UUID:
     try:
         return uuid.UUID(_read_text(value, depth))
     except ValueError:
-        raise _Refused(f"expected a UUID, not {shown(value)}") from None
+        raise _Refused(f"expected a UUID, not {show_value(value)}") from None
 
 
 _INTEGERS = {name: _integer_reader(bits) for name, bits in INTEGER_BITS.items()}
@@ -280,7 +282,7 @@ _LEAVES: dict[str, Reader] = {**_NUMBERS, "text": _read_text, "base64": _read_ba
 # --- plain values ----------------------------------------------------------------------------------------
 
 
-def _plain(value: Any) -> Any:  # noqa: PLR0911, a table of types
+def _make_plain(value: Any) -> Any:  # noqa: PLR0911, a table of types
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, int):
@@ -292,10 +294,10 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911, a table of types
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, Mapping):
-        pairs = [[_plain(key), _plain(element)] for key, element in value.items()]
+        pairs = [[_make_plain(key), _make_plain(element)] for key, element in value.items()]
         if any(isinstance(key, (dict, list)) for key, _ in pairs):
             return pairs
         return {key if isinstance(key, str) else json.dumps(key): element for key, element in pairs}
     if isinstance(value, Collection):
-        return [_plain(element) for element in value]
+        return [_make_plain(element) for element in value]
     return to_plain(value)

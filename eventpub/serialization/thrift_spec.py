@@ -61,42 +61,44 @@ def is_struct_class(cls: type) -> bool:
 
 
 @cache
-def fields(cls: Any) -> tuple[Field, ...]:
+def read_fields(cls: Any) -> tuple[Field, ...]:
     """Return the fields of a struct class in the order thrift writes them; none if its spec is of no use."""
     if _takes_enum_names(cls) or _writes_itself(cls):
         return ()
-    required = _required(cls)
+    required = _read_required(cls)
     return tuple(
-        Field(number, name, _type(kind, arguments), name in required)
+        Field(number, name, _read_type(kind, arguments), name in required)
         for number, kind, name, arguments, *_ in filter(None, cls.thrift_spec or ())
     )
 
 
 def field_names(struct: Any) -> list[str]:
     """Return the names of a struct's fields, also where its class's spec is of no use."""
-    if declared := fields(struct.__class__):
+    if declared := read_fields(struct.__class__):
         return [field.name for field in declared]
     return list(struct.__slots__ if hasattr(struct, "__slots__") else vars(struct))
 
 
-def _type(kind: int, arguments: Any, *, in_set: bool = False) -> Type:
+def _read_type(kind: int, arguments: Any, *, in_set: bool = False) -> Type:
     name = _NAMES[kind]
     if name == "rec":
         return Type(name, struct=arguments[0])
     if name in ("lst", "set"):
         is_immutable = in_set or arguments[2]
-        element = _type(*arguments[:2], in_set=is_immutable or name == "set")
+        element = _read_type(*arguments[:2], in_set=is_immutable or name == "set")
         return Type(name, element=element, is_immutable=is_immutable)
     if name == "map":
         is_immutable = in_set or arguments[4]
-        element = _type(*arguments[2:4], in_set=is_immutable)
-        return Type(name, key=_type(*arguments[:2], in_set=True), element=element, is_immutable=is_immutable)
+        element = _read_type(*arguments[2:4], in_set=is_immutable)
+        return Type(
+            name, key=_read_type(*arguments[:2], in_set=True), element=element, is_immutable=is_immutable
+        )
     if name == "str":
         return Type(name, leaf="base64" if arguments == "BINARY" else "text")
     return Type(name, leaf=name)
 
 
-def _required(cls: type) -> list[str]:
+def _read_required(cls: type) -> list[str]:
     """Return the names of the fields the class's `validate()` insists on.
 
     The spec does not tell; the messages in the generated method do.
@@ -169,6 +171,6 @@ def read_by_thrift(cls: type, document: Any) -> Any:
 
 
 def _insist_on_required(struct: Any) -> None:
-    for name in _required(struct.__class__):
+    for name in _read_required(struct.__class__):
         if getattr(struct, name) is None:
             raise ValueError(f"the required field {name} is unset")

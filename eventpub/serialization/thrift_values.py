@@ -15,14 +15,14 @@ from typing import Any
 from .thrift_spec import INTEGER_BITS
 
 
-def boolean(value: Any) -> str:
+def write_boolean(value: Any) -> str:
     """Return the text of a bool: `1` for True itself, `0` for anything else but None."""
     if value is None:
         raise TypeError("expected a bool")
     return "1" if value is True else "0"
 
 
-def integer(bits: int) -> Callable[[Any], str]:
+def integer_writer(bits: int) -> Callable[[Any], str]:
     """Return the writer of integers of so many bits; a float is written as it is."""
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
 
@@ -37,14 +37,14 @@ def integer(bits: int) -> Callable[[Any], str]:
     return write
 
 
-def double(value: Any) -> str:
+def write_double(value: Any) -> str:
     """Return the text of a double, with 17 significant digits."""
     if not hasattr(value, "__float__"):  # float() alone would parse text
         raise TypeError("expected a number")
     return f"{float(value):.17g}"
 
 
-def base64(value: Any) -> str:
+def write_base64(value: Any) -> str:
     """Return the text of a binary."""
     return f'"{binascii.b2a_base64(value, newline=False).decode()}"'
 
@@ -59,18 +59,22 @@ def uuid_text(value: Any) -> str:
     return encode_basestring(str(value))
 
 
-def items(value: Any) -> Any:
+def take_items(value: Any) -> Any:
     """Return a list, a tuple or a set as it is."""
     if not isinstance(value, Collection) or isinstance(value, (str, bytes, bytearray, Mapping)):
         raise TypeError("expected a list, a tuple or a set")
     return value
 
 
-def mapping(value: Any) -> Any:
+def take_mapping(value: Any) -> Any:
     """Return a mapping as it is."""
     if not isinstance(value, Mapping):
         raise TypeError("expected a dict")
     return value
 
 
-NUMBERS = {"tf": boolean, "dbl": double, **{name: integer(bits) for name, bits in INTEGER_BITS.items()}}
+NUMBERS = {
+    "tf": write_boolean,
+    "dbl": write_double,
+    **{name: integer_writer(bits) for name, bits in INTEGER_BITS.items()},
+}

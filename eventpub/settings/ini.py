@@ -67,7 +67,7 @@ def setting(name: str, kind: Kind[T], *, default: Any = dataclasses.MISSING, sec
     )
 
 
-def load(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
+def load_file(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
     """Read an INI file.
 
     Raises:
@@ -111,7 +111,7 @@ def read_section(parser: configparser.RawConfigParser, section: str, cls: type[T
     values = {}
     for key, field in declared.items():
         if given.get(key) or (key in given and field.default is dataclasses.MISSING):
-            text = expand(section, key, given[key])
+            text = expand_variables(section, key, given[key])
             try:
                 values[field.name] = field.metadata["kind"].parse(text)
             except ValueError:
@@ -143,7 +143,7 @@ def section_items(parser: configparser.RawConfigParser, section: str) -> dict[st
     return dict(parser.items(section))
 
 
-def expand(section: str, key: str, text: str) -> str:
+def expand_variables(section: str, key: str, text: str) -> str:
     """Replace `${VAR}` and `$VAR` in a value from the environment.
 
     Raises:
@@ -190,7 +190,7 @@ def integer(minimum: int, maximum: int) -> Kind[int]:
     """A whole number in a range."""
 
     def parse(value: str) -> int:
-        return _in_range(_digits(value), minimum, maximum)
+        return _in_range(_parse_digits(value), minimum, maximum)
 
     return Kind(parse, f"a whole number from {minimum:,} to {maximum:,}")
 
@@ -199,7 +199,7 @@ def size(minimum: int, maximum: int) -> Kind[int]:
     """A number of bytes, with or without a unit: `512000`, `500 KiB`, `1 GiB`."""
 
     def parse(value: str) -> int:
-        return _in_range(int(_quantity(value, _BYTE_UNITS)), minimum, maximum)
+        return _in_range(int(_parse_quantity(value, _BYTE_UNITS)), minimum, maximum)
 
     return Kind(parse, f"bytes, or a number with KiB, MiB or GiB, from {minimum:,} to {maximum:,} bytes")
 
@@ -208,7 +208,7 @@ def seconds(minimum: float, maximum: float) -> Kind[float]:
     """A duration in seconds, with or without a unit: `1`, `500 ms`, `5 min`."""
 
     def parse(value: str) -> float:
-        return _in_range(_quantity(value, _SECOND_UNITS), minimum, maximum)
+        return _in_range(_parse_quantity(value, _SECOND_UNITS), minimum, maximum)
 
     return Kind(
         parse, f"seconds, or a number with ms, s, min, h or d, from {minimum:,.12g} to {maximum:,.12g} seconds"
@@ -246,7 +246,7 @@ def file_mode() -> Kind[int]:
     """Permission bits in octal, as chmod takes them."""
 
     def parse(value: str) -> int:
-        return _in_range(_digits(value, base=8), 0, 0o777)
+        return _in_range(_parse_digits(value, base=8), 0, 0o777)
 
     return Kind(parse, "an octal file mode such as 0600 or 0620")
 
@@ -268,13 +268,13 @@ def path(*, is_absolute: bool = False) -> Kind[Path]:
     return Kind(parse, "an absolute path, from / or ~" if is_absolute else "a path")
 
 
-def _digits(value: str, base: int = 10) -> int:
+def _parse_digits(value: str, base: int = 10) -> int:
     if not value.isascii() or "_" in value:  # int takes the digits of every script
         raise ValueError
     return int(value, base)
 
 
-def _quantity(value: str, units: Mapping[str, float]) -> float:
+def _parse_quantity(value: str, units: Mapping[str, float]) -> float:
     match = _QUANTITY.fullmatch(value.strip())
     if not match or match[2].upper() not in units:
         raise ValueError

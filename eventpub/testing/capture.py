@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventpub.queue import event_queue
 
 from .memory_queue import MemoryMessages
-from .record import Record, Serializer, active, noting
+from .record import Record, Serializer, active, note_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,18 +44,18 @@ def capture_events() -> Iterator[Record]:
     record = Record()
     with _changing:
         if not active:
-            _divert()
+            _divert_queues()
         active.append(record)
     try:
         yield record
     finally:
         with _changing:
             if active == [record]:
-                _restore()
+                _restore_queues()
             active.remove(record)
 
 
-def _divert() -> None:
+def _divert_queues() -> None:
     event_queue.stand_in = _in_memory
     for reference in event_queue.event_queues.valuerefs():
         queue: EventQueue[Any] | None = reference()
@@ -65,7 +65,7 @@ def _divert() -> None:
         queue._use(_in_memory(queue))
 
 
-def _restore() -> None:
+def _restore_queues() -> None:
     event_queue.stand_in = None
     for queue, serialize, messages in _diverted:
         in_memory = queue._queue
@@ -81,5 +81,5 @@ def _restore() -> None:
 def _in_memory(queue: EventQueue[Any]) -> MemoryMessages:
     """Return what stands in for the kernel's queue, and have the events noted that are put."""
     limit_bytes = vars(queue).get("_limit_bytes", queue._wishes["max_message_size"])
-    queue._serialize = noting(queue._serialize)
+    queue._serialize = note_events(queue._serialize)
     return MemoryMessages(queue.name, [], None, limit_bytes)

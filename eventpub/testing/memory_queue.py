@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from eventpub.errors import QueueLimitError
 from eventpub.queue.access import DEFAULT_MODE, Wish
 from eventpub.queue.event_queue import EventQueue
-from eventpub.queue.kernel_limits import impossible
+from eventpub.queue.kernel_limits import explain_impossible
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.queue.refusal import check_name
 from eventpub.serialization.serialize import serialize_event
 from eventpub.wire import MAX_EVENT_SIZE
 
-from .record import Put, Record, active, noting, sent
+from .record import Put, Record, active, note_events, note_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ class MemoryMessages(MessageQueue):
     ) -> None:
         check_name(name)
         Wish(max_messages, max_message_size, DEFAULT_MODE, None).checked()
-        if refusal := impossible(max_messages, max_message_size):
+        if refusal := explain_impossible(max_messages, max_message_size):
             raise QueueLimitError(name, refusal)
         self.name = name
         self.max_messages = sys.maxsize if max_messages is None else max_messages
@@ -96,7 +96,7 @@ class MemoryMessages(MessageQueue):
         with self._changed:
             if self.fd < 0 or self.full:
                 raise BlockingIOError  # one of those that a kernel's queue raises; the caller finds out why
-            put = sent(self.name, message)
+            put = note_sent(self.name, message)
             self._puts.append(put)
             for record in active:
                 record._puts.append(put)
@@ -132,7 +132,7 @@ class MemoryQueue(EventQueue[T], Record):
         Record.__init__(self)
         super().__init__(
             name,
-            noting(event_serializer or serialize_event),
+            note_events(event_serializer or serialize_event),
             max_messages=max_messages,
             max_message_size=max_message_size,
             metrics=metrics,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventpub.errors import QueueMissingError
 from eventpub.queue.event_queue import EventQueue
-from eventpub.queue.message_queue import MessageQueue, remove
+from eventpub.queue.message_queue import MessageQueue, remove_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def posix_queue(
             yield events
         finally:
             with contextlib.suppress(QueueMissingError):  # the test may have removed it
-                remove(name)
+                remove_queue(name)
 
 
 def take_messages(queue_name: str) -> list[bytes]:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from eventpub.serialization.thrift_json_decode import decode, loads
+from eventpub.serialization.thrift_json_decode import decode_struct, load_json
 from eventpub.serialization.thrift_spec import is_struct_class
 
 Serializer = Callable[[Any], bytes]
@@ -34,7 +34,9 @@ class Put(NamedTuple):
     def decoded(self) -> Any:
         """What a reader makes of the message: a new struct where the event is one, else the JSON value."""
         kind = type(self.event)
-        return decode(kind, loads(self.message)) if is_struct_class(kind) else json.loads(self.message)
+        return (
+            decode_struct(kind, load_json(self.message)) if is_struct_class(kind) else json.loads(self.message)
+        )
 
 
 class Record:
@@ -72,7 +74,7 @@ active: list[Record] = []  # those of the blocks of `capture_events` that last
 _serialized = threading.local()
 
 
-def noting(serialize: Serializer) -> Serializer:
+def note_events(serialize: Serializer) -> Serializer:
     """Return a serializer that notes the events it is called with."""
 
     def note(event: Any) -> bytes:
@@ -83,6 +85,6 @@ def noting(serialize: Serializer) -> Serializer:
     return note
 
 
-def sent(queue_name: str, message: bytes) -> Put:
+def note_sent(queue_name: str, message: bytes) -> Put:
     """Return the message this thread sends, with the event it has just serialized."""
     return Put(queue_name, vars(_serialized).pop("event", None), message)

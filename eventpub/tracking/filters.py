@@ -38,7 +38,7 @@ class RegexFilter:
             raise FilterError("filter_type", repr(filter_type), f"is none of {', '.join(get_args(FilterType))}")
         _check_several("regular_expressions", regular_expressions)
         self.filter_type = filter_type
-        self._matches = [_compiled(expression).match for expression in regular_expressions]
+        self._matches = [_compile_expression(expression).match for expression in regular_expressions]
         self._allows = filter_type == "allowlist"
 
     def __call__(self, event: E) -> E:
@@ -75,7 +75,7 @@ def _check_several(argument: str, given: Any) -> None:
         raise FilterError(argument, repr(given), "is not several; write [...] around it")
 
 
-def _compiled(expression: str | re.Pattern[str]) -> re.Pattern[str]:
+def _compile_expression(expression: str | re.Pattern[str]) -> re.Pattern[str]:
     try:
         return re.compile(expression)
     except (re.error, TypeError) as error:

@@ -39,7 +39,7 @@ class Request:
     headers: MutableMapping[str, str]
 
 
-def sign(request: Request, sent: bytes, *, key_name: str, secret: bytes, now: float) -> None:
+def sign_request(request: Request, sent: bytes, *, key_name: str, secret: bytes, now: float) -> None:
     """Add `Content-Digest`, `Signature-Input` and `Signature` to a request's headers.
 
     Args:
@@ -52,7 +52,7 @@ def sign(request: Request, sent: bytes, *, key_name: str, secret: bytes, now: fl
     from http_message_signatures import HTTPMessageSigner  # noqa: PLC0415, an extra, and 17 MB
     from http_message_signatures.algorithms import HMAC_SHA256  # noqa: PLC0415, likewise
 
-    HTTPMessageSigner(signature_algorithm=HMAC_SHA256, key_resolver=_keys(lambda _name: secret)).sign(
+    HTTPMessageSigner(signature_algorithm=HMAC_SHA256, key_resolver=_resolve_keys(lambda _name: secret)).sign(
         request,
         key_id=key_name,
         created=datetime.fromtimestamp(now, timezone.utc),
@@ -62,7 +62,7 @@ def sign(request: Request, sent: bytes, *, key_name: str, secret: bytes, now: fl
     )
 
 
-def verify(
+def verify_request(
     request: Request, sent: bytes, secret_of: Callable[[str], bytes], *, clock_skew_seconds: float
 ) -> str | None:
     """Return the name of the key that signed a request, or None if nobody did as this module demands.
@@ -79,7 +79,7 @@ def verify(
     )
     from http_message_signatures.algorithms import HMAC_SHA256  # noqa: PLC0415, likewise
 
-    verifier = HTTPMessageVerifier(signature_algorithm=HMAC_SHA256, key_resolver=_keys(secret_of))
+    verifier = HTTPMessageVerifier(signature_algorithm=HMAC_SHA256, key_resolver=_resolve_keys(secret_of))
     verifier.require_created = False  # the date is, and it is what the sender's clock said too
     verifier.max_clock_skew = timedelta(seconds=clock_skew_seconds)
     try:
@@ -89,7 +89,7 @@ def verify(
     return str(result.parameters["keyid"])
 
 
-def _keys(secret_of: Callable[[str], bytes]) -> HTTPSignatureKeyResolver:
+def _resolve_keys(secret_of: Callable[[str], bytes]) -> HTTPSignatureKeyResolver:
     """Let the package find secrets; it asks by one name to sign and by another to verify."""
     from http_message_signatures import HTTPSignatureKeyResolver  # noqa: PLC0415, an extra, and 17 MB
 

@@ -67,5 +67,5 @@ def signed_headers(
         headers[wire.SIGNATURE_HEADER] = wire.signature(key.name, key.secret, container)
     if key.scheme != "x-signature":
         request = http_signature.Request("POST", f"http://{_ANY_HOST}/v{version}", headers)
-        http_signature.sign(request, sent, key_name=key.name, secret=key.secret, now=now)
+        http_signature.sign_request(request, sent, key_name=key.name, secret=key.secret, now=now)
     return headers

@@ -7,9 +7,9 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from eventpub.cli.arguments import add_command, of
+from eventpub.cli.arguments import add_command, parse_as
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import complain, say, table
+from eventpub.cli.terminal import complain, print_table, say
 from eventpub.settings import ini
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.disk import Disk
@@ -17,7 +17,7 @@ from eventpub.sidecar.spool.folder import DEAD
 from eventpub.sidecar.telemetry.reasons import DeadReason
 
 from . import journal, letters
-from .place import UsageError, add_place, counted, guarded, locate, pretty
+from .place import UsageError, add_place, count_noun, format_json, guard_command, locate_spool
 
 if TYPE_CHECKING:
     import argparse
@@ -97,14 +97,17 @@ def add_parser(commands: Commands) -> None:
     add_place(listing)
     listing.add_argument("--reason", choices=_REASONS, help="only those refused for this reason")
     listing.add_argument(
-        "--since", type=of(_since()), metavar="WHEN", help="only those since then: 2h, 7d, 2026-01-31T12:00"
+        "--since",
+        type=parse_as(_since_kind()),
+        metavar="WHEN",
+        help="only those since then: 2h, 7d, 2026-01-31T12:00",
     )
     listing.add_argument("--json", action="store_true", help="a JSON object a line")
-    listing.set_defaults(run=guarded(run_list))
+    listing.set_defaults(run=guard_command(run_list))
 
     show = add_command(actions, "show", help="show dead letters and their events", epilog=_SHOW_EPILOG)
     add_place(show)
-    show.set_defaults(run=guarded(run_show))
+    show.set_defaults(run=guard_command(run_show))
 
     replay = add_command(
         actions, "replay", help="send dead letters to the collector again", epilog=_REPLAY_EPILOG
@@ -112,18 +115,18 @@ def add_parser(commands: Commands) -> None:
     add_place(replay)
     replay.add_argument("--reason", choices=_REASONS, help="those refused for this reason")
     replay.add_argument("--dry-run", action="store_true", help="say what would be sent, and do nothing")
-    replay.set_defaults(run=guarded(run_replay))
+    replay.set_defaults(run=guard_command(run_replay))
 
     drop = add_command(actions, "drop", help="remove dead letters for good", epilog=_DROP_EPILOG)
     add_place(drop)
     drop.add_argument(
         "--older-than",
-        type=of(ini.seconds(0, _MAX_AGE_SECONDS)),
+        type=parse_as(ini.seconds(0, _MAX_AGE_SECONDS)),
         metavar="D",
         help="those that died before: 30d",
     )
     drop.add_argument("--yes", action="store_true", help="do it")
-    drop.set_defaults(run=guarded(run_drop))
+    drop.set_defaults(run=guard_command(run_drop))
 
     for action in (show, replay, drop):
         action.add_argument("ids", metavar="ID", nargs="*", help="which, as `list` shows them")
@@ -133,8 +136,8 @@ def add_parser(commands: Commands) -> None:
 
 def run_list(options: argparse.Namespace) -> int:
     """List the dead letters in columns, or as lines of JSON."""
-    place = locate(options)
-    found, complaints = _find(place)
+    place = locate_spool(options)
+    found, complaints = _find_letters(place)
     found = [
         letter
         for letter in found
@@ -143,10 +146,10 @@ def run_list(options: argparse.Namespace) -> int:
     ]
     if options.json:
         for letter in found:
-            say(pretty(_summary(letter), indent=None))
+            say(format_json(_summarize_letter(letter), indent=None))
     elif found:
         header = ("DIED AT", "QUEUE", "REASON", "STATUS", "ID", "BYTES", "DETAIL")
-        table(header, map(_row, found))
+        print_table(header, map(_describe_row, found))
     else:
         complain("there are no dead letters" + (" of that kind" if options.reason or options.since else ""))
     return EXIT_WARNING if complaints else EXIT_OK
@@ -154,15 +157,15 @@ def run_list(options: argparse.Namespace) -> int:
 
 def run_show(options: argparse.Namespace) -> int:
     """Show whole letters, as one JSON document each."""
-    place = locate(options)
+    place = locate_spool(options)
     if not options.ids:
         raise UsageError("say which dead letters: ID…")
-    chosen, missing = _choose(place, options)
+    chosen, missing = _choose_letters(place, options)
     for letter in chosen:
-        document = dead_letters.read(letter.path.read_bytes())
+        document = dead_letters.read_letter(letter.path.read_bytes())
         with contextlib.suppress(KeyError, ValueError, RecursionError):  # then it is shown as it came
             document["event"] = json.loads(document["event"])
-        say(pretty(document))
+        say(format_json(document))
     return EXIT_WARNING if missing else EXIT_OK
 
 
@@ -170,29 +173,31 @@ def run_replay(options: argparse.Namespace) -> int:
     """Send letters again."""
     if options.config_file is None or options.spool is not None:
         raise UsageError("a replay needs the CONFIG.ini that names collector and key, and takes no --spool")
-    place = locate(options)
+    place = locate_spool(options)
     _need_choice(options, "reason", "--reason R")
     from . import replay  # noqa: PLC0415, an HTTP client, which the others do not need
 
-    with letters.exclusively(place.queues[0]):
-        chosen, missing = _choose(place, options)
-        return replay.run(place, chosen, dry_run=options.dry_run) or (EXIT_WARNING if missing else EXIT_OK)
+    with letters.lock_letters(place.queues[0]):
+        chosen, missing = _choose_letters(place, options)
+        return replay.run_replay(place, chosen, dry_run=options.dry_run) or (
+            EXIT_WARNING if missing else EXIT_OK
+        )
 
 
 def run_drop(options: argparse.Namespace) -> int:
     """Remove letters for good."""
-    place = locate(options)
+    place = locate_spool(options)
     _need_choice(options, "older_than", "--older-than D")
     dropped = kept = 0
-    chosen, missing = _choose(place, options)
+    chosen, missing = _choose_letters(place, options)
     if chosen and not options.yes:
-        complain(f"these would be lost: {counted(len(chosen), 'dead letter')}, the oldest of "
+        complain(f"these would be lost: {count_noun(len(chosen), 'dead letter')}, the oldest of "
                  f"{chosen[0].died_at}; to have that, give --yes")  # fmt: skip
         return EXIT_WARNING
     for queue in place.queues:
         if any(letter.path.parent.parent == queue for letter in chosen):
-            with letters.exclusively(queue):
-                held = journal.hold(queue / DEAD, {letter.path.name for letter in chosen}, Disk())
+            with letters.lock_letters(queue):
+                held = journal.hold_letters(queue / DEAD, {letter.path.name for letter in chosen}, Disk())
                 for letter in chosen:
                     if letter.path.parent.parent == queue and letter.path.name not in held:
                         letter.path.unlink(missing_ok=True)
@@ -207,12 +212,12 @@ def run_drop(options: argparse.Namespace) -> int:
     return EXIT_WARNING if kept or missing else EXIT_OK
 
 
-def _find(place: Place) -> tuple[list[Letter], list[str]]:
+def _find_letters(place: Place) -> tuple[list[Letter], list[str]]:
     """Return the dead letters of all queues that are meant; complain about files that are none."""
     found: list[Letter] = []
     complaints: list[str] = []
     for queue in place.queues:
-        of_queue, wrong = letters.find(queue)
+        of_queue, wrong = letters.find_letters(queue)
         found += of_queue
         complaints += wrong
     for text in complaints:
@@ -220,9 +225,9 @@ def _find(place: Place) -> tuple[list[Letter], list[str]]:
     return sorted(found, key=lambda letter: letter.died_at), complaints
 
 
-def _choose(place: Place, options: argparse.Namespace) -> tuple[list[Letter], list[str]]:
+def _choose_letters(place: Place, options: argparse.Namespace) -> tuple[list[Letter], list[str]]:
     """Return the letters that ids and filters name; complain about ids that name none."""
-    found, _ = _find(place)
+    found, _ = _find_letters(place)
     if options.ids:
         chosen, missing = letters.by_ids(found, options.ids)
         for text in missing:
@@ -242,7 +247,7 @@ def _need_choice(options: argparse.Namespace, filter_name: str, filter_text: str
         raise UsageError(f"say which dead letters, in one way: ID…, --all or {filter_text}")
 
 
-def _summary(letter: Letter) -> dict[str, object]:
+def _summarize_letter(letter: Letter) -> dict[str, object]:
     return {
         "id": letter.id,
         "died_at": letter.died_at,
@@ -259,7 +264,7 @@ def _summary(letter: Letter) -> dict[str, object]:
     }
 
 
-def _row(letter: Letter) -> tuple[str, ...]:
+def _describe_row(letter: Letter) -> tuple[str, ...]:
     detail = "".join(character if character.isprintable() else " " for character in letter.detail)
     if len(detail) > _MAX_DETAIL_CHARACTERS:
         detail = detail[: _MAX_DETAIL_CHARACTERS - 1] + "…"
@@ -268,7 +273,7 @@ def _row(letter: Letter) -> tuple[str, ...]:
     return letter.died_at, queue, letter.reason, status, letter.id, f"{letter.event_bytes:,}", detail
 
 
-def _since() -> ini.Kind[float]:
+def _since_kind() -> ini.Kind[float]:
     """A time, or how long ago it was, as the seconds that have passed since."""
     ago = ini.seconds(0, _MAX_AGE_SECONDS)
 

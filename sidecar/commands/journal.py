@@ -36,7 +36,7 @@ class Entry(NamedTuple):
         return self.path.stem
 
 
-def write(dead: Path, batch_id: str, names: Iterable[str], disk: Disk) -> Entry:
+def write_entry(dead: Path, batch_id: str, names: Iterable[str], disk: Disk) -> Entry:
     """Note that letters are about to be sent together.
 
     Raises:
@@ -47,12 +47,12 @@ def write(dead: Path, batch_id: str, names: Iterable[str], disk: Disk) -> Entry:
     return entry
 
 
-def has(dead: Path, batch_id: str) -> bool:
+def has_entry(dead: Path, batch_id: str) -> bool:
     """Tell whether letters were about to be sent together before."""
     return (dead / f"{batch_id}{_SENT_SUFFIX}").exists()
 
 
-def settle(entry: Entry, disk: Disk) -> None:
+def settle_entry(entry: Entry, disk: Disk) -> None:
     """Remove the letters of a batch that was accepted.
 
     Raises:
@@ -67,23 +67,23 @@ def settle(entry: Entry, disk: Disk) -> None:
     disk.remove(accepted)
 
 
-def accepted(dead: Path) -> list[Entry]:
+def list_accepted(dead: Path) -> list[Entry]:
     """Return the batches that were accepted, and whose letters are not all removed."""
-    return _entries(dead, _ACCEPTED_SUFFIX)
+    return _list_entries(dead, _ACCEPTED_SUFFIX)
 
 
-def unanswered(dead: Path) -> list[Entry]:
+def list_unanswered(dead: Path) -> list[Entry]:
     """Return the batches that were sent, and of which nobody knows whether they arrived."""
-    return _entries(dead, _SENT_SUFFIX)
+    return _list_entries(dead, _SENT_SUFFIX)
 
 
-def hold(dead: Path, names: Collection[str], disk: Disk) -> set[str]:
+def hold_letters(dead: Path, names: Collection[str], disk: Disk) -> set[str]:
     """Return which of these letters must stay, since others could then not be sent again exactly.
 
     Batches all of whose letters are among them are forgotten.
     """
     held: set[str] = set()
-    for entry in unanswered(dead):
+    for entry in list_unanswered(dead):
         left = {name for name in entry.names if (dead / name).exists()}
         if left <= set(names):
             disk.remove(entry.path)
@@ -92,13 +92,13 @@ def hold(dead: Path, names: Collection[str], disk: Disk) -> set[str]:
     return held
 
 
-def tidy(dead: Path, disk: Disk) -> None:
+def tidy_journal(dead: Path, disk: Disk) -> None:
     """Remove what a killed replay had not finished writing."""
     for path in dead.glob(f"*{TEMPORARY_SUFFIX}"):
         disk.remove(path)
 
 
-def _entries(dead: Path, suffix: str) -> list[Entry]:
+def _list_entries(dead: Path, suffix: str) -> list[Entry]:
     return [
         Entry(path, tuple(name for name in path.read_text(encoding="utf-8").split() if NAME.fullmatch(name)))
         for path in sorted(dead.glob(f"*{suffix}"))

@@ -72,7 +72,7 @@ class Letter:
         return (datetime.now(timezone.utc) - died).total_seconds()
 
 
-def find(queue: Path) -> tuple[list[Letter], list[str]]:
+def find_letters(queue: Path) -> tuple[list[Letter], list[str]]:
     """Return a queue's dead letters, oldest first, and what is wrong with files that are none.
 
     Raises:
@@ -88,7 +88,7 @@ def find(queue: Path) -> tuple[list[Letter], list[str]]:
         if path.suffix != dead_letters.SUFFIX:
             continue
         try:
-            letters.append(read(path))
+            letters.append(read_letter(path))
         except FileNotFoundError:  # dropped or sent again meanwhile
             continue
         except ValueError as error:
@@ -97,7 +97,7 @@ def find(queue: Path) -> tuple[list[Letter], list[str]]:
     return letters, complaints
 
 
-def read(path: Path) -> Letter:
+def read_letter(path: Path) -> Letter:
     """Return the dead letter in a file.
 
     Raises:
@@ -107,7 +107,7 @@ def read(path: Path) -> Letter:
     match = NAME.fullmatch(path.name)
     if match is None:
         raise ValueError("its name is not that of a dead letter")
-    document = dead_letters.read(path.read_bytes())
+    document = dead_letters.read_letter(path.read_bytes())
     if (document.get("batch_id"), document.get("index")) != (match[1], int(match[2])):
         raise ValueError("its name and what it holds differ")
     status = document.get("status")
@@ -151,7 +151,7 @@ def by_ids(letters: Sequence[Letter], ids: Iterable[str]) -> tuple[list[Letter],
 
 
 @contextlib.contextmanager
-def exclusively(queue: Path) -> Iterator[None]:
+def lock_letters(queue: Path) -> Iterator[None]:
     """Keep other commands from removing dead letters meanwhile; the sidecar may add some.
 
     Raises:

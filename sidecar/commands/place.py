@@ -67,7 +67,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool's folder, in place of CONFIG.ini")
 
 
-def locate(options: argparse.Namespace) -> Place:
+def locate_spool(options: argparse.Namespace) -> Place:
     """Return the spool that a command line names.
 
     Where it names a folder, the word in the place of CONFIG.ini is the first of the `ids`.
@@ -112,7 +112,7 @@ def _only_queue(file: str) -> str:
     """Return the queue of a file's only sidecar, or the default one among several."""
     names = [
         section.removeprefix(SECTION_PREFIX)
-        for section in ini.load(file).sections()
+        for section in ini.load_file(file).sections()
         if section.startswith(SECTION_PREFIX)
     ]
     if len(names) > 1 and DEFAULT_QUEUE not in names:
@@ -120,7 +120,7 @@ def _only_queue(file: str) -> str:
     return names[0] if len(names) == 1 else DEFAULT_QUEUE
 
 
-def guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+def guard_command(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     """Have a command say what kept it from its work, and return the code for that."""
 
     @functools.wraps(run)
@@ -139,7 +139,7 @@ def guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Name
             complain(str(error))
             return EXIT_NO_SPOOL
         except PermissionError as error:
-            complain(denied(error))
+            complain(explain_denied(error))
             return EXIT_NO_SPOOL
         except OSError as error:
             complain(f"{error.filename or 'the disk'}: {error.strerror}")
@@ -148,7 +148,7 @@ def guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Name
     return guard
 
 
-def denied(error: PermissionError) -> str:
+def explain_denied(error: PermissionError) -> str:
     """Return whose a file is that this user may not use, and how to become its owner."""
     path = Path(error.filename or ".")
     for nearest in (path, *path.parents):
@@ -164,12 +164,12 @@ def denied(error: PermissionError) -> str:
     return f"{path}: this user may not use it"
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
+def count_noun(number: int, noun: str, plural: str = "") -> str:
     """Return `1 event`, or `2,000 events`; the plural is the noun with an s unless it is given."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def pretty(document: object, *, indent: int | None = 2) -> str:
+def format_json(document: object, *, indent: int | None = 2) -> str:
     """Return a document as JSON that does nothing to the terminal that shows it."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
     return text if text.replace("\n", "").isprintable() else json.dumps(document, indent=indent)

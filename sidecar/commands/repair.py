@@ -19,7 +19,7 @@ from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.disk import Disk
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, Folder, Part
-from eventpub.sidecar.spool.slot import make_private, take
+from eventpub.sidecar.spool.slot import make_private, take_slot
 from eventpub.sidecar.spool.spool import batch_id_of
 
 from . import survey
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from eventpub.sidecar.spool.batch import Batch
 
     from .place import Place
-    from .survey import Finding
+    from .survey import Flaw
 
 
-def run(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
+def run_repair(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
     """Print what there is to do in each slot, do it if told to, and return the exit code.
 
     Raises:
@@ -48,8 +48,8 @@ def run(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
         if apply and _is_full(backups, place):
             code = EXIT_FAILING
             continue
-        for slot in survey.slots(queue):
-            code = max(code, _slot(slot, backups / started / slot.name, disk or Disk(), apply=apply))
+        for slot in survey.list_slots(queue):
+            code = max(code, _repair_slot(slot, backups / started / slot.name, disk or Disk(), apply=apply))
     if code == EXIT_WARNING and not apply:
         say(f"nothing was changed; to do it: eventpub spool repair {place.words} --apply")
     elif code == EXIT_OK:
@@ -70,25 +70,25 @@ def _is_full(backups: Path, place: Place) -> bool:
     return True
 
 
-def _slot(slot: Path, backup: Path, disk: Disk, *, apply: bool) -> int:
-    if who := survey.owner(slot):
+def _repair_slot(slot: Path, backup: Path, disk: Disk, *, apply: bool) -> int:
+    if who := survey.find_owner(slot):
         say(f"{slot}: left alone, {who} works there; it mends what is damaged as it goes")
         return EXIT_OK
     if not apply:
-        return EXIT_WARNING if _print(survey.examine(slot)) else EXIT_OK
-    owned = take(slot)
+        return EXIT_WARNING if _print_findings(survey.examine_slot(slot)) else EXIT_OK
+    owned = take_slot(slot)
     if owned is None:
         complain(f"{slot}: a sidecar has just started there; it does the same")
         return EXIT_OK
     try:
-        return _repair(slot, backup, disk)
+        return _mend_slot(slot, backup, disk)
     finally:
         owned.release()
 
 
-def _repair(slot: Path, backup: Path, disk: Disk) -> int:
+def _mend_slot(slot: Path, backup: Path, disk: Disk) -> int:
     """Mend a slot that is ours meanwhile."""
-    findings = _print(survey.examine(slot, owned=False))
+    findings = _print_findings(survey.examine_slot(slot, owned=False))
     if not findings:
         return EXIT_OK
     _back_up(slot, findings, backup, disk)
@@ -99,18 +99,18 @@ def _repair(slot: Path, backup: Path, disk: Disk) -> int:
     folder = Folder(slot, dead, damaged, disk, fsync=True)
     folder.restore()
     for batch in folder.batches():
-        _cut(batch, folder)
-    left = _print(survey.examine(slot, owned=False))
+        _cut_batch(batch, folder)
+    left = _print_findings(survey.examine_slot(slot, owned=False))
     for finding in left:
         complain(f"{finding.path}: could not be repaired")
     say(f"{slot}: repaired; the files as they were are in {backup}")
     return EXIT_FAILING if left else EXIT_OK
 
 
-def _cut(batch: Batch, folder: Folder) -> None:
+def _cut_batch(batch: Batch, folder: Folder) -> None:
     """Put the whole events of a damaged batch in its place, under the id they would be sent by."""
     try:
-        contents = records.read(batch.path.read_bytes())
+        contents = records.read_records(batch.path.read_bytes())
     except OSError:  # it is still among the findings afterwards
         return
     if not contents.damaged and len(contents.events) == batch.events:
@@ -122,7 +122,7 @@ def _cut(batch: Batch, folder: Folder) -> None:
     folder.replace(batch, parts, {}, cut=cut)
 
 
-def _back_up(slot: Path, findings: Iterable[Finding], backup: Path, disk: Disk) -> None:
+def _back_up(slot: Path, findings: Iterable[Flaw], backup: Path, disk: Disk) -> None:
     """Keep every file that is going to be touched."""
     make_private(backup)
     for top in {finding.path if finding.path.parent == slot else finding.path.parent for finding in findings}:
@@ -140,7 +140,7 @@ def _back_up(slot: Path, findings: Iterable[Finding], backup: Path, disk: Disk) 
                 write_file(disk, copy, image, fsync=True)
 
 
-def _print(findings: Iterable[Finding]) -> list[Finding]:
+def _print_findings(findings: Iterable[Flaw]) -> list[Flaw]:
     printed = []
     for finding in findings:
         say(f"{finding}\n    {finding.remedy}")

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import complain, progress, say
+from eventpub.cli.terminal import complain, say, show_progress
 from eventpub.sidecar.delivery import compression, payload
-from eventpub.sidecar.delivery.answer import judge
+from eventpub.sidecar.delivery.answer import judge_answer
 from eventpub.sidecar.delivery.post import Poster
 from eventpub.sidecar.delivery.refusal import sort_out
 from eventpub.sidecar.spool import dead_letters
@@ -30,8 +30,8 @@ from eventpub.sidecar.spool.framing import is_one_object
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
 from . import journal
-from .letters import read
-from .place import counted
+from .letters import read_letter
+from .place import count_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,7 +62,7 @@ class _Item:
     event: bytes
 
 
-def run(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | None = None) -> int:
+def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | None = None) -> int:
     """Send letters of the one queue of `place`, and return the exit code; call it `exclusively`.
 
     Raises:
@@ -79,11 +79,11 @@ def run(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | N
         answer = replay.send_all(chosen)
     finally:
         replay.close()
-    progress("")
+    show_progress("")
     say(f"accepted {replay.accepted:,}, stayed {replay.stayed:,}")
     if answer is None:
         return EXIT_WARNING if replay.stayed else EXIT_OK
-    remedy = _REMEDIES[judge(answer)]
+    remedy = _REMEDIES[judge_answer(answer)]
     outcome = f"answered {answer.status}" if answer.status else f"gave no answer ({answer.kind})"
     complain(
         f"{place.config.collector_url} {outcome}: {answer.reason}; {remedy}, "
@@ -127,25 +127,25 @@ class _Replay:
         """Say what would be sent."""
         sizes = [len(batch) for batch in self._batches(self._items(chosen))]
         say(
-            f"would send {counted(sum(sizes), 'event')} in {counted(len(sizes), 'batch', 'batches')} to "
+            f"would send {count_noun(sum(sizes), 'event')} in {count_noun(len(sizes), 'batch', 'batches')} to "
             f"{self._config.collector_url}, would keep {self.stayed:,}"
         )
-        if interrupted := journal.unanswered(self._dead):
+        if interrupted := journal.list_unanswered(self._dead):
             say(f"batches of an interrupted replay that would go first: {len(interrupted):,}")
         return EXIT_WARNING if self.stayed else EXIT_OK
 
     def finish(self) -> None:
         """Remove the letters that an interrupted replay knew to be accepted."""
-        journal.tidy(self._dead, self._disk)
-        for entry in journal.accepted(self._dead):
+        journal.tidy_journal(self._dead, self._disk)
+        for entry in journal.list_accepted(self._dead):
             left = [name for name in entry.names if (self._dead / name).exists()]
-            journal.settle(entry, self._disk)
+            journal.settle_entry(entry, self._disk)
             self.accepted += len(left)
 
     def send_all(self, chosen: Iterable[Letter]) -> Answer | None:
         """Send letters, those of an interrupted replay first; return the answer that made it stop, if any."""
         settled: set[Path] = set()
-        for entry in journal.unanswered(self._dead):
+        for entry in journal.list_unanswered(self._dead):
             batch = self._repeat(entry)
             settled |= {item.path for item in batch}
             if batch and (answer := self._send(batch)):
@@ -163,7 +163,7 @@ class _Replay:
     def _repeat(self, entry: journal.Entry) -> list[_Item]:
         """Return a batch as it was sent; nothing if letters of it are gone or changed since."""
         try:
-            batch = [_item(self._dead / name) for name in entry.names]
+            batch = [_read_item(self._dead / name) for name in entry.names]
         except (FileNotFoundError, ValueError):
             batch = []
         if batch and _batch_id(batch) == entry.batch_id:
@@ -178,7 +178,7 @@ class _Replay:
     def _items(self, letters: Iterable[Letter]) -> Iterator[_Item]:
         for letter in letters:
             try:
-                item = _item(letter.path)
+                item = _read_item(letter.path)
             except FileNotFoundError:  # removed by hand, or accepted by what was finished before
                 continue
             if is_one_object(item.event):
@@ -203,13 +203,15 @@ class _Replay:
         waiting = [batch]
         while waiting:
             part = waiting.pop()
-            sent_before = journal.has(self._dead, _batch_id(part))
-            entry = journal.write(self._dead, _batch_id(part), (item.path.name for item in part), self._disk)
+            sent_before = journal.has_entry(self._dead, _batch_id(part))
+            entry = journal.write_entry(
+                self._dead, _batch_id(part), (item.path.name for item in part), self._disk
+            )
             codec = self._negotiation.codec()
             answer = self._post(entry.batch_id, part, codec)
-            verdict = judge(answer)
+            verdict = judge_answer(answer)
             if verdict is Verdict.ACCEPTED:
-                journal.settle(entry, self._disk)
+                journal.settle_entry(entry, self._disk)
                 self.accepted += len(part)
             elif verdict in (Verdict.BISECT, Verdict.HALVE):  # nothing of it was stored
                 waiting += reversed(self._refused(part, answer, verdict))
@@ -220,12 +222,12 @@ class _Replay:
                 if not sent_before and (answer.status in _NOT_STORED or answer.kind in _NOT_SENT):
                     self._disk.remove(entry.path)  # or its letters could only be sent and dropped together
                 return answer
-            progress(f"accepted {self.accepted:,}, stayed {self.stayed:,}, of {self._total:,}")
+            show_progress(f"accepted {self.accepted:,}, stayed {self.stayed:,}, of {self._total:,}")
         return None
 
     def _post(self, batch_id: str, batch: list[_Item], codec: compression.Codec) -> Answer:
         answer = self._poster.post(
-            payload.build(
+            payload.build_payload(
                 self._config.collector_version,
                 b",".join(item.event for item in batch),
                 len(batch),
@@ -247,25 +249,25 @@ class _Replay:
         return [[batch[index] for index in group] for group in groups]
 
     def _bury(self, item: _Item, cause: Cause) -> None:
-        document = dead_letters.read(item.path.read_bytes())
+        document = dead_letters.read_letter(item.path.read_bytes())
         write_file(self._disk, item.path, dead_letters.refused_again(document, cause), fsync=True)
         self._keep(item, f"{cause.reason.value} {cause.status}: {cause.detail}")
 
     def _keep(self, item: _Item, why: str) -> None:
         self.stayed += 1
-        progress("")
+        show_progress("")
         say(f"stays: {item.id} {why}")
 
 
-def _item(path: Path) -> _Item:
+def _read_item(path: Path) -> _Item:
     """Read a letter to send.
 
     Raises:
         FileNotFoundError: it is gone.
         ValueError: it is no dead letter any more.
     """
-    letter = read(path)
-    return _Item(path, letter.id, dead_letters.event_of(dead_letters.read(path.read_bytes())))
+    letter = read_letter(path)
+    return _Item(path, letter.id, dead_letters.event_of(dead_letters.read_letter(path.read_bytes())))
 
 
 def _batch_id(batch: Iterable[_Item]) -> str:

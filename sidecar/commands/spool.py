@@ -16,7 +16,7 @@ from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED
 
 from . import repair, status, survey
-from .place import add_place, counted, denied, guarded, locate
+from .place import add_place, count_noun, explain_denied, guard_command, locate_spool
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from eventpub.cli.arguments import Commands
 
-    from .survey import Finding
+    from .survey import Flaw
 
 _EPILOG = """\
 examples:
@@ -93,12 +93,12 @@ def add_parser(commands: Commands) -> None:
         actions, "status", help="show what waits in it, and who works there", epilog=_STATUS_EPILOG
     )
     shown.add_argument("--json", action="store_true", help="as one JSON document")
-    shown.set_defaults(run=guarded(run_status))
+    shown.set_defaults(run=guard_command(run_status))
 
     check = add_command(
         actions, "check", help="read every file and report what is damaged", epilog=_CHECK_EPILOG
     )
-    check.set_defaults(run=guarded(run_check))
+    check.set_defaults(run=guard_command(run_check))
 
     export = add_command(
         actions, "export", help="write the events that wait as JSON lines", epilog=_EXPORT_EPILOG
@@ -107,11 +107,11 @@ def add_parser(commands: Commands) -> None:
     export.add_argument(
         "--damaged", action="store_true", help="those in copies of damaged or repaired files, too"
     )
-    export.set_defaults(run=guarded(run_export))
+    export.set_defaults(run=guard_command(run_export))
 
     mend = add_command(actions, "repair", help="bring slots that nobody owns into order", epilog=_REPAIR_EPILOG)
     mend.add_argument("--apply", action="store_true", help="do it; without it, only print the plan")
-    mend.set_defaults(run=guarded(run_repair))
+    mend.set_defaults(run=guard_command(run_repair))
 
     for action in (shown, check, export, mend):
         add_place(action)
@@ -119,48 +119,48 @@ def add_parser(commands: Commands) -> None:
 
 def run_status(options: argparse.Namespace) -> int:
     """Show what waits."""
-    status.show(locate(options), as_json=options.json)
+    status.show_status(locate_spool(options), as_json=options.json)
     return EXIT_OK
 
 
 def run_check(options: argparse.Namespace) -> int:
     """Read everything, and report what is not as it was written."""
-    place = locate(options)
+    place = locate_spool(options)
     code = EXIT_OK
     for queue in place.queues:
-        for slot in survey.slots(queue):
-            code = max(code, _report(survey.examine(slot)))
-        code = max(code, _report(survey.examine_letters(queue)))
+        for slot in survey.list_slots(queue):
+            code = max(code, _report_findings(survey.examine_slot(slot)))
+        code = max(code, _report_findings(survey.examine_letters(queue)))
     say({EXIT_OK: "sound", EXIT_WARNING: "damage was found"}.get(code, "something could not be read"))
     return code
 
 
 def run_export(options: argparse.Namespace) -> int:
     """Write the events."""
-    place = locate(options)
+    place = locate_spool(options)
     files = [
-        path for queue in place.queues for slot in survey.slots(queue) for path in survey.batch_files(slot)
+        path for queue in place.queues for slot in survey.list_slots(queue) for path in survey.batch_files(slot)
     ]
     if options.damaged:
         for folder in (queue / name for queue in place.queues for name in (DAMAGED, BACKUPS)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
     if options.output is None:
-        return _export(files, sys.stdout.buffer)
+        return _export_files(files, sys.stdout.buffer)
     try:
         opened = os.fdopen(os.open(options.output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:
         complain(f"{options.output}: is there already; name a new file, or remove it")
         return EXIT_FAILING
     with opened:
-        return _export(files, opened)
+        return _export_files(files, opened)
 
 
 def run_repair(options: argparse.Namespace) -> int:
     """Say what there is to repair, or do it."""
-    return repair.run(locate(options), apply=options.apply)
+    return repair.run_repair(locate_spool(options), apply=options.apply)
 
 
-def _report(findings: Iterable[Finding]) -> int:
+def _report_findings(findings: Iterable[Flaw]) -> int:
     code = EXIT_OK
     for finding in findings:
         say(str(finding))
@@ -168,29 +168,31 @@ def _report(findings: Iterable[Finding]) -> int:
     return code
 
 
-def _export(files: Iterable[Path], target: BinaryIO) -> int:
+def _export_files(files: Iterable[Path], target: BinaryIO) -> int:
     code, events, read = EXIT_OK, 0, 0
     for path in files:
         try:
-            contents = records.read(path.read_bytes())
+            contents = records.read_records(path.read_bytes())
         except FileNotFoundError:  # delivered meanwhile
             continue
         except OSError as error:
-            complain(denied(error) if isinstance(error, PermissionError) else f"{path}: {error.strerror}")
+            complain(
+                explain_denied(error) if isinstance(error, PermissionError) else f"{path}: {error.strerror}"
+            )
             code = EXIT_FAILING
             continue
         if contents.damaged and (contents.events or contents.batch_id):
             code = max(code, EXIT_WARNING)
             complain(f"{path}: is damaged; its whole records are written: {len(contents.events):,}")
-        target.writelines(_line(event) for event in contents.events)
+        target.writelines(_format_line(event) for event in contents.events)
         events += len(contents.events)
         read += 1
     target.flush()
-    complain(f"wrote {counted(events, 'event')} of {counted(read, 'file')}")
+    complain(f"wrote {count_noun(events, 'event')} of {count_noun(read, 'file')}")
     return code
 
 
-def _line(event: bytes) -> bytes:
+def _format_line(event: bytes) -> bytes:
     """Return an event as one line of JSON, byte for byte where it is that."""
     try:
         json.loads(event.decode())

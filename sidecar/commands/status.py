@@ -9,13 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventpub.cli.terminal import say, styled, table
+from eventpub.cli.terminal import print_table, say, style_text
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, Batch
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, SPLIT_SUFFIX
 
 from . import survey
-from .place import pretty
+from .place import format_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 @dataclass(slots=True)
-class Slot:
+class SlotStatus:
     """What waits in one slot.
 
     Attributes:
@@ -51,11 +51,11 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueStatus:
     """What a queue has on the disk."""
 
     name: str
-    slots: list[Slot]
+    slots: list[SlotStatus]
     dead_letters: int
     dead_letter_bytes: int
     damaged_copies: int
@@ -63,32 +63,32 @@ class Queue:
     copy_bytes: int  # of both
 
 
-def show(place: Place, *, as_json: bool) -> None:
+def show_status(place: Place, *, as_json: bool) -> None:
     """Print it.
 
     Raises:
         OSError: it cannot be read.
     """
-    queues = [_queue(path) for path in place.queues]
+    queues = [_read_queue(path) for path in place.queues]
     free_bytes = shutil.disk_usage(place.directory).free
     if as_json:
         spool = {"spool": str(place.directory), "free_bytes": free_bytes}
-        say(pretty({**spool, "queues": [dataclasses.asdict(queue) for queue in queues]}))
+        say(format_json({**spool, "queues": [dataclasses.asdict(queue) for queue in queues]}))
         return
     say(f"{place.directory}: {free_bytes:,} bytes are free on its file system")
     header = ("QUEUE", "SLOT", "OWNER", "BATCHES", "EVENTS", "BYTES", "OLDEST", "OPEN", "SPLITS")
-    table(header, [_row(queue, slot) for queue in queues for slot in queue.slots])
+    print_table(header, [_describe_row(queue, slot) for queue in queues for slot in queue.slots])
     for queue in queues:
-        for text in _remarks(queue, place):
-            say(f"{styled(queue.name, 'bold')}: {text}")
+        for text in _list_remarks(queue, place):
+            say(f"{style_text(queue.name, 'bold')}: {text}")
 
 
-def _queue(path: Path) -> Queue:
-    dead = _sizes(path / DEAD, ".json")
-    damaged, backups = (_sizes(path / folder, "") for folder in (DAMAGED, BACKUPS))
-    return Queue(
+def _read_queue(path: Path) -> QueueStatus:
+    dead = _list_sizes(path / DEAD, ".json")
+    damaged, backups = (_list_sizes(path / folder, "") for folder in (DAMAGED, BACKUPS))
+    return QueueStatus(
         path.name,
-        [_slot(slot) for slot in survey.slots(path)],
+        [_read_slot(slot) for slot in survey.list_slots(path)],
         dead_letters=len(dead),
         dead_letter_bytes=sum(dead),
         damaged_copies=len(damaged),
@@ -97,8 +97,8 @@ def _queue(path: Path) -> Queue:
     )
 
 
-def _slot(path: Path) -> Slot:
-    slot = Slot(path.name, survey.owner(path))
+def _read_slot(path: Path) -> SlotStatus:
+    slot = SlotStatus(path.name, survey.find_owner(path))
     slot.open = len(list(path.glob(f"*{OPEN_SUFFIX}")))
     slot.splits = len(list(path.glob(f"*{SPLIT_SUFFIX}")))
     for file in survey.batch_files(path):
@@ -108,7 +108,7 @@ def _slot(path: Path) -> Slot:
                 slot.batches += 1
                 slot.events += batch.events
                 slot.bytes += batch.size_bytes
-            elif slot.owner or not (left := len(records.read(file.read_bytes()).events)):
+            elif slot.owner or not (left := len(records.read_records(file.read_bytes()).events)):
                 continue
             else:
                 slot.events += left
@@ -122,7 +122,7 @@ def _age_seconds(file: Path) -> float:
     return max(0.0, time.time() - (header[1] / 1e6 if header else file.stat().st_mtime))
 
 
-def _sizes(folder: Path, suffix: str) -> list[int]:
+def _list_sizes(folder: Path, suffix: str) -> list[int]:
     sizes = []
     with contextlib.suppress(FileNotFoundError):
         for path in folder.rglob(f"*{suffix}"):
@@ -132,13 +132,13 @@ def _sizes(folder: Path, suffix: str) -> list[int]:
     return sizes
 
 
-def _row(queue: Queue, slot: Slot) -> tuple[str, ...]:
-    oldest = "-" if slot.oldest_seconds is None else _duration(slot.oldest_seconds)
+def _describe_row(queue: QueueStatus, slot: SlotStatus) -> tuple[str, ...]:
+    oldest = "-" if slot.oldest_seconds is None else _format_duration(slot.oldest_seconds)
     numbers = (f"{number:,}" for number in (slot.batches, slot.events, slot.bytes))
     return queue.name, slot.number, slot.owner or "nobody", *numbers, oldest, str(slot.open), str(slot.splits)
 
 
-def _remarks(queue: Queue, place: Place) -> list[str]:
+def _list_remarks(queue: QueueStatus, place: Place) -> list[str]:
     remarks = []
     forsaken = [slot for slot in queue.slots if not slot.owner and (slot.batches or slot.open or slot.splits)]
     if forsaken:
@@ -158,6 +158,6 @@ def _remarks(queue: Queue, place: Place) -> list[str]:
     return remarks
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     length, unit = next((pair for pair in _UNITS if seconds >= 2 * pair[0]), _UNITS[-1])
     return f"{int(seconds // length)} {unit}"

@@ -18,7 +18,7 @@ from eventpub.sidecar.spool.folder import CUT_SUFFIX, SPLIT_SUFFIX, is_in_its_pl
 from eventpub.sidecar.spool.slot import is_owned
 
 from . import letters
-from .place import counted
+from .place import count_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _FLOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ", re.MULTI
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Flaw:
     """Something that is not a sealed, whole batch.
 
     Attributes:
@@ -48,12 +48,12 @@ class Finding:
         return f"{Path(*self.path.parts[-3:])}: {self.text}"
 
 
-def slots(queue: Path) -> list[Path]:
+def list_slots(queue: Path) -> list[Path]:
     """Return the folders of a queue's slots."""
     return sorted((path for path in queue.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
 
 
-def owner(slot: Path) -> str:
+def find_owner(slot: Path) -> str:
     """Return who owns a slot: `pid 123`, `another process` where this one may not see which, or nothing."""
     if not is_owned(slot):
         return ""
@@ -63,7 +63,7 @@ def owner(slot: Path) -> str:
     return "another process" if pid == "0" else f"pid {pid}"
 
 
-def examine(slot: Path, *, owned: bool | None = None) -> Iterator[Finding]:
+def examine_slot(slot: Path, *, owned: bool | None = None) -> Iterator[Flaw]:
     """Yield what is wrong in a slot, and what is left to do where nobody owns it.
 
     Args:
@@ -76,11 +76,11 @@ def examine(slot: Path, *, owned: bool | None = None) -> Iterator[Finding]:
     owned = is_owned(slot) if owned is None else owned
     for path in sorted(slot.iterdir()):
         try:
-            yield from _examine(path, owned=owned)
+            yield from _examine_file(path, owned=owned)
         except FileNotFoundError:  # delivered, or sealed, meanwhile
             continue
         except OSError as error:
-            yield Finding(
+            yield Flaw(
                 path,
                 f"cannot be read: {error.strerror}",
                 "Nothing is done before it can be; mend the disk or become its owner.",
@@ -113,81 +113,83 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def damage(image: bytes) -> list[str]:
+def find_damage(image: bytes) -> list[str]:
     """Return the places of a batch file that cannot be read."""
     header = [] if records.read_header(image) else [f"offset 0, {records.HEADER_BYTES} bytes (the header)"]
     return header + [
         f"offset {stretch.offset:,}, {stretch.size_bytes:,} bytes"
-        for stretch in records.scan(image)
+        for stretch in records.scan_records(image)
         if stretch.event is None
     ]
 
 
-def examine_letters(queue: Path) -> Iterator[Finding]:
+def examine_letters(queue: Path) -> Iterator[Flaw]:
     """Yield the dead letters of a queue that cannot be read.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    for text in letters.find(queue)[1]:
+    for text in letters.find_letters(queue)[1]:
         name, _, why = text.partition(": ")
-        yield Finding(Path(name), why, "It stays; look at it, and remove it.", damage=True)
+        yield Flaw(Path(name), why, "It stays; look at it, and remove it.", damage=True)
 
 
-def _examine(path: Path, *, owned: bool) -> Iterator[Finding]:
+def _examine_file(path: Path, *, owned: bool) -> Iterator[Flaw]:
     if not is_in_its_place(path):
         if not owned:
             yield _out_of_place(path)
     elif path.suffix == SEALED_SUFFIX:
-        yield from _sealed(path)
+        yield from _examine_sealed(path)
     elif owned or path.suffix == CUT_SUFFIX:
         return
     elif path.suffix == OPEN_SUFFIX:
         yield _left_open(path)
     elif path.suffix == SPLIT_SUFFIX:
         for part in sorted(path.glob(f"*{SEALED_SUFFIX}")):
-            yield from _sealed(part)
-        yield Finding(
+            yield from _examine_sealed(part)
+        yield Flaw(
             path,
             f"parts of batch {sequence_of(path)}, which were to replace it",
             "They take its place; letters among them go to the dead letters.",
         )
     else:
-        yield Finding(
+        yield Flaw(
             path,
             f"unfinished parts of batch {sequence_of(path)}",
             "They are removed; the batch itself holds all of it.",
         )
 
 
-def _sealed(path: Path) -> Iterator[Finding]:
+def _examine_sealed(path: Path) -> Iterator[Flaw]:
     image = path.read_bytes()
-    batch, contents, places = Batch.at(path), records.read(image), damage(image)
+    batch, contents, places = Batch.at(path), records.read_records(image), find_damage(image)
     what = "; ".join(f"damaged at {place}" for place in places)
     if len(contents.events) != batch.events:
         what += f"{'; ' if what else ''}holds {len(contents.events):,} whole events of {batch.events:,}"
     if what:
-        remedy = f"A batch of its {counted(len(contents.events), 'whole event')} takes its place."
-        yield Finding(path, what, remedy if contents.events else "It is removed.", damage=True)
+        remedy = f"A batch of its {count_noun(len(contents.events), 'whole event')} takes its place."
+        yield Flaw(path, what, remedy if contents.events else "It is removed.", damage=True)
 
 
-def _left_open(path: Path) -> Finding:
+def _left_open(path: Path) -> Flaw:
     image = path.read_bytes()
-    events = len(records.read(image).events)
+    events = len(records.read_records(image).events)
     never_written = not image.strip(b"\0")
-    places = [] if never_written else damage(image)
-    text = "".join(f"damaged at {place}; " for place in places) + f"left open, holds {counted(events, 'event')}"
-    remedy = f"It is sealed with its {counted(events, 'whole event')}."
-    return Finding(path, text, remedy if events else "It is removed.", damage=bool(places))
+    places = [] if never_written else find_damage(image)
+    text = (
+        "".join(f"damaged at {place}; " for place in places) + f"left open, holds {count_noun(events, 'event')}"
+    )
+    remedy = f"It is sealed with its {count_noun(events, 'whole event')}."
+    return Flaw(path, text, remedy if events else "It is removed.", damage=bool(places))
 
 
-def _out_of_place(path: Path) -> Finding:
+def _out_of_place(path: Path) -> Flaw:
     if path.is_symlink() or not path.is_file():
         kind = "is a link" if path.is_symlink() else "does not belong here"
     elif path.suffix == TEMPORARY_SUFFIX:
-        return Finding(path, "was not written to its end", "It is removed; what it was made of is still there.")
+        return Flaw(path, "was not written to its end", "It is removed; what it was made of is still there.")
     elif path.suffix in (OPEN_SUFFIX, SEALED_SUFFIX):
-        return Finding(path, "has a name that no batch has", "It gets one, with its whole events.", damage=True)
+        return Flaw(path, "has a name that no batch has", "It gets one, with its whole events.", damage=True)
     else:
         kind = "does not belong here"
-    return Finding(path, kind, "It is moved to the queue's damaged/.", damage=True)
+    return Flaw(path, kind, "It is moved to the queue's damaged/.", damage=True)

@@ -84,7 +84,7 @@ class Answer:
     @classmethod
     def none(cls, kind: str, reason: str) -> Answer:
         """Return the outcome of an attempt that got no answer."""
-        return cls(None, kind, _clean(reason))
+        return cls(None, kind, _clean_text(reason))
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str], body: bytes, now: float | None = None) -> Answer:
@@ -99,15 +99,15 @@ class Answer:
         return cls(
             status,
             "http",
-            _clean(body[: 4 * MAX_REASON_CHARACTERS].decode(errors="replace")),
+            _clean_text(body[: 4 * MAX_REASON_CHARACTERS].decode(errors="replace")),
             _seconds_to(headers.get("Retry-After", ""), time.time() if now is None else now),
-            _codings(headers.get("Accept-Encoding", "")),
-            _rejections(body) if status == 422 else (),  # noqa: PLR2004, the status of bad events
+            _read_codings(headers.get("Accept-Encoding", "")),
+            _read_rejections(body) if status == 422 else (),  # noqa: PLR2004, the status of bad events
             wire.is_page(headers.get("Content-Type", ""), body),
         )
 
 
-def judge(answer: Answer) -> Verdict:
+def judge_answer(answer: Answer) -> Verdict:
     """Return what becomes of the batch that got this answer."""
     if answer.status is None:
         return Verdict.RETRY
@@ -130,13 +130,13 @@ def _seconds_to(retry_after: str, now: float) -> float | None:
     return min(max(0.0, seconds), MAX_RETRY_AFTER_SECONDS)
 
 
-def _codings(accept_encoding: str) -> frozenset[str]:
+def _read_codings(accept_encoding: str) -> frozenset[str]:
     items = (item.partition(";") for item in accept_encoding.lower().split(","))
     codings = {coding.strip() for coding, _, weight in items if not _ZERO_WEIGHT.fullmatch(weight)} - {""}
     return frozenset() if "*" in codings else frozenset(codings)
 
 
-def _rejections(body: bytes) -> tuple[Rejection, ...]:
+def _read_rejections(body: bytes) -> tuple[Rejection, ...]:
     """Read `{"rejected":[{"index":3,"reason":"..."}]}`; what is not of that form is left out."""
     try:
         document = json.loads(body)
@@ -146,13 +146,13 @@ def _rejections(body: bytes) -> tuple[Rejection, ...]:
     if not isinstance(entries, list):
         return ()
     return tuple(
-        Rejection(entry["index"], _clean(str(entry.get("reason", ""))))
+        Rejection(entry["index"], _clean_text(str(entry.get("reason", ""))))
         for entry in entries
         if isinstance(entry, dict) and type(entry.get("index")) is int and entry["index"] >= 0
     )
 
 
-def _clean(text: str) -> str:
+def _clean_text(text: str) -> str:
     """Make text fit for one line of a log."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:MAX_REASON_CHARACTERS]

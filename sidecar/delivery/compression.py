@@ -82,17 +82,17 @@ class Negotiation:
         return True
 
 
-def compress(codec: Codec, body: bytes) -> bytes:
+def compress_body(codec: Codec, body: bytes) -> bytes:
     """Return `body` as one stream of `codec`; zstd needs its package, which `load_config` has checked."""
     if codec is Codec.GZIP:
         return _gzip(body)
     if codec is Codec.ZSTD:
-        return _zstd().compress(body)
+        return _zstd_compressor().compress(body)
     return body
 
 
 @functools.cache
-def _zstd() -> ZstdCompressor:
+def _zstd_compressor() -> ZstdCompressor:
     """Return the one compressor, kept for its working memory; the calls come from one thread."""
     import zstandard  # noqa: PLC0415, half a megabyte of code that most sidecars never run
 

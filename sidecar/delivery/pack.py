@@ -33,7 +33,7 @@ class Packer(Protocol):
 
         Returns:
             The events; None if any record is damaged, torn or not exactly one JSON object, in which case
-            `records.read` and `is_one_object` tell which.
+            `records.read_records` and `is_one_object` tell which.
         """
 
 
@@ -77,7 +77,7 @@ class PythonPacker:
 
     def pack(self, image: bytes) -> Packed | None:
         """Join as `Packer` says."""
-        contents = records.read(image)
+        contents = records.read_records(image)
         if contents.damaged or not all(map(is_one_object, contents.events)):
             return None
         return Packed(b",".join(contents.events), len(contents.events))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from eventpub import __version__, wire
 from eventpub.wire.signing import signed_headers
 
-from .compression import Codec, compress
+from .compression import Codec, compress_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Payload:
     headers: Mapping[str, str]
 
 
-def build(
+def build_payload(
     version: str,
     joined_events: bytes | memoryview,
     count: int,
@@ -57,7 +57,7 @@ def build(
         now: seconds since the epoch for `Date`; default: the time of the call.
     """
     container = wire.wrap(version, joined_events, count)
-    body = compress(codec, container)
+    body = compress_body(codec, container)
     headers = signed_headers(
         version,
         container,

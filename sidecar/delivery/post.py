@@ -116,7 +116,7 @@ class Poster:
                 raise
             return Answer.none("timeout", f"the attempt took more than {self._deadline_seconds:g} seconds")
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            return Answer.none(_kind(error), str(error))
+            return Answer.none(_name_kind(error), str(error))
 
     def close(self) -> None:
         """Close the connections that wait for use; an attempt in flight ends as it would have."""
@@ -143,15 +143,15 @@ class Poster:
         )
 
 
-def _kind(error: BaseException) -> str:
-    causes = tuple(_causes(error))
+def _name_kind(error: BaseException) -> str:
+    causes = tuple(_list_causes(error))
     for kind, types in _KINDS:
         if any(isinstance(cause, types) for cause in causes):
             return kind
     return "other"
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

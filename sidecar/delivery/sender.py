@@ -1,7 +1,7 @@
 """Stage 4: sealed batch -> signed request -> answer -> what next.
 
 One greenlet, `Sender.run`, starts attempts as the gate admits them; each attempt is a greenlet of its own.
-What an answer means for a batch is decided by `answer.judge` alone and carried out here. A batch leaves the
+What an answer means for a batch is decided by `judge_answer` alone and carried out here. A batch leaves the
 spool by being delivered or split; everything else keeps it.
 """
 
@@ -21,7 +21,7 @@ from eventpub.sidecar.telemetry.reasons import DropReason
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
 from . import compression, payload
-from .answer import Answer, judge
+from .answer import Answer, judge_answer
 from .backoff import Backoff
 from .gate import Gate
 from .outbox import Outbox
@@ -208,7 +208,7 @@ class Sender:
         header = records.read_header(image)
         if packed and header and packed.events == batch.events:
             return _Contents(header[0], packed)
-        self._put_first(self._spool.vet(batch, records.read(image)))
+        self._put_first(self._spool.vet(batch, records.read_records(image)))
         return None
 
     def _post(self, batch: Batch, codec: compression.Codec, contents: _Contents) -> Answer:
@@ -216,7 +216,7 @@ class Sender:
             key = self._config.signing_key(settled_seconds=_KEY_SETTLED_SECONDS)
         except ConfigError as error:
             return Answer.none("key", str(error))
-        request = payload.build(
+        request = payload.build_payload(
             self._config.collector_version,
             contents.packed.joined,
             contents.packed.events,
@@ -231,7 +231,7 @@ class Sender:
         return answer
 
     def _verdict(self, answer: Answer, codec: compression.Codec) -> Verdict:
-        verdict = judge(answer)
+        verdict = judge_answer(answer)
         if answer.status is not None:
             self._negotiation.offered(answer.codings)
         if verdict is Verdict.RECODE and not self._negotiation.refused(codec):
@@ -271,7 +271,7 @@ class Sender:
 
     def _split(self, batch: Batch, answer: Answer, verdict: Verdict) -> None:
         """Take the events apart that the collector refuses together, until the bad ones stand alone."""
-        contents = records.read(batch.path.read_bytes())
+        contents = records.read_records(batch.path.read_bytes())
         groups, buried = sort_out(contents.events, answer, verdict)
         self._put_first(self._spool.split(batch, contents, groups, buried))
 

@@ -91,7 +91,7 @@ class PythonLoop:
             crc = zlib.crc32(memory[start : start + length])
             _CRC.pack_into(memory, offset + 12, crc)
             _LENGTH.pack_into(memory, offset + 8, records.COMMITTED | length)
-            state.offset += records.padded(length)
+            state.offset += records.padded_size(length)
             state.body += length + 1
             state.events += 1
             if state.events == 1:

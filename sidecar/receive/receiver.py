@@ -152,7 +152,7 @@ class Receiver:
         state.queue_fd = self.queue.fd
         state.wake_fd = self._wake_fd
         state.wait = wait
-        state.gather, state.max_pause_ns = gathering(self.queue.max_messages)
+        state.gather, state.max_pause_ns = plan_gathering(self.queue.max_messages)
         state.max_age_ns = int(self.config.batch_max_age_seconds * 1e9)
         ended: Ended = self._threads.apply(self._loop.receive, (state, batch.memory))
         if ended is Ended.WOKEN:
@@ -179,7 +179,7 @@ class Receiver:
                 return
 
 
-def gathering(max_messages: int) -> tuple[int, int]:
+def plan_gathering(max_messages: int) -> tuple[int, int]:
     """Return how many messages of a busy queue to take at a wake-up, and how many nanoseconds to wait for them.
 
     A quarter of the queue leaves room for bursts, and fills in the wait at 25,000 events a second. A queue so

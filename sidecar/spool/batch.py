@@ -130,7 +130,7 @@ class OpenBatch:
         if events:
             self._disk.truncate(self._fd, size)
             if self.path.exists() or sealed.exists():
-                _publish(self._disk, self._fd, self.path, sealed, fsync=fsync)
+                _publish_file(self._disk, self._fd, self.path, sealed, fsync=fsync)
             else:  # somebody removed the file, perhaps with its folder; its bytes are still here
                 make_private(self.path.parent)
                 write_file(self._disk, sealed, os.pread(self._fd, size, 0), fsync=fsync)
@@ -146,7 +146,7 @@ def seal_left_open(disk: Disk, path: Path, events: int, size_bytes: int, *, fsyn
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         disk.truncate(fd, size_bytes)
-        _publish(disk, fd, path, sealed, fsync=fsync)
+        _publish_file(disk, fd, path, sealed, fsync=fsync)
     finally:
         os.close(fd)
     return Batch(sealed, events, size_bytes)
@@ -159,7 +159,7 @@ def write_file(disk: Disk, path: Path, image: bytes, *, fsync: bool) -> None:
     fd = disk.create(temporary)
     try:
         disk.write(fd, image)
-        _publish(disk, fd, temporary, path, fsync=fsync)
+        _publish_file(disk, fd, temporary, path, fsync=fsync)
     except OSError:
         with contextlib.suppress(OSError):  # the next start removes it
             disk.remove(temporary)
@@ -168,7 +168,7 @@ def write_file(disk: Disk, path: Path, image: bytes, *, fsync: bool) -> None:
         os.close(fd)
 
 
-def _publish(disk: Disk, fd: int, temporary: Path, path: Path, *, fsync: bool) -> None:
+def _publish_file(disk: Disk, fd: int, temporary: Path, path: Path, *, fsync: bool) -> None:
     """Give a finished file its name; if `fsync`, have first its bytes on the disk, then its name."""
     if fsync:
         disk.sync(fd)

@@ -95,15 +95,15 @@ class Room:
         return self._directory.stat().st_mtime_ns
 
 
-def name(batch_id: str, index: int) -> str:
+def letter_name(batch_id: str, index: int) -> str:
     """Return the file name of the dead letter for event `index` of a batch."""
     return f"{batch_id}-{index:05d}{SUFFIX}"
 
 
-def letter(event: bytes, cause: Cause, *, queue: str, batch_id: str, index: int, attempts: int) -> bytes:
+def write_letter(event: bytes, cause: Cause, *, queue: str, batch_id: str, index: int, attempts: int) -> bytes:
     """Return the bytes of a dead letter."""
     document: dict[str, object] = {
-        "died_at": _now(),
+        "died_at": _format_now(),
         "refused_at": None,  # by the last replay
         "queue": queue,
         "reason": cause.reason.value,
@@ -117,10 +117,10 @@ def letter(event: bytes, cause: Cause, *, queue: str, batch_id: str, index: int,
         document["event"] = event.decode()
     except UnicodeDecodeError:
         document["event_base64"] = base64.b64encode(event).decode()
-    return _encode(document)
+    return _encode_letter(document)
 
 
-def read(data: bytes) -> dict[str, Any]:
+def read_letter(data: bytes) -> dict[str, Any]:
     """Return a dead letter as it was written.
 
     Raises:
@@ -153,17 +153,17 @@ def event_of(document: Mapping[str, Any]) -> bytes:
 def refused_again(document: Mapping[str, Any], cause: Cause) -> bytes:
     """Return the bytes of a dead letter that was sent again, and why it stays."""
     news = {
-        "refused_at": _now(),
+        "refused_at": _format_now(),
         "reason": cause.reason.value,
         "status": cause.status,
         "detail": cause.detail,
     }
-    return _encode({**document, **news, "attempts": int(document.get("attempts") or 0) + 1})
+    return _encode_letter({**document, **news, "attempts": int(document.get("attempts") or 0) + 1})
 
 
-def _encode(document: Mapping[str, object]) -> bytes:
+def _encode_letter(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, ensure_ascii=False, indent=1).encode(errors="surrogatepass") + b"\n"
 
 
-def _now() -> str:
+def _format_now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -190,7 +190,7 @@ class Folder:
 
     def _write(self, directory: Path, part: Part) -> Path:
         path = sealed_path(directory, part.sequence, len(part.events))
-        image = records.write(part.batch_id, part.events, part.created_us)
+        image = records.write_records(part.batch_id, part.events, part.created_us)
         write_file(self._disk, path, image, fsync=self._fsync)
         return path
 
@@ -217,10 +217,10 @@ class Folder:
             logger.error("file cannot be read file=%s error=%s", path.name, error)  # noqa: TRY400, no traceback
             self._set_aside(path)
             return
-        stretches = list(records.scan(image))
+        stretches = list(records.scan_records(image))
         if stretches:
             last = stretches[-1]
-            size = last.size_bytes if last.event is None else records.padded(len(last.event))
+            size = last.size_bytes if last.event is None else records.padded_size(len(last.event))
             batch = seal_left_open(
                 self._disk, path, len(stretches), min(last.offset + size, len(image)), fsync=self._fsync
             )

@@ -79,7 +79,7 @@ class Stretch(NamedTuple):
     event: bytes | None  # None for damage
 
 
-def padded(length: int) -> int:
+def padded_size(length: int) -> int:
     """Return how many bytes a record with an event of `length` bytes takes."""
     return (RECORD_HEADER.size + length + 7) & ~7
 
@@ -91,12 +91,12 @@ def file_header(batch_id: str, created_us: int | None = None) -> bytes:
     return FILE_HEADER.pack(*fields, zlib.crc32(FILE_HEADER.pack(*fields, 0)[:60]))
 
 
-def write(batch_id: str, events: Iterable[bytes], created_us: int | None = None) -> bytes:
+def write_records(batch_id: str, events: Iterable[bytes], created_us: int | None = None) -> bytes:
     """Return the bytes of a whole batch file."""
     parts = [file_header(batch_id, created_us)]
     for event in events:
         header = RECORD_HEADER.pack(MAGIC, 0, COMMITTED | len(event), zlib.crc32(event))
-        parts += (header, event, bytes(padded(len(event)) - RECORD_HEADER.size - len(event)))
+        parts += (header, event, bytes(padded_size(len(event)) - RECORD_HEADER.size - len(event)))
     return b"".join(parts)
 
 
@@ -110,12 +110,12 @@ def read_header(image: bytes) -> tuple[str, int] | None:
     return raw_id.hex(), created_us
 
 
-def read(image: bytes) -> Contents:
+def read_records(image: bytes) -> Contents:
     """Read a batch file, whole or torn, sealed or not; whatever is damaged is counted and passed over."""
     batch_id, created_us = read_header(image) or (None, 0)
     events: list[bytes] = []
     damaged = int(batch_id is None)
-    for stretch in scan(image):
+    for stretch in scan_records(image):
         if stretch.event is None:
             damaged += 1
         else:
@@ -123,7 +123,7 @@ def read(image: bytes) -> Contents:
     return Contents(batch_id, created_us, events, damaged)
 
 
-def scan(image: bytes) -> Iterator[Stretch]:
+def scan_records(image: bytes) -> Iterator[Stretch]:
     """Yield what stands behind the header of a batch file, up to where it was never written."""
     offset = HEADER_BYTES
     while offset < len(image):
@@ -143,15 +143,15 @@ def _record_at(image: bytes, offset: int) -> tuple[bytes | None, int]:
         if magic == MAGIC and length & COMMITTED and length - COMMITTED <= left:
             event = image[start : start + length - COMMITTED]
             if zlib.crc32(event) == crc:
-                return event, padded(len(event))
+                return event, padded_size(len(event))
         elif magic == MAGIC and length == 0 and _next_record(image, start) == len(image):
-            return _uncommitted(image, start) if mark != ARMED else (None, 0)
+            return _find_uncommitted(image, start) if mark != ARMED else (None, 0)
     if not image[offset:].strip(b"\0"):
         return None, 0
     return None, _next_record(image, offset + 8) - offset
 
 
-def _uncommitted(image: bytes, start: int) -> tuple[bytes | None, int]:
+def _find_uncommitted(image: bytes, start: int) -> tuple[bytes | None, int]:
     """Return the event of the last record of a killed process: everything up to the last non-zero byte."""
     event = image[start:].rstrip(b"\0")
     return (event, len(image)) if event else (None, 0)

@@ -20,4 +20,4 @@ def reports_in(path: Path) -> list[bytes]:
         return []
     if not any(beginning in image for beginning in BEGINNINGS):  # a tenth of the time that reading it takes
         return []
-    return [event for event in records.read(image).events if is_report(event)]
+    return [event for event in records.read_records(image).events if is_report(event)]

@@ -64,7 +64,7 @@ class Slot:
         self._lock_fd = -1
 
 
-def claim(queue_directory: Path) -> tuple[Slot, list[Slot]]:
+def claim_slot(queue_directory: Path) -> tuple[Slot, list[Slot]]:
     """Own the lowest free slot of a queue.
 
     Returns:
@@ -80,7 +80,7 @@ def claim(queue_directory: Path) -> tuple[Slot, list[Slot]]:
         directory = queue_directory / str(number)
         if own is not None and not directory.exists():
             continue
-        slot = take(directory)
+        slot = take_slot(directory)
         if slot is None:
             continue
         if own is None:
@@ -107,7 +107,7 @@ def make_private(directory: Path) -> None:
         for folder in (*reversed(directory.parents), directory):
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
-                _sync(folder.parent)
+                _sync_folder(folder.parent)
         status = directory.lstat()
         replaceable = _where_others_may_replace(directory)
     except OSError as error:
@@ -133,7 +133,7 @@ def make_private(directory: Path) -> None:
         )
 
 
-def _sync(directory: Path) -> None:
+def _sync_folder(directory: Path) -> None:
     """Have a folder that was just made in `directory` survive a power cut, as far as this user may."""
     with contextlib.suppress(OSError):
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -158,7 +158,7 @@ def _where_others_may_replace(directory: Path) -> Path | None:
     return None
 
 
-def take(directory: Path) -> Slot | None:
+def take_slot(directory: Path) -> Slot | None:
     """Own one slot, made if it is not there; None if somebody else owns it.
 
     Raises:
@@ -166,11 +166,11 @@ def take(directory: Path) -> Slot | None:
     """
     make_private(directory)
     try:
-        fd = _open(directory)
+        fd = _open_folder(directory)
     except OSError as error:
         raise SpoolError(str(directory), f"cannot be locked: {error.strerror}") from error
-    while not _lock(fd, fcntl.LOCK_EX):
-        if not _lock(fd, fcntl.LOCK_SH):
+    while not _lock_folder(fd, fcntl.LOCK_EX):
+        if not _lock_folder(fd, fcntl.LOCK_SH):
             os.close(fd)
             return None
         fcntl.flock(fd, fcntl.LOCK_UN)  # somebody only looks
@@ -185,20 +185,20 @@ def is_owned(directory: Path) -> bool:
         OSError: this user may not look.
     """
     try:
-        fd = _open(directory)
+        fd = _open_folder(directory)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
-        return not _lock(fd, fcntl.LOCK_SH)
+        return not _lock_folder(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 
 
-def _open(directory: Path) -> int:
+def _open_folder(directory: Path) -> int:
     return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
-def _lock(fd: int, kind: int) -> bool:
+def _lock_folder(fd: int, kind: int) -> bool:
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -23,7 +23,7 @@ from .disk import Disk
 from .folder import DAMAGED, DEAD, Folder, Part
 from .framing import is_one_object
 from .reports import reports_in
-from .slot import SpoolDiskError, claim, make_private
+from .slot import SpoolDiskError, claim_slot, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ class Spool:
 
         make_private(directory)
         base = directory / queue
-        self._slot, orphans = claim(base)
+        self._slot, orphans = claim_slot(base)
         self.directory = self._slot.directory
         self._dead, self._damaged = base / DEAD, base / DAMAGED
         for folder in (self._dead, self._damaged):
@@ -247,7 +247,7 @@ class Spool:
             if group
         ]
         letters = {
-            index: dead_letters.letter(
+            index: dead_letters.write_letter(
                 contents.events[index],
                 cause,
                 queue=self._queue,
@@ -258,7 +258,11 @@ class Spool:
             for index, cause in buried.items()
         }
         refused = self._dead_room.beyond({index: len(data) for index, data in letters.items()})
-        kept = {dead_letters.name(batch_id, index): letters[index] for index in letters if index not in refused}
+        kept = {
+            dead_letters.letter_name(batch_id, index): letters[index]
+            for index in letters
+            if index not in refused
+        }
         replacements = self._folder.replace(batch, parts, kept)
         self._dead_room.fill(sum(map(len, kept.values())))
         self._dismiss(batch)

@@ -21,14 +21,14 @@ def load(tmp_path):
     def load(text: str) -> config.Config:
         path = tmp_path / "collector.ini"
         path.write_text(text)
-        return config.load(path)
+        return config.load_config(path)
 
     return load
 
 
 def test_the_example_lists_every_key_with_its_default(monkeypatch):
     monkeypatch.setenv("EVENTPUB_COLLECTOR_SECRET", "aHVudGVyMg==")
-    loaded = config.load(EXAMPLE)
+    loaded = config.load_config(EXAMPLE)
     assert loaded.settings == config.Settings()
     assert loaded.secrets == {"example": (b"hunter2",)}
     lines = EXAMPLE.read_text().splitlines()

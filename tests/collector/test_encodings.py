@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import ROOT
 
-from eventpub.collector.encodings import ACCEPTED, Damage, decode
+from eventpub.collector.encodings import ACCEPTED, Damage, decode_body
 
 PLAIN = b'[{"example": "value"}]'
 ENCODERS = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress, "identity": bytes}
@@ -33,8 +33,8 @@ def zstd_without_size(plain: bytes) -> bytes:
 
 
 def test_known_bytes_are_decoded():
-    assert decode("gzip", GZIP_VECTOR, LIMIT_BYTES) == PLAIN
-    assert decode("zstd", ZSTD_VECTOR, LIMIT_BYTES) == PLAIN
+    assert decode_body("gzip", GZIP_VECTOR, LIMIT_BYTES) == PLAIN
+    assert decode_body("zstd", ZSTD_VECTOR, LIMIT_BYTES) == PLAIN
 
 
 def test_zstd_is_accepted_where_it_is_installed():
@@ -50,67 +50,67 @@ def test_zstd_is_accepted_where_it_is_installed():
 @pytest.mark.parametrize("encoding", ENCODERS)
 @given(plain=st.binary(max_size=300))
 def test_what_was_encoded_comes_back(encoding, plain):
-    assert decode(encoding, ENCODERS[encoding](plain), 300) == plain
+    assert decode_body(encoding, ENCODERS[encoding](plain), 300) == plain
 
 
 @pytest.mark.parametrize("encoding", ENCODERS)
 def test_the_limit_is_exact(encoding):
     body = ENCODERS[encoding](b"x" * LIMIT_BYTES)
-    assert decode(encoding, body, LIMIT_BYTES) == b"x" * LIMIT_BYTES
-    assert decode(encoding, body, LIMIT_BYTES - 1) is Damage.TOO_LARGE
+    assert decode_body(encoding, body, LIMIT_BYTES) == b"x" * LIMIT_BYTES
+    assert decode_body(encoding, body, LIMIT_BYTES - 1) is Damage.TOO_LARGE
 
 
 def test_a_zstd_frame_without_its_size_keeps_the_limit():
     body = zstd_without_size(b"x" * LIMIT_BYTES)
-    assert decode("zstd", body, LIMIT_BYTES) == b"x" * LIMIT_BYTES
-    assert decode("zstd", body, LIMIT_BYTES - 1) is Damage.TOO_LARGE
+    assert decode_body("zstd", body, LIMIT_BYTES) == b"x" * LIMIT_BYTES
+    assert decode_body("zstd", body, LIMIT_BYTES - 1) is Damage.TOO_LARGE
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_several_members_are_one_body_and_share_the_limit(encoding):
     body = ENCODERS[encoding](b"a" * 600) + ENCODERS[encoding](b"b" * 400)
-    assert decode(encoding, body, LIMIT_BYTES) == b"a" * 600 + b"b" * 400
-    assert decode(encoding, body, LIMIT_BYTES - 1) is Damage.TOO_LARGE
+    assert decode_body(encoding, body, LIMIT_BYTES) == b"a" * 600 + b"b" * 400
+    assert decode_body(encoding, body, LIMIT_BYTES - 1) is Damage.TOO_LARGE
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_every_truncation_is_noticed(encoding):
     body = ENCODERS[encoding](PLAIN * 20)
     for length in range(len(body)):
-        assert decode(encoding, body[:length], LIMIT_BYTES) is Damage.BROKEN, length
+        assert decode_body(encoding, body[:length], LIMIT_BYTES) is Damage.BROKEN, length
 
 
 def test_truncated_zstd_without_size_is_noticed():
     body = zstd_without_size(PLAIN * 20)
     for length in range(len(body)):
-        assert decode("zstd", body[:length], LIMIT_BYTES) is Damage.BROKEN, length
+        assert decode_body("zstd", body[:length], LIMIT_BYTES) is Damage.BROKEN, length
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 @pytest.mark.parametrize("garbage", [b"\0", b"garbage", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"])
 def test_bytes_after_the_end_are_noticed(encoding, garbage):
-    assert decode(encoding, ENCODERS[encoding](PLAIN) + garbage, LIMIT_BYTES) is Damage.BROKEN
+    assert decode_body(encoding, ENCODERS[encoding](PLAIN) + garbage, LIMIT_BYTES) is Damage.BROKEN
 
 
 def test_a_damaged_checksum_is_noticed():
     body = bytearray(gzip.compress(PLAIN))
     body[-8] ^= 1
-    assert decode("gzip", bytes(body), LIMIT_BYTES) is Damage.BROKEN
+    assert decode_body("gzip", bytes(body), LIMIT_BYTES) is Damage.BROKEN
 
 
 def test_other_formats_are_not_taken_for_gzip():
-    assert decode("gzip", zlib.compress(PLAIN), LIMIT_BYTES) is Damage.BROKEN
-    assert decode("gzip", PLAIN, LIMIT_BYTES) is Damage.BROKEN
+    assert decode_body("gzip", zlib.compress(PLAIN), LIMIT_BYTES) is Damage.BROKEN
+    assert decode_body("gzip", PLAIN, LIMIT_BYTES) is Damage.BROKEN
 
 
 def test_a_zstd_window_beyond_8_mib_is_refused():
     parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=24)
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     body = packer.compress(b"x" * 100) + packer.flush()
-    assert decode("zstd", body, LIMIT_BYTES) is Damage.BROKEN
+    assert decode_body("zstd", body, LIMIT_BYTES) is Damage.BROKEN
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_raise(body):
     for encoding in ENCODERS:
-        assert isinstance(decode(encoding, body, 100), (bytes, Damage))
+        assert isinstance(decode_body(encoding, body, 100), (bytes, Damage))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eventpub import serialize_json_event, serialize_v2_event, wire
 from eventpub.collector.events import MAX_COLUMN_CHARACTERS, MAX_REJECTED_SHOWN, read_events
-from eventpub.collector.responses import Answer
+from eventpub.collector.responses import Response
 from eventpub.collector.store import EventRow
 from eventpub.schemas.event.ttypes import Event, User
 
@@ -32,9 +32,9 @@ def rows(version: str, body: bytes, announced: str = "") -> list[EventRow]:
     return result
 
 
-def refusal(version: str, body: bytes, announced: str = "") -> Answer:
+def refusal(version: str, body: bytes, announced: str = "") -> Response:
     result = read_events(version, body, announced, max_events=MAX_EVENTS, max_event_bytes=LIMIT_BYTES)
-    assert isinstance(result, Answer), result
+    assert isinstance(result, Response), result
     return result
 
 
@@ -211,7 +211,7 @@ def test_every_json_object_comes_back_as_it_was(event):
     try:
         json.dumps(event, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        assert isinstance(result, Answer)
+        assert isinstance(result, Response)
     else:
         assert isinstance(result, list)
         assert json.loads(result[0].event) == event

@@ -73,7 +73,7 @@ def test_every_refusal_takes_the_same_time():
 
 def http_signed(key_name: str, secret: bytes) -> http_signature.Request:
     request = http_signature.Request("POST", "http://c/v2j", {"Date": DATE, "Idempotency-Key": "batch"})
-    http_signature.sign(request, BODY, key_name=key_name, secret=secret, now=NOW)
+    http_signature.sign_request(request, BODY, key_name=key_name, secret=secret, now=NOW)
     return request
 
 
@@ -100,7 +100,7 @@ def test_its_times_are_taken_as_the_window_says():
     assert KEYRING.http_signer(request, BODY, window_seconds=0) is None  # nobody signed that
     for name in ("Content-Digest", "Signature", "Signature-Input"):
         del request.headers[name]
-    http_signature.sign(request, BODY, key_name="test", secret=b"hunter2", now=time.time() + 500)
+    http_signature.sign_request(request, BODY, key_name="test", secret=b"hunter2", now=time.time() + 500)
     assert KEYRING.http_signer(request, BODY, window_seconds=100) is None
     assert KEYRING.http_signer(request, BODY, window_seconds=600) == "test"
     assert KEYRING.http_signer(request, BODY, window_seconds=0) == "test"

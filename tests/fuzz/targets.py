@@ -17,12 +17,11 @@ from support.paths import ROOT
 from eventpub import wire
 from eventpub.collector import config as collector_config
 from eventpub.collector.application import Application
-from eventpub.collector.encodings import ACCEPTED, Damage, decode
+from eventpub.collector.encodings import ACCEPTED, Damage, decode_body
 from eventpub.collector.store import Health, Outcome, Receipt
 from eventpub.errors import ConfigError
 from eventpub.schemas.event.ttypes import Event
-from eventpub.serialization.thrift_json_decode import DecodeError, loads, to_plain
-from eventpub.serialization.thrift_json_decode import decode as decode_struct
+from eventpub.serialization.thrift_json_decode import DecodeError, decode_struct, load_json, to_plain
 from eventpub.sidecar import config as sidecar_config
 from eventpub.sidecar.delivery.pack import PythonPacker, compiled_packer
 from eventpub.sidecar.spool import records
@@ -44,9 +43,11 @@ _PACKERS = [packer for packer in (compiled_packer(), PythonPacker()) if packer]
 
 def spool(data: bytes) -> None:
     """Read a batch file: events or damage, both packers alike, and what was read is written and read again."""
-    contents = records.read(data)
+    contents = records.read_records(data)
     assert contents.damaged or contents.batch_id
-    again = records.read(records.write(contents.batch_id or ID, contents.events, contents.created_us))
+    again = records.read_records(
+        records.write_records(contents.batch_id or ID, contents.events, contents.created_us)
+    )
     assert (again.events, again.damaged) == (contents.events, 0)
     for packer in _PACKERS:
         packed = packer.pack(data)
@@ -68,7 +69,7 @@ def ini(data: bytes) -> None:
         assert "key_secret=" not in repr(config)
         assert config.collector_url.startswith(config.collector_scheme)
     with contextlib.suppress(ConfigError):
-        loaded = collector_config.load(_FILE)
+        loaded = collector_config.load_config(_FILE)
         assert all(secrets and all(secrets) for secrets in loaded.secrets.values())
 
 
@@ -122,12 +123,12 @@ def body(data: bytes) -> None:
         headers = {wire.SIGNATURE_HEADER: wire.signature("test", SECRET, data)}
         assert _answer(version, data, headers) in {200, 400, 413, 422}
     for encoding in ACCEPTED:
-        plain = decode(encoding, data, 1000)
+        plain = decode_body(encoding, data, 1000)
         assert isinstance(plain, Damage) or len(plain) <= 1000
         headers = {wire.SIGNATURE_HEADER: wire.signature("test", SECRET, b""), "Content-Encoding": encoding}
         assert _answer("2j", data, headers) in {400, 401, 413}
     try:
-        struct = decode_struct(Event, loads(data))
+        struct = decode_struct(Event, load_json(data))
     except (ValueError, DecodeError):
         return
     assert isinstance(to_plain(struct), dict)
@@ -151,17 +152,17 @@ def signature(data: bytes) -> None:
 def _signed_lines() -> bytes:
     headers = {"Date": DATE, "Idempotency-Key": ID, "Host": "collector:8080"}
     request = http_signature.Request("POST", "http://collector:8080/v2j", headers)
-    http_signature.sign(request, BODY, key_name="test", secret=SECRET, now=NOW)
+    http_signature.sign_request(request, BODY, key_name="test", secret=SECRET, now=NOW)
     headers["X-Signature"] = wire.signature("test", SECRET, BODY)
     return "\n".join(headers[name] for name in _NAMES).encode()
 
 
 def _spool_images() -> Iterator[bytes]:
-    image = records.write(ID, [b'{"a":1}', b'{"b":"\xc3\xa9"}', b'{"c":[{}]}'], 5)
+    image = records.write_records(ID, [b'{"a":1}', b'{"b":"\xc3\xa9"}', b'{"c":[{}]}'], 5)
     yield image
     yield image + bytes(64)
     yield image[:-3]
-    yield records.write(ID, [], 5)
+    yield records.write_records(ID, [], 5)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {"spool": spool, "ini": ini, "body": body, "signature": signature}

@@ -37,16 +37,29 @@ def name_of(path: Path) -> str:
     return ".".join(inside).removesuffix(".__init__")
 
 
+MODULES = {name_of(path): path for folder in FOLDERS.values() for path in modules(folder)}
+PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+GROUND_FLOOR = {"__init__", "__main__", "pipeline", "errors", "ambient", "pytest_plugin"}
+
+
+def statements(path: Path) -> Iterator[tuple[str, ast.ImportFrom]]:
+    """The `from … import …` of a file, wherever they stand, each with the absolute name it is from."""
+    here = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            yield ".".join(filter(None, (here, module))) if node.level else module, node
+
+
 def imported(path: Path) -> Iterator[str]:
-    """The names a file imports, at its top and in its functions; `from a import b` counts as a and as a.b."""
+    """The names a file imports; `from a import b` counts as a and as a.b."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level <= 1, f"{path}: relative imports stay inside a package"
-            if node.module and not node.level:
-                yield node.module
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    for module, node in statements(path):
+        assert node.level <= 1, f"{path}: relative imports stay inside a folder"
+        yield module
+        yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def is_of(name: str, package: str) -> bool:
@@ -116,3 +129,69 @@ def test_a_checkout_finds_the_top_level_packages_by_relative_links(name: str):
     if not link.is_symlink():
         pytest.skip("an unpacked archive has no links; it is to be installed")
     assert link.readlink() == Path("..") / name
+
+
+def arrows(name: str) -> set[str]:
+    """The modules of ours that a module imports; from a folder's `__init__` counts as that folder."""
+    found = set()
+    for module, node in statements(MODULES[name]):
+        for alias in node.names:
+            inner = f"{module}.{alias.name}"
+            found.add(inner if inner in MODULES else module)
+    return (found & MODULES.keys()) - {name}
+
+
+def room_of(name: str) -> str:
+    """A folder, or the module itself where it stands on the ground floor of a program."""
+    folder = name if name in PACKAGES else name.rpartition(".")[0]
+    return name if folder in FOLDERS else folder
+
+
+def find_circle(graph: dict[str, set[str]]) -> list[str]:
+    """One circle of a graph, or nothing."""
+    done: set[str] = set()
+
+    def walk(node: str, way: list[str]) -> list[str]:
+        if node in way:
+            return [*way[way.index(node) :], node]
+        if node in done:
+            return []
+        done.add(node)
+        ways = (walk(following, [*way, node]) for following in sorted(graph.get(node, ())))
+        return next(filter(None, ways), [])
+
+    return next(filter(None, (walk(node, []) for node in sorted(graph))), [])
+
+
+def test_a_circle_is_found():
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert find_circle({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert find_circle({name: arrows(name) for name in MODULES}) == []
+
+
+def test_no_folders_import_each_other_in_a_circle():
+    graph: dict[str, set[str]] = {}
+    for name in MODULES:
+        rooms = {room_of(target) for target in arrows(name)} - {room_of(name)}
+        graph.setdefault(room_of(name), set()).update(rooms)
+    assert find_circle(graph) == []
+
+
+def test_only_what_everybody_shares_stands_on_the_ground_floor_of_the_library():
+    assert {path.stem for path in (ROOT / "eventpub").glob("*.py")} <= GROUND_FLOOR
+
+
+def test_imports_are_relative_inside_a_folder_and_absolute_across_folders():
+    wrong = []
+    for name, path in MODULES.items():
+        here = name if name in PACKAGES else name.rpartition(".")[0]
+        for module, node in statements(path):
+            targets = {inner for alias in node.names if (inner := f"{module}.{alias.name}") in MODULES}
+            targets = targets or {module}
+            inside = {target for target in targets - PACKAGES if target.rpartition(".")[0] == here}
+            if bool(node.level) != bool(inside) and module != here:
+                wrong.append(f"{path.relative_to(ROOT)}: {ast.unparse(node)}")
+    assert wrong == []

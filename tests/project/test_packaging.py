@@ -128,7 +128,7 @@ def test_tests_that_the_readme_names_exist() -> None:
     assert len(rows) >= 8
     for row in rows:
         file = ""
-        for name in re.findall(r"`(test_\w+(?:\.py)?)`", row):
+        for name in re.findall(r"`((?:[\w/]+/)?test_\w+(?:\.py)?)`", row):
             if name.endswith(".py"):
                 file = (ROOT / "tests" / name).read_text(encoding="utf-8")
             else:

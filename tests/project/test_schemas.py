@@ -18,8 +18,8 @@ from eventpub.schemas import generate
 from eventpub.schemas.event import ttypes
 from eventpub.schemas.event.ttypes import App, Device, Event, Experiment, Geo, Referrer, Request, Session, User
 from eventpub.serialization.thrift_json import serialize_v2_event as encode
-from eventpub.serialization.thrift_json_decode import decode, loads
-from eventpub.serialization.thrift_spec import Type, fields
+from eventpub.serialization.thrift_json_decode import decode_struct, load_json
+from eventpub.serialization.thrift_spec import Type, read_fields
 
 STRUCTS = [User, Request, Device, App, Session, Referrer, Geo, Experiment, Event]
 
@@ -56,7 +56,7 @@ def described(type_: Type) -> str:
 def filled(type_: Type) -> Any:
     """A value of a type with every field of every struct set."""
     if type_.struct:
-        return type_.struct(**{field.name: filled(field.type) for field in fields(type_.struct)})
+        return type_.struct(**{field.name: filled(field.type) for field in read_fields(type_.struct)})
     if type_.key:
         return {filled(type_.key): filled(type_.element)}
     if type_.element:
@@ -72,21 +72,23 @@ def test_published_ids_keep_their_names_and_types() -> None:
     current = {
         f"{cls.__name__} {field.number} {field.name} {described(field.type)}"
         for cls in STRUCTS
-        for field in fields(cls)
+        for field in read_fields(cls)
     }
     assert current == published
 
 
 def test_only_source_action_and_noun_are_required() -> None:
-    required = {(cls.__name__, field.name) for cls in STRUCTS for field in fields(cls) if field.is_required}
+    required = {
+        (cls.__name__, field.name) for cls in STRUCTS for field in read_fields(cls) if field.is_required
+    }
     assert required == {("Event", "source"), ("Event", "action"), ("Event", "noun")}
 
 
 def test_ids_stay_in_the_ranges_the_schema_announces() -> None:
     for cls in STRUCTS:
-        for field in fields(cls):
+        for field in read_fields(cls):
             assert field.number < 100
-    for field in fields(Event):
+    for field in read_fields(Event):
         holds_structs = field.type.name in {"rec", "lst"}
         assert holds_structs == (20 <= field.number <= 49)
 
@@ -95,7 +97,7 @@ def test_every_struct_and_every_field_is_documented() -> None:
     for cls in STRUCTS:
         summary, _, attributes = cls.__doc__.partition("Attributes:")
         assert summary.strip()
-        for field in fields(cls):
+        for field in read_fields(cls):
             assert f" - {field.name}: " in attributes, f"{cls.__name__}.{field.name} has no documentation"
 
 
@@ -107,13 +109,13 @@ def test_the_schema_lists_all_its_structs_here() -> None:
 def test_an_event_with_every_field_set_goes_there_and_back() -> None:
     event = filled(Type("rec", struct=Event))
     assert encode(event) == by_thrift(event)
-    assert decode(Event, loads(encode(event))) == event
+    assert decode_struct(Event, load_json(encode(event))) == event
 
 
 def test_the_event_of_baseplates_documentation_can_be_made() -> None:
     event = Event(source="baseplate", action="test", noun="baseplate", client_timestamp=1.5e12, uuid="u")
     event.validate()
-    assert decode(Event, loads(encode(event))).client_timestamp == 1_500_000_000_000
+    assert decode_struct(Event, load_json(encode(event))).client_timestamp == 1_500_000_000_000
 
 
 def test_a_misspelt_field_is_an_error_at_once() -> None:

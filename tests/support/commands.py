@@ -66,7 +66,7 @@ class SpoolFolder:
     def batch(self, sequence: int, events: list[bytes], *, slot: int = 0, suffix: str = "") -> Path:
         """Write a batch file, sealed unless `suffix` is `.open`."""
         path = self.slot(slot) / f"{sequence:012d}{suffix or f'.{len(events)}.batch'}"
-        path.write_bytes(records.write(wire.new_batch_id(), events))
+        path.write_bytes(records.write_records(wire.new_batch_id(), events))
         return path
 
     def letter(
@@ -81,7 +81,7 @@ class SpoolFolder:
         died_at: str | None = None,
     ) -> Path:
         """Write a dead letter, now or as of `died_at`."""
-        data = dead_letters.letter(
+        data = dead_letters.write_letter(
             event,
             dead_letters.Cause(DeadReason(reason), status, detail),
             queue=QUEUE,
@@ -89,9 +89,9 @@ class SpoolFolder:
             index=index,
             attempts=1,
         )
-        path = self.dead / dead_letters.name(batch_id, index)
+        path = self.dead / dead_letters.letter_name(batch_id, index)
         if died_at is not None:
-            now = dead_letters.read(data)["died_at"]
+            now = dead_letters.read_letter(data)["died_at"]
             data = data.replace(now.encode(), died_at.encode())
         path.write_bytes(data)
         return path

@@ -15,7 +15,7 @@ from typing import Any
 
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event
-from eventpub.serialization.thrift_json_decode import decode
+from eventpub.serialization.thrift_json_decode import decode_struct
 from support.paths import ROOT
 from support.waiting import DEADLINE_SECONDS, wait_until
 
@@ -57,7 +57,7 @@ def buy_from_example(name: str, queue_name: str) -> list[Event]:
         request = urllib.request.Request(f"{url}/buy/oolong", method="POST", headers=HEADERS)
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert answer.read() == b"sold oolong\n"
-    return [decode(Event, event) for event in take_events(queue_name)]
+    return [decode_struct(Event, event) for event in take_events(queue_name)]
 
 
 def start_example(name: str, queue_name: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The whole rig for minutes, with everything going wrong at random: `python tests/system/soak.py --minutes 5`.
+"""The whole rig for minutes, with everything going wrong at random: `make soak SOAK='--minutes 5'`.
 
 Two queues; two sidecars on one of them and one on the other, sharing a spool folder; producers as processes;
 one collector. From a printed seed, misfortunes strike: sidecars are killed, stopped, killed while they recover;
@@ -329,7 +329,7 @@ def main() -> int:
     options = parser.parse_args()
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
     much = f"--kills {options.kills}" if options.kills else f"--minutes {options.minutes:g}"
-    again = f"python tests/system/soak.py {much} --seed {seed}"
+    again = f"make soak SOAK='{much} --seed {seed}'"
     print(again, flush=True)
     folder = Path(tempfile.mkdtemp(prefix="eventpub-soak-"))
     folder.chmod(0o700)

@@ -282,6 +282,10 @@ def test_receiving_killed_at_any_instant_leaves_each_message_in_the_file_or_in_t
         os.waitpid(child, 0)
         folder = Folder(directory, tmp_path / "dead", tmp_path / "dead", Disk(), fsync=False)
         folder.restore()
-        found = [event for batch in folder.batches() for event in records.read(batch.path.read_bytes()).events]
+        found = [
+            event
+            for batch in folder.batches()
+            for event in records.read_records(batch.path.read_bytes()).events
+        ]
         assert found + list(iter(queue.receive, None)) == messages, f"kill {round_}, seed {seed}"
     assert sent > kills

@@ -95,7 +95,7 @@ def attempts(collector: CollectorProcess, since: float) -> list[dict[str, Any]]:
         ("silent", "kind=timeout"),
         ("black_hole", "kind=timeout"),
         ("garbage", "kind=other"),
-        ("portal", "this is no answer of a collector"),
+        ("portal", "the reply did not come from an eventpub collector"),
     ],
 )
 def test_outage_loses_nothing_and_stores_nothing_twice(  # noqa: PLR0917, fixtures

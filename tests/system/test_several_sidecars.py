@@ -17,7 +17,7 @@ from support.nursery import Nursery, NurserySidecar
 from support.waiting import wait_until
 
 from eventpub.queue.message_queue import MessageQueue
-from eventpub.sidecar.spool.slot import MAX_SLOTS, take
+from eventpub.sidecar.spool.slot import MAX_SLOTS, take_slot
 
 EVENT = '{"queue":"%s","n":%d}'
 
@@ -156,7 +156,7 @@ def test_a_slot_stays_taken_when_its_sidecar_hangs(rig: Rig) -> None:
 def test_a_sidecar_that_finds_all_slots_taken_says_so_and_ends(rig: Rig) -> None:
     with contextlib.ExitStack() as locks:
         for number in range(MAX_SLOTS):
-            slot = take(rig.spool / rig.name / str(number))
+            slot = take_slot(rig.spool / rig.name / str(number))
             assert slot is not None
             locks.callback(slot.release)
         refused = rig.sidecar(wait=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -10,8 +11,11 @@ from system.soak import draw_up
 
 
 def test_a_short_soak_loses_repeats_and_alters_nothing() -> None:
-    command = [sys.executable, "tests/system/soak.py", "--minutes", "0.1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    command = [sys.executable, "-m", "system.soak", "--minutes", "0.1"]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
     print(done.stdout, done.stderr)
     assert done.returncode == 0
     assert "lost                0" in done.stdout

@@ -66,7 +66,7 @@ def signed_headers(
     at = time.time() - age_seconds
     headers = {"Date": formatdate(at, usegmt=True), "Idempotency-Key": batch_id}
     request = http_signature.Request("POST", f"http://collector{path}", headers)
-    http_signature.sign(request, sent, key_name=KEY_NAME, secret=secret, now=at)
+    http_signature.sign_request(request, sent, key_name=KEY_NAME, secret=secret, now=at)
     return headers
 
 

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from eventpub.collector.store import Batch, EventRow, Outcome, Receipt
+from eventpub.collector.store import EventRow, IncomingBatch, Outcome, Receipt
 from eventpub.collector.store.sqlite import REMOVED, SqliteStore
 from eventpub.errors import ConfigError
 
@@ -31,7 +31,7 @@ def batch(
     batch_id: str = "b", *events: str, at: float = 0.0, body: bytes = b"body", key: str = "k", sent: bool = True
 ):
     rows = [EventRow("shop", "buy", "tea", None, 1.0, text, None, None, text) for text in events or ["{}"]]
-    return Batch(
+    return IncomingBatch(
         key_name=key,
         batch_id=batch_id,
         deduplicate=sent,
@@ -64,7 +64,7 @@ def stored(path: Path) -> list[str]:
 
 def test_a_row_has_what_the_batch_and_the_event_say(store, path):
     row = EventRow("shop", "buy", "tea", "n", 1_700_000_000_000, "u", "c", "t2", '{"a":1}')
-    assert store.add(Batch("key", "id", True, b"d", "2j", 12.5, [row])) == Receipt(Outcome.STORED)
+    assert store.add(IncomingBatch("key", "id", True, b"d", "2j", 12.5, [row])) == Receipt(Outcome.STORED)
     assert read(path, "SELECT * FROM events") == [
         (1, 12.5, "id", "key", "2j", "shop", "buy", "tea", "n", 1_700_000_000_000, "u", "c", "t2", '{"a":1}')
     ]
@@ -97,7 +97,7 @@ def test_a_batch_without_an_id_of_its_sender_is_stored_every_time(store, path):
 def test_a_batch_that_fails_leaves_neither_events_nor_its_id(store, path):
     broken = batch("b", "1", "2")
     rows = [broken.events[0], broken.events[1]._replace(event=None)]
-    failed = store.add(Batch("k", "b", True, b"body", "2", 0.0, rows))
+    failed = store.add(IncomingBatch("k", "b", True, b"body", "2", 0.0, rows))
     assert failed.outcome is Outcome.UNAVAILABLE
     assert "NOT NULL" in failed.reason
     assert store.add(broken).outcome is Outcome.STORED

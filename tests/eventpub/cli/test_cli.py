@@ -24,11 +24,11 @@ from support.forked import as_root, in_child, in_own_namespace, other_uid, refus
 from support.paths import ROOT
 from support.waiting import DEADLINE_SECONDS, wait_until
 
-from eventpub.cli import _parser, doctor, host, main
+from eventpub.cli import _build_parser, doctor, host, main
 from eventpub.queue.kernel_limits import UNLIMITED, KernelLimits
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event, Experiment, User
-from eventpub.serialization.thrift_json_decode import decode
+from eventpub.serialization.thrift_json_decode import decode_struct
 
 
 class Done(NamedTuple):
@@ -103,7 +103,7 @@ def test_every_help_ends_with_examples_the_command_takes(level: tuple[str, ...])
     assert examples
     for example in examples:
         words = shlex.split(example)
-        assert _parser(words).parse_args(words).run
+        assert _build_parser(words).parse_args(words).run
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_fields_of_an_event_become_one_of_version_2(queue: MessageQueue):
     fields = {"source": "a", "action": "b", "noun": "c", "user": {"id": "u", "roles": ["r"]}, "geo": None}
     fields |= {"experiments": [{"name": "x", "is_override": True}], "properties": {"k": "v"}}
     assert run("put", "--event", queue.name, json.dumps(fields)).code == 0
-    assert decode(Event, json.loads(queue.receive())) == Event(
+    assert decode_struct(Event, json.loads(queue.receive())) == Event(
         source="a",
         action="b",
         noun="c",
@@ -384,7 +384,7 @@ def test_where_the_kernel_shows_no_queues_list_says_how_to_change_that():
 
 
 def test_doctor_has_nothing_against_limits_that_allow_all_that_is_wanted():
-    (finding,) = doctor._limits(KernelLimits(10_000, 102_400, 256, UNLIMITED, UNLIMITED))
+    (finding,) = doctor._check_limits(KernelLimits(10_000, 102_400, 256, UNLIMITED, UNLIMITED))
     assert finding.level is doctor.Level.OK
     assert finding.text.endswith("RLIMIT_MSGQUEUE unlimited")
 

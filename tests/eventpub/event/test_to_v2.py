@@ -20,7 +20,7 @@ from support.thrift_structs import by_thrift
 from eventpub import Event, EventSerializationError, processing, serialize_v2_event, to_v2_event
 from eventpub.schemas.event import ttypes
 from eventpub.schemas.event.ttypes import App, Device, Experiment, Request, Session, User
-from eventpub.serialization.thrift_spec import fields
+from eventpub.serialization.thrift_spec import read_fields
 
 NOON = dt.datetime(2024, 2, 29, 12, 0, 0, 5999, tzinfo=dt.timezone.utc)
 NOON_MS = 1_709_208_000_005
@@ -256,9 +256,9 @@ def test_flat_keys_reach_every_field_of_every_struct():
     )
     texts = {
         f"{struct.name}_{field.name}"
-        for struct in fields(ttypes.Event)
+        for struct in read_fields(ttypes.Event)
         if struct.type.struct
-        for field in fields(struct.type.struct)
+        for field in read_fields(struct.type.struct)
         if field.type.leaf == "text"
     }
     assert len(texts) > 30

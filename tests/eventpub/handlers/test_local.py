@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eventpub import Event, EventSerializationError
-from eventpub.cli.by_name import build
+from eventpub.cli.by_name import build_event
 from eventpub.errors import AttachmentError
 from eventpub.handlers.to_file import FileHandler
 from eventpub.handlers.to_log import LoggingHandler
@@ -68,7 +68,7 @@ def test_mappings_and_structs_become_files_of_names(sent: Any, tmp_path: Path):
     FileHandler(tmp_path / "sent").send_event(sent)
     (path,) = (tmp_path / "sent").iterdir()
     document = json.loads(path.read_bytes())
-    assert document == sent if isinstance(sent, dict) else build(V2Event, document) == sent
+    assert document == sent if isinstance(sent, dict) else build_event(V2Event, document) == sent
 
 
 def test_an_event_that_cannot_be_sent_as_a_whole_leaves_nothing(event: Event, tmp_path: Path):

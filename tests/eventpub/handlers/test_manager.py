@@ -291,15 +291,15 @@ VALUES = st.text(st.characters(exclude_characters="|\0", exclude_categories=["Cs
 
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
 def test_any_configurations_come_back_from_a_variable_in_their_order(configurations: dict[str, str]):
-    os.environ[VARIABLE] = environment.encode(configurations)
-    decoded = environment.decode(os.environ[VARIABLE])
+    os.environ[VARIABLE] = environment.encode_handlers(configurations)
+    decoded = environment.decode_handlers(os.environ[VARIABLE])
     assert list(decoded.items()) == list(configurations.items())
 
 
 def test_a_variable_has_the_documented_form():
-    assert environment.encode({"a": "some_value", "b": "x=y", "c": ""}) == "a=some_value|b=x=y|c"
-    assert environment.decode(" a=some_value| b =x=y|c|| ") == {"a": "some_value", "b": "x=y", "c": ""}
-    assert environment.decode("") == environment.decode("|") == {}
+    assert environment.encode_handlers({"a": "some_value", "b": "x=y", "c": ""}) == "a=some_value|b=x=y|c"
+    assert environment.decode_handlers(" a=some_value| b =x=y|c|| ") == {"a": "some_value", "b": "x=y", "c": ""}
+    assert environment.decode_handlers("") == environment.decode_handlers("|") == {}
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_variable_has_the_documented_form():
 )
 def test_what_the_form_cannot_hold_is_refused(configurations: dict[str, str]):
     with pytest.raises(HandlerError):
-        environment.encode(configurations)
+        environment.encode_handlers(configurations)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_what_the_form_cannot_hold_is_refused(configurations: dict[str, str]):
 )
 def test_a_text_that_is_not_of_the_form_is_refused(text: str, reason: str):
     with pytest.raises(HandlerError, match=reason):
-        environment.decode(text)
+        environment.decode_handlers(text)
 
 
 def test_a_bar_in_what_a_foreign_handler_returns_is_refused_by_its_name(manager: EventManager):

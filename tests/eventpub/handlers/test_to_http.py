@@ -23,7 +23,7 @@ from eventpub.errors import HandlerError
 from eventpub.handlers import EventManager
 from eventpub.handlers.to_http import HttpHandler
 from eventpub.schemas.event.ttypes import Event as V2Event
-from eventpub.sidecar.delivery.answer import Answer, judge
+from eventpub.sidecar.delivery.answer import Answer, judge_answer
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
 VARIABLE = "EVENTPUB_TEST_KEY"
@@ -232,7 +232,7 @@ def test_a_web_page_is_no_acceptance_to_handler_and_sidecar_alike(
     with answering(content_type, *pieces) as hostname:
         handler = HttpHandler(hostname, scheme="http", key_name="k", secret_variable=VARIABLE)
         assert handler.send_event({"name": "build"}) is is_taken
-    verdict = judge(Answer.of(200, {"Content-Type": content_type}, b"".join(pieces)))
+    verdict = judge_answer(Answer.of(200, {"Content-Type": content_type}, b"".join(pieces)))
     assert verdict is (Verdict.ACCEPTED if is_taken else Verdict.MISCONFIGURED)
 
 

@@ -31,7 +31,7 @@ from eventpub.errors import (
     QueuePermissionError,
 )
 from eventpub.queue.event_queue import Counts, EventQueue
-from eventpub.queue.message_queue import MessageQueue, remove
+from eventpub.queue.message_queue import MessageQueue, remove_queue
 from eventpub.schemas.event.ttypes import Event
 from eventpub.serialization.serialize import serialize_v2_event
 
@@ -137,7 +137,7 @@ def test_a_greenlet_that_waits_for_room_lets_others_run(queue_name: str):
     program = f"""
         from gevent import monkey; monkey.patch_all()
         import gevent
-        from eventpub.event_queue import EventQueue
+        from eventpub import EventQueue
         from eventpub.message_queue import MessageQueue, remove
         queue = EventQueue({queue_name!r}, bytes, max_messages=1, max_message_size=128)
         queue.put(b"fills it")
@@ -386,7 +386,7 @@ def test_threads_may_put_while_the_queue_is_removed_again_and_again(events: Even
         thread.start()
     for _ in range(24):
         with contextlib.suppress(QueueMissingError):
-            remove(events.name)
+            remove_queue(events.name)
         wait_until(lambda: raised or take_some(events.name), "events arrive in the queue made anew")
     done.set()
     for thread in threads:

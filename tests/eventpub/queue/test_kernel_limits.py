@@ -70,12 +70,12 @@ def test_the_bytes_a_queue_needs_are_those_the_kernel_counts(queue_name: str):
     ],
 )
 def test_the_best_size_for_these_limits_is(limits: KernelLimits, size: tuple[int, int] | None):
-    assert kernel_limits.fit(limits, limits.hard_bytes) == size
+    assert kernel_limits.fit_queue(limits, limits.hard_bytes) == size
 
 
 @given(LIMITS, BYTES, GIVEN_MESSAGES, GIVEN_SIZE)
 def test_a_size_that_was_chosen_fits_and_is_of_use(limits, budget_bytes, max_messages, max_message_size):
-    size = kernel_limits.fit(limits, budget_bytes, max_messages, max_message_size)
+    size = kernel_limits.fit_queue(limits, budget_bytes, max_messages, max_message_size)
     if size is None:
         return
     assert size.max_messages == (max_messages or size.max_messages)
@@ -110,18 +110,18 @@ def test_no_size_is_given_up_on_that_would_fit(limits, max_messages, max_message
 @example(FRESH)
 @example(tuned(msg_max=65_536, msgsize_max=2**24, hard_bytes=2**40))
 def test_doing_what_is_advised_allows_all_that_is_wanted(limits: KernelLimits):
-    advice = kernel_limits.remedy(WANTED, limits)
+    advice = kernel_limits.list_remedies(WANTED, limits)
     settings = dict(re.findall(r"fs\.mqueue\.(\w+)=(\d+)", advice.get("now", "")))
     changed = {name: int(value) for name, value in settings.items()}
     if "systemd" in advice:
         changed["hard_bytes"] = int(re.search(r"LimitMSGQUEUE=(\d+)", advice["systemd"])[1])
     assert all(value > getattr(limits, name) for name, value in changed.items()), "nothing is lowered"
     after = limits._replace(**changed)
-    assert kernel_limits.fit(after, after.hard_bytes) == WANTED
+    assert kernel_limits.fit_queue(after, after.hard_bytes) == WANTED
 
 
 def test_only_what_is_too_low_is_mentioned():
-    text = kernel_limits.explain(tuned(msg_max=10_000, hard_bytes=UNLIMITED), got=QueueSize(10_000, 8192))
+    text = kernel_limits.explain_size(tuned(msg_max=10_000, hard_bytes=UNLIMITED), got=QueueSize(10_000, 8192))
     assert text == (
         "got 10,000 messages of 8,192 bytes instead of 10,000 messages of 102,400 bytes: "
         "fs.mqueue.msgsize_max is 8,192 and 102,400 is needed. "

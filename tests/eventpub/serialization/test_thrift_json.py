@@ -22,7 +22,7 @@ from thrift.TRecursive import fix_spec
 from eventpub.errors import EventSerializationError
 from eventpub.schemas.event.ttypes import Event, Experiment, Request, User
 from eventpub.serialization.thrift_json import serialize_v2_event as encode
-from eventpub.serialization.thrift_json import shown
+from eventpub.serialization.thrift_json import show_value
 
 POINT = struct_class(None, (1, TType.I32, "x"), (2, TType.I32, "y"), name="Point")
 STRINGS = (TType.STRING, "UTF8", False)
@@ -383,8 +383,8 @@ def test_an_attribute_that_was_never_set_is_named() -> None:
 def test_a_value_is_shown_shortened() -> None:
     error = refused(Event(source="s", action="a", noun="n", client_timestamp="x" * 100_000))
     assert len(error.value) < 50
-    assert len(shown([["x" * 1000] * 1000] * 1000)) <= 200
-    assert shown(10**5000) == "<int>"
+    assert len(show_value([["x" * 1000] * 1000] * 1000)) <= 200
+    assert show_value(10**5000) == "<int>"
 
 
 def test_a_struct_that_holds_itself_is_refused() -> None:
@@ -474,7 +474,7 @@ def test_a_subclass_that_writes_itself_is_written_that_way() -> None:
 def test_serializing_imports_neither_thrift_nor_anything_else_heavy() -> None:
     code = """
 import sys
-import eventpub.serialize
+import eventpub.serialization.serialize
 class Point:
     thrift_spec = (None, (1, 8, "x", None, None))
     x = 1

@@ -20,7 +20,7 @@ from thrift.Thrift import TFrozenDict, TType
 from eventpub.errors import EventPubError
 from eventpub.schemas.event.ttypes import App, Event, Experiment, Geo, User
 from eventpub.serialization.thrift_json import serialize_v2_event as encode
-from eventpub.serialization.thrift_json_decode import MAX_DEPTH, DecodeError, decode, loads, to_plain
+from eventpub.serialization.thrift_json_decode import MAX_DEPTH, DecodeError, decode_struct, load_json, to_plain
 
 POINT = struct_class(None, (1, TType.I32, "x"), (2, TType.I32, "y"), name="Point")
 EVENT = {"1": {"str": "s"}, "2": {"str": "a"}, "3": {"str": "n"}}
@@ -28,7 +28,7 @@ EVENT = {"1": {"str": "s"}, "2": {"str": "a"}, "3": {"str": "n"}}
 
 def refused(cls: Any, document: object) -> DecodeError:
     with pytest.raises(DecodeError) as caught:
-        decode(cls, document)
+        decode_struct(cls, document)
     return caught.value
 
 
@@ -43,13 +43,13 @@ def event(**fields: Any) -> dict[str, Any]:
 @bounded
 @given(structs(leaf_keys=True))
 def test_any_struct_comes_back_as_it_was(struct: Any) -> None:
-    assert decode(type(struct), loads(encode(struct))) == struct
+    assert decode_struct(type(struct), load_json(encode(struct))) == struct
 
 
 @bounded
 @given(structs(leaf_keys=True))
 def test_what_thrift_wrote_is_read(struct: Any) -> None:
-    assert decode(type(struct), loads(by_thrift(struct))) == struct
+    assert decode_struct(type(struct), load_json(by_thrift(struct))) == struct
 
 
 @bounded
@@ -75,7 +75,7 @@ def test_any_struct_becomes_plain_json_by_field_names(struct: Any) -> None:
 )
 def test_any_other_document_is_refused_and_breaks_nothing(document: object) -> None:
     with contextlib.suppress(DecodeError):
-        assert isinstance(decode(Event, document), Event)
+        assert isinstance(decode_struct(Event, document), Event)
 
 
 @pytest.mark.parametrize("options", ["py", "py:slots", "py:dynamic,slots", "py:enum"])
@@ -95,14 +95,14 @@ def test_classes_of_the_compiler_come_back_as_they_were(options: str, tmp_path: 
         zoo.Empty(),
         zoo.Holder(empty=zoo.Empty()),
     ):
-        assert decode(type(struct), loads(encode(struct))) == struct
+        assert decode_struct(type(struct), load_json(encode(struct))) == struct
 
 
 @pytest.mark.parametrize("options", ["py", "py:slots"])
 def test_negative_ids_come_back_as_they_were(options: str, tmp_path: Any) -> None:
     zoo = compiled(ZOO, options, tmp_path)
     struct = zoo.Holder(negative=zoo.Negative(a="x", b=1, trees=[zoo.Tree(name="t")]))
-    assert decode(zoo.Holder, loads(encode(struct))) == struct
+    assert decode_struct(zoo.Holder, load_json(encode(struct))) == struct
     assert to_plain(struct) == {"negative": {"a": "x", "b": 1, "trees": [{"name": "t"}]}}
 
 
@@ -124,23 +124,23 @@ def test_containers_within_sets_are_read_as_what_can_be_in_a_set() -> None:
         (TType.MAP, (TType.I32, None, TType.LIST, numbers, False), TFrozenDict({1: (2,)})),
     ):
         cls = holder(TType.SET, (kind, arguments, False))
-        (element,) = decode(cls, loads(encode(cls(value={value})))).value
+        (element,) = decode_struct(cls, load_json(encode(cls(value={value})))).value
         assert element == value
         assert type(element) is type(value)
 
 
 def test_a_field_that_is_not_there_has_its_default() -> None:
     cls = struct_class(None, (1, TType.I32, "number", None, 7))
-    assert decode(cls, {}).number == 7
-    assert decode(cls, {"1": {"i32": 8}}).number == 8
+    assert decode_struct(cls, {}).number == 7
+    assert decode_struct(cls, {"1": {"i32": 8}}).number == 8
 
 
 # --- where real senders differ ---------------------------------------------------------------------------
 
 
 def test_a_float_in_an_integer_field_is_truncated() -> None:
-    assert decode(Event, event(_4={"i64": 1700000000000.75})).client_timestamp == 1700000000000
-    assert decode(holder(TType.I32), {"1": {"i32": -1.9}}).value == -1
+    assert decode_struct(Event, event(_4={"i64": 1700000000000.75})).client_timestamp == 1700000000000
+    assert decode_struct(holder(TType.I32), {"1": {"i32": -1.9}}).value == -1
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_float_in_an_integer_field_is_truncated() -> None:
     ],
 )
 def test_every_way_to_write_a_double_is_read(text: bytes, number: float) -> None:
-    value = decode(holder(TType.DOUBLE), loads(b'{"1":{"dbl":%s}}' % text)).value
+    value = decode_struct(holder(TType.DOUBLE), load_json(b'{"1":{"dbl":%s}}' % text)).value
     assert type(value) is float
     assert value == number or (math.isnan(value) and math.isnan(number))
 
@@ -168,24 +168,24 @@ def test_every_way_to_write_a_double_is_read(text: bytes, number: float) -> None
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 0.1, 5.0])
 def test_doubles_as_keys_are_read(number: float) -> None:
     cls = holder(TType.MAP, (TType.DOUBLE, None, TType.DOUBLE, None, False))
-    ((key, value),) = decode(cls, loads(encode(cls(value={number: number})))).value.items()
+    ((key, value),) = decode_struct(cls, load_json(encode(cls(value={number: number})))).value.items()
     assert key == value == number or (math.isnan(key) and math.isnan(value))
 
 
 def test_a_bool_may_be_a_json_bool() -> None:
     for value, expected in ((1, True), (0, False), (True, True), (False, False)):
-        assert decode(holder(TType.BOOL), {"1": {"tf": value}}).value is expected
+        assert decode_struct(holder(TType.BOOL), {"1": {"tf": value}}).value is expected
 
 
 def test_base64_may_lack_its_padding() -> None:
     cls = holder(TType.STRING, "BINARY")
     for text in ("YQ==", "YQ=", "YQ"):
-        assert decode(cls, {"1": {"str": text}}).value == b"a"
+        assert decode_struct(cls, {"1": {"str": text}}).value == b"a"
 
 
 def test_fields_with_unknown_ids_are_skipped_whatever_they_hold() -> None:
     unknown = {"999": {"str": 5}, "-3": None, "0": [[[]]], "1000000": {"what": "ever"}}
-    assert decode(Event, {**EVENT, **unknown}) == Event(source="s", action="a", noun="n")
+    assert decode_struct(Event, {**EVENT, **unknown}) == Event(source="s", action="a", noun="n")
 
 
 # --- where a mistake would go unnoticed ------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_structs_are_read_64_deep_and_no_deeper() -> None:
         return document
 
     assert MAX_DEPTH == 64
-    decode(node, nested(64))
+    decode_struct(node, nested(64))
     error = refused(node, nested(65))
     assert error.path == ".".join(["next"] * 64)
     assert "64 structs" in error.reason
@@ -314,12 +314,12 @@ def test_an_error_is_of_our_tree_and_can_be_pickled() -> None:
 
 def test_raw_control_characters_in_strings_are_read() -> None:
     text = "".join(map(chr, range(1, 32)))
-    assert loads(encode(Event(source=text, action="a", noun="n")))["1"] == {"str": text}  # type: ignore[index]
+    assert load_json(encode(Event(source=text, action="a", noun="n")))["1"] == {"str": text}  # type: ignore[index]
 
 
 def test_bare_nan_and_inf_are_read_as_numbers_and_within_strings_as_text() -> None:
     text = rb'{"nan":nan,"inf":[inf,-inf,nan],"a":"nan,inf","b":"\"nan","c":"\\","d":nan,"e":"nan\\\","}'
-    document: Any = loads(text)
+    document: Any = load_json(text)
     assert math.isnan(document["nan"])
     assert document["inf"][:2] == [math.inf, -math.inf]
     assert [document[key] for key in "abce"] == ["nan,inf", '"nan', "\\", 'nan\\",']
@@ -349,14 +349,14 @@ def test_bare_nan_and_inf_are_read_as_numbers_and_within_strings_as_text() -> No
 )
 def test_what_is_no_such_text_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011, its message is the parser's
-        loads(text)
+        load_json(text)
 
 
 def test_hostile_text_is_refused_in_linear_time() -> None:
     for text in (b'"\\"' * 60_000, b'"' + b'\\"' * 60_000, b"nan" * 60_000, b'["nan",' * 500 + b'"' * 60_000):
         started = time.perf_counter()
         with pytest.raises(ValueError):  # noqa: PT011
-            loads(text)
+            load_json(text)
         assert time.perf_counter() - started < 2  # some 10 ms; a quadratic search takes a minute
 
 

@@ -24,7 +24,7 @@ class Settings:
 def read(tmp_path: Path, text: str) -> Settings:
     path = tmp_path / "x.ini"
     path.write_text(text)
-    return ini.read_section(ini.load(path), "s", Settings)
+    return ini.read_section(ini.load_file(path), "s", Settings)
 
 
 def test_keys_become_fields_and_defaults_fill_the_rest(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_secret_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
 
 def test_unreadable_files_are_errors_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        ini.load(tmp_path / "none.ini")
+        ini.load_file(tmp_path / "none.ini")
     (tmp_path / "latin.ini").write_bytes(b"[s]\nname = \xe9\n")
     with pytest.raises(ConfigError, match="not UTF-8"):
-        ini.load(tmp_path / "latin.ini")
+        ini.load_file(tmp_path / "latin.ini")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_no_file_makes_the_reader_raise_anything_but_config_error(tmp_path_facto
     path = folder / "fuzz.ini"
     path.write_bytes(b"[s]\nname = a\n" + raw)
     with contextlib.suppress(ConfigError):
-        ini.read_section(ini.load(path), "s", Settings)
+        ini.read_section(ini.load_file(path), "s", Settings)
 
 
 def test_a_range_of_seconds_is_written_in_digits() -> None:
@@ -171,4 +171,4 @@ def test_a_range_of_seconds_is_written_in_digits() -> None:
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "of-an-editor.ini"
     path.write_bytes("\N{BOM}[a]\nb = c\n".encode())
-    assert ini.section_items(ini.load(path), "a") == {"b": "c"}
+    assert ini.section_items(ini.load_file(path), "a") == {"b": "c"}

@@ -23,7 +23,7 @@ from eventpub.errors import (
 )
 from eventpub.pipeline import Backend
 from eventpub.queue.event_queue import Counts
-from eventpub.queue.message_queue import remove
+from eventpub.queue.message_queue import remove_queue
 from eventpub.schemas.event.ttypes import Event
 from eventpub.testing import MemoryQueue, posix_queue, take_messages
 
@@ -268,7 +268,7 @@ def test_a_posix_queue_is_real_small_and_gone_afterwards():
 
 def test_a_posix_queue_that_the_test_removed_is_no_error():
     with posix_queue() as events:
-        remove(events.name)
+        remove_queue(events.name)
 
 
 def test_send_calls_a_put_that_a_subclass_has_of_its_own():

@@ -15,7 +15,7 @@ from eventpub import EventQueue
 from eventpub.errors import EventSerializationError
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event as ThriftEvent
-from eventpub.serialization.thrift_json_decode import decode, loads
+from eventpub.serialization.thrift_json_decode import decode_struct, load_json
 from eventpub.tracking import LoggerBackend, LogLineTooLongError, MemoryBackend, Tracker
 
 
@@ -70,7 +70,7 @@ def test_an_event_is_one_line_of_json_whatever_it_holds(lines: Lines):
 def test_a_struct_is_logged_as_it_would_go_onto_a_queue(lines: Lines):
     struct = ThriftEvent(source="shop", action="buy", noun="tea")
     LoggerBackend(name="tracking test").send(struct)
-    assert decode(ThriftEvent, loads(lines.messages[0].encode())) == struct
+    assert decode_struct(ThriftEvent, load_json(lines.messages[0].encode())) == struct
 
 
 @pytest.mark.parametrize("level", ["warning", "WARNING", logging.WARNING])

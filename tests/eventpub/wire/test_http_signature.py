@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.paths import ROOT
 
 from eventpub.wire import http_signature
-from eventpub.wire.http_signature import Request, sign, verify
+from eventpub.wire.http_signature import Request, sign_request, verify_request
 
 BATCH_ID = "0123456789abcdef0123456789abcdef"
 BODY = b'[{"example": "value"}]'
@@ -40,12 +40,12 @@ RFC_SIGNATURE = b"pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8="
 
 def signed(secret: bytes = SECRET, key_name: str = "web") -> Request:
     request = Request("POST", "http://collector/v2j", {"Date": DATE, "Idempotency-Key": BATCH_ID})
-    sign(request, BODY, key_name=key_name, secret=secret, now=NOW)
+    sign_request(request, BODY, key_name=key_name, secret=secret, now=NOW)
     return request
 
 
 def signer(request: Request, sent: bytes = BODY, secret: bytes = SECRET, skew: float = 600) -> str | None:
-    return verify(request, sent, lambda _name: secret, clock_skew_seconds=skew)
+    return verify_request(request, sent, lambda _name: secret, clock_skew_seconds=skew)
 
 
 def resigned(components: str, parameters: str, secret: bytes = SECRET, **changes: str) -> Request:
@@ -103,7 +103,7 @@ def test_a_request_is_signed_by_these_bytes():
 @given(secret=st.binary(min_size=1), name=st.from_regex(r"[!-+\--~]{1,20}", fullmatch=True), sent=st.binary())
 def test_what_was_signed_verifies_under_its_keys_name(secret, name, sent):
     request = Request("POST", "http://collector/v2", {"Date": DATE, "Idempotency-Key": BATCH_ID})
-    sign(request, sent, key_name=name, secret=secret, now=NOW)
+    sign_request(request, sent, key_name=name, secret=secret, now=NOW)
     assert signer(request, sent, secret) == name
 
 

@@ -25,8 +25,8 @@ from support.waiting import wait_until
 
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.commands import letters
-from eventpub.sidecar.commands.place import locate
-from eventpub.sidecar.commands.replay import run
+from eventpub.sidecar.commands.place import locate_spool
+from eventpub.sidecar.commands.replay import run_replay
 from eventpub.sidecar.spool import dead_letters
 
 OLD, NEW = b"old secret", b"new secret"
@@ -294,7 +294,7 @@ def test_replay_signs_with_the_key_of_today(
     events = fill(spool, 2)
     refused = eventpub("dead-letters", "replay", *place(config), "--all")
     assert refused.code == 2
-    assert "does not take this key: check key.name, key.secret and key.signature" in refused.err
+    assert "rejects this key: check key.name, key.secret and key.signature" in refused.err
     assert len(list(spool.dead.glob("*.json"))) == 2
     secret.write_text(base64.b64encode(NEW).decode())
     assert eventpub("dead-letters", "replay", *place(config), "--all").code == 0
@@ -334,7 +334,7 @@ def test_replay_killed_at_any_change_of_the_disk_is_finished_by_the_next(
 
     def replay(disk: KillingDisk) -> None:
         options = argparse.Namespace(spool=None, config_file=str(config), queue_name=QUEUE)
-        run(locate(options), letters.find(spool.queue)[0], dry_run=False, disk=disk)
+        run_replay(locate_spool(options), letters.find_letters(spool.queue)[0], dry_run=False, disk=disk)
 
     for step in itertools.count(1):
         for index in range(3):
@@ -453,13 +453,15 @@ def test_replay_without_a_collector_keeps_everything(
     done = eventpub("dead-letters", "replay", *place(config), "--all")
     assert (done.code, done.out) == (2, "accepted 0, stayed 0\n")
     assert "http://127.0.0.1:1/v2j gave no answer (refused)" in done.err
-    kept = letters.find(spool.queue)[0]
+    kept = letters.find_letters(spool.queue)[0]
     assert len(kept) == 2
     dropped = eventpub("dead-letters", "drop", *place(config), kept[0].id, "--yes")  # it is tied to no other
     assert (dropped.code, dropped.out) == (0, "dropped 1\n")
 
 
-@pytest.mark.parametrize("answer", [(503, "try again later"), (404, "this is no answer of a collector")])
+@pytest.mark.parametrize(
+    "answer", [(503, "try again later"), (404, "the reply did not come from an eventpub collector")]
+)
 def test_replay_stops_at_an_answer_that_is_no_verdict(
     eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path, answer: tuple[int, str]
 ) -> None:
@@ -482,7 +484,7 @@ def test_two_replays_do_not_run_at_once(
     eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
 ) -> None:
     fill(spool, 1)
-    with letters.exclusively(spool.queue):
+    with letters.lock_letters(spool.queue):
         for words in (("replay", *place(config), "--all"), ("drop", *place(config), "--all", "--yes")):
             done = eventpub("dead-letters", *words)
             assert done.code == 2
@@ -492,9 +494,9 @@ def test_two_replays_do_not_run_at_once(
 
 def test_what_would_block_within_a_replay_is_told_as_what_it_is(spool: SpoolFolder) -> None:
     fill(spool, 1)
-    with pytest.raises(BlockingIOError), letters.exclusively(spool.queue):
+    with pytest.raises(BlockingIOError), letters.lock_letters(spool.queue):
         raise BlockingIOError
-    with letters.exclusively(spool.queue):
+    with letters.lock_letters(spool.queue):
         pass
 
 

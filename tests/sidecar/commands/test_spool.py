@@ -24,12 +24,12 @@ from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
 from eventpub import wire
-from eventpub.cli import _parser, main
+from eventpub.cli import _build_parser, main
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.commands.place import Place
-from eventpub.sidecar.commands.repair import run as repair_spool
+from eventpub.sidecar.commands.repair import run_repair as repair_spool
 from eventpub.sidecar.spool import records
-from eventpub.sidecar.spool.slot import take
+from eventpub.sidecar.spool.slot import take_slot
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry.metrics import Telemetry
 
@@ -62,7 +62,9 @@ def sidecar(tmp_path: Path, queue_name: str) -> Iterator[SidecarProcess]:
 def events_of(folder: Path) -> list[bytes]:
     """The events of the batches of a slot, in the order they will be sent."""
     return [
-        event for path in sorted(folder.glob("*.batch")) for event in records.read(path.read_bytes()).events
+        event
+        for path in sorted(folder.glob("*.batch"))
+        for event in records.read_records(path.read_bytes()).events
     ]
 
 
@@ -91,7 +93,7 @@ def test_every_help_ends_with_examples_the_command_takes(eventpub: Command, leve
     assert len(examples) >= 2
     for example in examples:
         words = shlex.split(example)
-        assert _parser(words).parse_args(words).run
+        assert _build_parser(words).parse_args(words).run
 
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if len(level) == 2], ids=" ".join)
@@ -297,7 +299,7 @@ while True:
         looking.stdout.readline()
         try:
             for _ in range(300):
-                slot = take(spool.slot(0))
+                slot = take_slot(spool.slot(0))
                 assert slot is not None
                 slot.release()
         finally:
@@ -318,7 +320,7 @@ def test_check_reports_each_damaged_record_with_its_offset(eventpub: Command, sp
     damage(path, EVENTS[1])
     damage(path, EVENTS[3])
     done = eventpub("spool", "check", "--spool", spool.directory)
-    size = records.padded(len(EVENTS[0]))
+    size = records.padded_size(len(EVENTS[0]))
     assert done == Done(
         1,
         f"q/0/000000000007.5.batch: damaged at offset {64 + size}, {size} bytes; damaged at offset "
@@ -539,12 +541,12 @@ def test_repair_killed_at_any_change_of_the_disk_is_finished_by_the_next(
 
 def test_repair_cuts_under_the_id_that_a_sidecar_would_send(eventpub: Command, spool: SpoolFolder) -> None:
     path = spool.batch(1, EVENTS)
-    batch_id = records.read(path.read_bytes()).batch_id
+    batch_id = records.read_records(path.read_bytes()).batch_id
     assert batch_id is not None
     damage(path, EVENTS[0])
     repair(eventpub, spool, "--apply")
     (mended,) = spool.slot(0).glob("*.batch")
-    assert records.read(mended.read_bytes()).batch_id == wire.part_batch_id(batch_id, range(4))
+    assert records.read_records(mended.read_bytes()).batch_id == wire.part_batch_id(batch_id, range(4))
 
 
 def test_a_sidecar_goes_on_with_what_was_repaired_and_counts_what_was_cut_out(
@@ -559,7 +561,11 @@ def test_a_sidecar_goes_on_with_what_was_repaired_and_counts_what_was_cut_out(
         opened = Spool(
             spool.directory, "q", max_bytes=1 << 20, dead_max_bytes=1 << 20, fsync=False, telemetry=telemetry
         )
-        found = [event for batch in opened.recovered for event in records.read(batch.path.read_bytes()).events]
+        found = [
+            event
+            for batch in opened.recovered
+            for event in records.read_records(batch.path.read_bytes()).events
+        ]
         telemetry.spooled = opened.events
         opened.close()
         assert sorted(found) == sorted([*whole, b'{"h":1}', b'{"h":2}'])
@@ -637,7 +643,7 @@ def test_repair_keeps_what_can_be_read_of_any_damage(
     for _ in range(data.draw(st.integers(1, 3))):
         image[data.draw(st.integers(0, len(image) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(image[: data.draw(st.integers(0, len(image)))])
-    readable = records.read(path.read_bytes()).events
+    readable = records.read_records(path.read_bytes()).events
     assert main(["spool", "repair", "--spool", str(spool.directory), "--apply"]) == 0
     assert events_of(spool.slot(0)) == readable
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventpub.sidecar.delivery.answer import MAX_REASON_CHARACTERS, Answer, Rejection, judge
+from eventpub.sidecar.delivery.answer import MAX_REASON_CHARACTERS, Answer, Rejection, judge_answer
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
 NOW = 1_700_000_000.0
@@ -42,11 +42,11 @@ def answer(status: int = 200, body: bytes = b"", **headers: str) -> Answer:
     ],
 )
 def test_each_status_has_the_meaning_of_the_table(verdict, statuses):
-    assert {judge(answer(status)) for status in statuses} == {verdict}
+    assert {judge_answer(answer(status)) for status in statuses} == {verdict}
 
 
 def test_no_answer_means_another_attempt():
-    assert judge(Answer.none("refused", "Connection refused")) is Verdict.RETRY
+    assert judge_answer(Answer.none("refused", "Connection refused")) is Verdict.RETRY
 
 
 # --- Retry-After
@@ -118,7 +118,7 @@ HTML = "text/html; charset=utf-8"
 )
 def test_web_page_is_no_acceptance(content_type, body):
     """What a captive portal says to everything; it has not stored anything."""
-    assert judge(answer(200, body, Content_Type=content_type)) is Verdict.MISCONFIGURED
+    assert judge_answer(answer(200, body, Content_Type=content_type)) is Verdict.MISCONFIGURED
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_web_page_is_no_acceptance(content_type, body):
     ],
 )
 def test_any_other_body_of_a_2xx_is_acceptance(content_type, body):
-    assert judge(answer(200, body, Content_Type=content_type)) is Verdict.ACCEPTED
+    assert judge_answer(answer(200, body, Content_Type=content_type)) is Verdict.ACCEPTED
 
 
 @pytest.mark.parametrize("status", [status for status in range(200, 600) if not 200 <= status < 300])
 def test_page_changes_nothing_about_any_other_status(status):
-    assert judge(answer(status, b"<html>", Content_Type=HTML)) is judge(answer(status))
+    assert judge_answer(answer(status, b"<html>", Content_Type=HTML)) is judge_answer(answer(status))
 
 
 # --- rejected events
@@ -207,7 +207,7 @@ def test_no_answer_keeps_its_reason_on_one_line():
 )
 def test_nothing_the_other_end_writes_raises_or_exceeds_its_bounds(status, retry_after, accept_encoding, body):
     read = answer(status, body, Retry_After=retry_after, Accept_Encoding=accept_encoding)
-    judge(read)
+    judge_answer(read)
     assert read.retry_after_seconds is None or 0 <= read.retry_after_seconds <= 300
     assert len(read.reason) <= MAX_REASON_CHARACTERS
     assert read.reason == "" or read.reason.isprintable()

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventpub.sidecar.delivery.compression import Codec, Negotiation, compress
+from eventpub.sidecar.delivery.compression import Codec, Negotiation, compress_body
 
 EVENTS = b",".join(b'{"1":{"str":"shop"},"2":{"i64":%d}}' % number for number in range(5_000))
 
@@ -33,29 +33,29 @@ def run_without(package: str, program: str) -> str:
 
 @given(body=st.binary(max_size=2_000), codec=st.sampled_from(Codec))
 def test_every_codec_gives_back_every_body(body, codec):
-    assert undo(codec, compress(codec, body)) == body
+    assert undo(codec, compress_body(codec, body)) == body
 
 
 @pytest.mark.parametrize("codec", [Codec.GZIP, Codec.ZSTD])
 def test_a_batch_shrinks_to_less_than_a_third(codec):
-    assert len(compress(codec, EVENTS)) < len(EVENTS) / 3
+    assert len(compress_body(codec, EVENTS)) < len(EVENTS) / 3
 
 
 def test_gzip_is_one_complete_stream_with_nothing_behind_it():
     stream = zlib.decompressobj(wbits=31)
-    assert stream.decompress(compress(Codec.GZIP, EVENTS)) == EVENTS
+    assert stream.decompress(compress_body(Codec.GZIP, EVENTS)) == EVENTS
     assert stream.eof
     assert stream.unused_data == b""
 
 
 def test_zstd_says_in_its_header_how_large_the_body_is():
     """So that a collector can refuse a bomb before it unpacks it."""
-    assert zstandard.get_frame_parameters(compress(Codec.ZSTD, EVENTS)).content_size == len(EVENTS)
+    assert zstandard.get_frame_parameters(compress_body(Codec.ZSTD, EVENTS)).content_size == len(EVENTS)
 
 
 @pytest.mark.parametrize("codec", Codec)
 def test_the_same_body_is_the_same_stream_on_every_attempt(codec):
-    assert compress(codec, EVENTS) == compress(codec, EVENTS)
+    assert compress_body(codec, EVENTS) == compress_body(codec, EVENTS)
 
 
 # --- which codec

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from eventpub import __version__
 from eventpub.sidecar.delivery.compression import Codec
-from eventpub.sidecar.delivery.payload import Payload, build
+from eventpub.sidecar.delivery.payload import Payload, build_payload
 from eventpub.wire import http_signature
 from eventpub.wire.signing import SigningKey
 
@@ -24,7 +24,7 @@ BATCH_ID = "0123456789abcdef0123456789abcdef"
 
 def pay(**changes: object) -> Payload:
     facts = {"batch_id": BATCH_ID, "attempt": 1, "key": KEY, "codec": Codec.NONE, "now": 0.0} | changes
-    return build("2j", b'{"example": "value"}', 1, **facts)
+    return build_payload("2j", b'{"example": "value"}', 1, **facts)
 
 
 def test_the_known_answer_of_the_wire():
@@ -42,7 +42,7 @@ def test_the_known_answer_of_the_wire():
 
 
 def test_version_2_is_a_thrift_list():
-    payload = build(
+    payload = build_payload(
         "2", b'{"1":{"tf":1}},{"1":{"tf":0}}', 2, batch_id=BATCH_ID, attempt=1, key=KEY, codec=Codec.NONE
     )
     assert payload.body == b'{"1":{"lst":["rec",2,{"1":{"tf":1}},{"1":{"tf":0}}]}}'
@@ -72,8 +72,13 @@ def test_an_http_message_signature_covers_the_body_as_it_is_sent():
     payload = pay(key=SigningKey("web", b"hunter2", "rfc9421"), codec=Codec.GZIP)
     assert "X-Signature" not in payload.headers
     request = http_signature.Request("POST", "https://anywhere.example:8443/v2j", dict(payload.headers))
-    assert http_signature.verify(request, payload.body, lambda _: b"hunter2", clock_skew_seconds=0) == "web"
-    assert http_signature.verify(request, pay().body, lambda _: b"hunter2", clock_skew_seconds=0) is None
+    assert (
+        http_signature.verify_request(request, payload.body, lambda _: b"hunter2", clock_skew_seconds=0)
+        == "web"
+    )
+    assert (
+        http_signature.verify_request(request, pay().body, lambda _: b"hunter2", clock_skew_seconds=0) is None
+    )
 
 
 def test_both_signatures_are_each_what_they_are_alone():
@@ -89,7 +94,7 @@ def test_both_signatures_are_each_what_they_are_alone():
 )
 def test_any_events_arrive_as_they_are_under_a_mac_that_checks(events, secret):
     joined = ",".join(map(json.dumps, events)).encode()
-    payload = build(
+    payload = build_payload(
         "2j",
         memoryview(joined),
         len(events),

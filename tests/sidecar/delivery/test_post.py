@@ -334,7 +334,7 @@ def test_an_attempt_that_is_killed_or_timed_out_from_outside_ends_at_once():
 from gevent import monkey
 monkey.patch_all()
 import sys, gevent
-from test_delivery_post import PAYLOAD, Peer, Poster
+from test_post import PAYLOAD, Peer, Poster
 with Peer(lambda connection: connection.recv(65_536) and connection.recv(1)) as peer:
     poster = Poster(peer.url, timeout_seconds=60, concurrency=1)
     greenlet = gevent.spawn(poster.post, PAYLOAD)
@@ -354,9 +354,10 @@ with Peer(lambda connection: connection.recv(65_536) and connection.recv(1)) as 
         print("Timeout")
     poster.close()
 """
+    folders = (ROOT, ROOT / "tests", ROOT / "tests/sidecar/delivery")
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(["", str(ROOT / "tests")])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))},
         capture_output=True,
         text=True,
         check=True,

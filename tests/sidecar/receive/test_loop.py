@@ -19,7 +19,7 @@ from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar import native
 from eventpub.sidecar.receive.loop import Ended, Loop, compiled_loop
 from eventpub.sidecar.receive.loop_python import PythonLoop
-from eventpub.sidecar.receive.receiver import gathering
+from eventpub.sidecar.receive.receiver import plan_gathering
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.disk import Disk
@@ -50,7 +50,7 @@ def batch(queue: MessageQueue, tmp_path: Path) -> Iterator[OpenBatch]:
 
 def events_of(batch: OpenBatch) -> list[bytes]:
     sealed = batch.seal(fsync=False)
-    return records.read(sealed.path.read_bytes()).events if sealed else []
+    return records.read_records(sealed.path.read_bytes()).events if sealed else []
 
 
 def test_burst_takes_all_there_is_in_order(queue: MessageQueue, batch: OpenBatch, loop: Loop) -> None:
@@ -167,13 +167,13 @@ def test_the_faster_a_queue_fills_the_sooner_it_is_emptied(
 def test_a_short_queue_is_never_left_to_fill_and_a_long_one_for_ten_milliseconds_at_most(
     max_messages, expected
 ):
-    assert gathering(max_messages) == expected
+    assert plan_gathering(max_messages) == expected
 
 
 def test_extension_of_another_version_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shutil.copy(posix_ipc.__file__, tmp_path / f"_loops{importlib.machinery.EXTENSION_SUFFIXES[0]}")
     assert native.load_library(tmp_path) is None
-    assert "install eventpub anew" in caplog.text
+    assert "install eventpub again" in caplog.text
 
 
 def test_queue_that_cannot_be_read_is_an_error_and_keeps_what_came_before(

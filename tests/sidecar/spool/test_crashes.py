@@ -80,7 +80,7 @@ def fill(spool: Spool, queue: MessageQueue, oracle: Oracle, events: list[bytes])
 
 def split(spool: Spool, batch: Batch) -> None:
     """Bury the bad event, and halve the rest."""
-    contents = records.read(batch.path.read_bytes())
+    contents = records.read_records(batch.path.read_bytes())
     bad = contents.events.index(BAD)
     spool.split(
         batch, contents, [range(bad), range(bad + 1, len(contents.events))], {bad: Cause(DeadReason.REJECTED)}
@@ -120,7 +120,7 @@ def found(folder: Path) -> tuple[Counter[bytes], Counter[bytes]]:
     """Return what the next sidecar finds: events to be sent, and dead letters."""
     spool = open_spool(folder, Disk())
     spooled = Counter(
-        event for batch in spool.recovered for event in records.read(batch.path.read_bytes()).events
+        event for batch in spool.recovered for event in records.read_records(batch.path.read_bytes()).events
     )
     spool.close()
     dead = (json.loads(path.read_text())["event"].encode() for path in (folder / "q" / "dead").iterdir())
@@ -163,17 +163,17 @@ def test_spool_survives_a_kill_at_every_change(tmp_path: Path, queue_name: str) 
 def leave(folder: Path) -> None:
     """A slot with a torn open batch, an unfinished and a finished split; and an orphan's batch."""
     own, orphan = open_spool(folder, Disk()), open_spool(folder, Disk())
-    (own.directory / "000000000004.open").write_bytes(records.write("0" * 32, EVENTS[:3]) + b"\0" * 500)
-    (own.directory / "000000000002.3.batch").write_bytes(records.write("2" * 32, [*EVENTS[3:5], BAD]))
+    (own.directory / "000000000004.open").write_bytes(records.write_records("0" * 32, EVENTS[:3]) + b"\0" * 500)
+    (own.directory / "000000000002.3.batch").write_bytes(records.write_records("2" * 32, [*EVENTS[3:5], BAD]))
     finished = own.directory / "000000000002.split"
     finished.mkdir()
-    (finished / "000000000006.2.batch").write_bytes(records.write("6" * 32, EVENTS[3:5]))
+    (finished / "000000000006.2.batch").write_bytes(records.write_records("6" * 32, EVENTS[3:5]))
     (finished / f"{'2' * 32}-00002.json").write_text(json.dumps({"event": BAD.decode()}))
     unfinished = own.directory / "000000000003.splitting"
     unfinished.mkdir()
     (unfinished / "000000000007.1.batch").write_bytes(b"half")
-    (own.directory / "000000000003.2.batch").write_bytes(records.write("3" * 32, EVENTS[6:8]))
-    (orphan.directory / "000000000001.4.batch").write_bytes(records.write("1" * 32, EVENTS[8:]))
+    (own.directory / "000000000003.2.batch").write_bytes(records.write_records("3" * 32, EVENTS[6:8]))
+    (orphan.directory / "000000000001.4.batch").write_bytes(records.write_records("1" * 32, EVENTS[8:]))
     own.close()
     orphan.close()
 
@@ -200,7 +200,7 @@ def test_recovery_survives_a_kill_at_every_change(tmp_path: Path) -> None:
 def left_after_power_cut(folder: Path) -> Counter[bytes]:
     """Return what the next sidecar finds; a batch that is there twice has the same id, so it is stored once."""
     spool = open_spool(folder, Disk())
-    contents = [records.read(batch.path.read_bytes()) for batch in spool.recovered]
+    contents = [records.read_records(batch.path.read_bytes()) for batch in spool.recovered]
     spool.close()
     assert not any(held.damaged for held in contents)
     by_id = {held.batch_id: held.events for held in contents}

@@ -62,7 +62,9 @@ class Rig:
 
     def open_file(self) -> Path:
         """Return the batch file that fills, not the spare."""
-        return next(path for path in sorted(self.slot.glob("*.open")) if records.read(path.read_bytes()).events)
+        return next(
+            path for path in sorted(self.slot.glob("*.open")) if records.read_records(path.read_bytes()).events
+        )
 
     def deliver(self) -> list[int]:
         """Let the collector take everything, stop, check the books, and return the numbers of what it has."""
@@ -115,7 +117,7 @@ def rewrite(path: Path, change: Callable[[bytearray], None]) -> None:
 
 
 def third_record(image: bytes) -> int:
-    return next(stretch.offset for stretch in list(records.scan(bytes(image)))[2:])
+    return next(stretch.offset for stretch in list(records.scan_records(bytes(image)))[2:])
 
 
 def flip_bit(image: bytearray) -> None:

@@ -78,7 +78,7 @@ class SpoolModel(RuleBasedStateMachine):
         self.disk.mend()
 
     def events_of(self, batch: Batch) -> list[bytes]:
-        return records.read(batch.path.read_bytes()).events
+        return records.read_records(batch.path.read_bytes()).events
 
     @rule(count=st.integers(1, 9), fault=faults(5))
     def receive(self, count: int, fault: tuple[int, int] | None) -> None:
@@ -131,7 +131,7 @@ class SpoolModel(RuleBasedStateMachine):
         if not self.known:
             return
         batch = self.known[place % len(self.known)]
-        contents = records.read(batch.path.read_bytes())
+        contents = records.read_records(batch.path.read_bytes())
         bad %= len(contents.events)
         groups = [group for group in (range(bad), range(bad + 1, len(contents.events))) if group]
         with self.fault(fault):
@@ -161,7 +161,9 @@ class SpoolModel(RuleBasedStateMachine):
         if hasattr(self, "spool"):
             files = Counter(event for batch in self.known for event in self.events_of(batch))
             files.update(
-                event for opened in self.unsealed for event in records.read(opened.path.read_bytes()).events
+                event
+                for opened in self.unsealed
+                for event in records.read_records(opened.path.read_bytes()).events
             )
             assert files == Counter(self.held)
 

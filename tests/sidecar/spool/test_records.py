@@ -17,11 +17,11 @@ event_texts = st.binary(max_size=300)
 
 
 def offset_of(index: int) -> int:
-    return records.HEADER_BYTES + sum(map(records.padded, map(len, EVENTS[:index])))
+    return records.HEADER_BYTES + sum(map(records.padded_size, map(len, EVENTS[:index])))
 
 
 def test_format_is_what_the_byte_table_says() -> None:
-    image = records.write(ID, [b'{"a":1}'], created_us=1_700_000_000_000_000)
+    image = records.write_records(ID, [b'{"a":1}'], created_us=1_700_000_000_000_000)
     assert image == (
         b"EVENTPUB"
         + struct.pack("<HHI", 1, 64, 0)
@@ -39,21 +39,21 @@ def test_format_is_what_the_byte_table_says() -> None:
 
 @given(st.lists(event_texts))
 def test_what_is_written_is_read_back(events: list[bytes]) -> None:
-    assert records.read(records.write(ID, events, 5)) == records.Contents(ID, 5, events, 0)
+    assert records.read_records(records.write_records(ID, events, 5)) == records.Contents(ID, 5, events, 0)
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_can_be_read(image: bytes) -> None:
-    contents = records.read(image)
+    contents = records.read_records(image)
     assert contents.damaged or contents.batch_id
 
 
 @given(st.lists(event_texts, min_size=1), st.data())
 def test_one_flipped_bit_costs_at_most_one_event(events: list[bytes], data: st.DataObject) -> None:
-    image = bytearray(records.write(ID, events))
+    image = bytearray(records.write_records(ID, events))
     bit = data.draw(st.integers(0, len(image) * 8 - 1))
     image[bit // 8] ^= 1 << bit % 8
-    found = records.read(bytes(image)).events
+    found = records.read_records(bytes(image)).events
     missing = [event for event in events if event not in found]
     # a record never committed, as a length of zero makes it look, may also hide an empty neighbour
     assert len(missing) <= 1
@@ -62,80 +62,80 @@ def test_one_flipped_bit_costs_at_most_one_event(events: list[bytes], data: st.D
 
 @given(st.lists(event_texts, min_size=1), st.data())
 def test_torn_tail_is_cut_and_earlier_events_survive(events: list[bytes], data: st.DataObject) -> None:
-    image = records.write(ID, events)
+    image = records.write_records(ID, events)
     cut = data.draw(st.integers(records.HEADER_BYTES, len(image) - 1))
-    found = records.read(image[:cut]).events
+    found = records.read_records(image[:cut]).events
     whole = [event for index, event in enumerate(events) if _end(events, index) <= cut]
     assert found[: len(whole)] == whole
     assert len(found) <= len(whole) + 1  # an event whose padding alone is cut is whole
 
 
 def _end(events: list[bytes], index: int) -> int:
-    return records.HEADER_BYTES + sum(map(records.padded, map(len, events[: index + 1])))
+    return records.HEADER_BYTES + sum(map(records.padded_size, map(len, events[: index + 1])))
 
 
 def test_reserved_space_behind_the_last_record_is_no_damage() -> None:
-    image = records.write(ID, EVENTS) + bytes(5000)
-    assert records.read(image).events == EVENTS
-    assert records.read(image).damaged == 0
+    image = records.write_records(ID, EVENTS) + bytes(5000)
+    assert records.read_records(image).events == EVENTS
+    assert records.read_records(image).damaged == 0
 
 
 def test_slot_armed_but_never_received_into_is_the_end() -> None:
     armed = records.RECORD_HEADER.pack(records.MAGIC, records.ARMED, 0, 0)
-    contents = records.read(records.write(ID, EVENTS) + armed + bytes(500))
+    contents = records.read_records(records.write_records(ID, EVENTS) + armed + bytes(500))
     assert (contents.events, contents.damaged) == (EVENTS, 0)
 
 
 def test_event_received_but_not_committed_is_read() -> None:
     received = records.RECORD_HEADER.pack(records.MAGIC, 7, 0, 0) + b'{"d":4}' + bytes(501)
-    contents = records.read(records.write(ID, EVENTS) + received)
+    contents = records.read_records(records.write_records(ID, EVENTS) + received)
     assert (contents.events, contents.damaged) == ([*EVENTS, b'{"d":4}'], 0)
 
 
 def test_damaged_file_header_costs_the_id_only() -> None:
-    image = b"garbage!" + records.write(ID, EVENTS)[8:]
-    assert records.read(image) == records.Contents(None, 0, EVENTS, 1)
+    image = b"garbage!" + records.write_records(ID, EVENTS)[8:]
+    assert records.read_records(image) == records.Contents(None, 0, EVENTS, 1)
 
 
 def test_wrong_format_version_is_damage() -> None:
-    image = bytearray(records.write(ID, EVENTS))
+    image = bytearray(records.write_records(ID, EVENTS))
     image[8] = 2
-    assert records.read(bytes(image)).batch_id is None
+    assert records.read_records(bytes(image)).batch_id is None
 
 
 @pytest.mark.parametrize("field", [0, 8, 12, 16], ids=["magic", "length", "crc", "event"])
 def test_damaged_field_costs_that_record_only(field: int) -> None:
-    image = bytearray(records.write(ID, EVENTS))
+    image = bytearray(records.write_records(ID, EVENTS))
     image[offset_of(1) + field] ^= 0x55
-    contents = records.read(bytes(image))
+    contents = records.read_records(bytes(image))
     assert (contents.events, contents.damaged) == ([EVENTS[0], EVENTS[2]], 1)
 
 
 def test_length_beyond_the_file_costs_that_record_only() -> None:
-    image = bytearray(records.write(ID, EVENTS))
+    image = bytearray(records.write_records(ID, EVENTS))
     struct.pack_into("<I", image, offset_of(0) + 8, 0xFFFFFFF0)
-    assert records.read(bytes(image)).events == EVENTS[1:]
+    assert records.read_records(bytes(image)).events == EVENTS[1:]
 
 
 def test_zero_page_costs_the_records_it_covers() -> None:
     events = [b'{"n":%d,"pad":"%s"}' % (n, b"x" * 200) for n in range(100)]
-    image = bytearray(records.write(ID, events))
+    image = bytearray(records.write_records(ID, events))
     image[4096:8192] = bytes(4096)
-    found = records.read(bytes(image)).events
-    size = records.padded(len(events[0]))
+    found = records.read_records(bytes(image)).events
+    size = records.padded_size(len(events[0]))
     first, last = (4096 - 64) // size, (8192 - 64) // size
     assert events[: first - 1] == found[: first - 1]
     assert events[last + 1 :] == found[-len(events[last + 1 :]) :]
 
 
 def test_length_that_became_zero_does_not_swallow_the_records_behind_it() -> None:
-    image = bytearray(records.write(ID, EVENTS))
+    image = bytearray(records.write_records(ID, EVENTS))
     struct.pack_into("<I", image, offset_of(1) + 8, 0)
-    contents = records.read(bytes(image))
+    contents = records.read_records(bytes(image))
     assert (contents.events, contents.damaged) == ([EVENTS[0], EVENTS[2]], 1)
 
 
 def test_foreign_file_is_all_damage() -> None:
-    contents = records.read(b"\x7fELF" + bytes(range(256)) * 20)
+    contents = records.read_records(b"\x7fELF" + bytes(range(256)) * 20)
     assert contents.events == []
     assert contents.damaged == 2

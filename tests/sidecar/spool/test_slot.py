@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
-from eventpub.sidecar.spool.slot import SpoolError, claim, is_owned, make_private, take
+from eventpub.sidecar.spool.slot import SpoolError, claim_slot, is_owned, make_private, take_slot
 
 NOBODY = 65534
 
@@ -56,7 +56,7 @@ def test_a_queues_or_slots_folder_that_others_may_write_to_is_refused(tmp_path, 
     folder.mkdir(parents=True)
     folder.chmod(mode)
     with pytest.raises(SpoolError, match=re.escape(f"spool {folder}: others may write to it; run: chmod 700 ")):
-        claim(tmp_path / "queue")
+        claim_slot(tmp_path / "queue")
 
 
 @pytest.mark.parametrize("place", ["", "0"])
@@ -67,17 +67,17 @@ def test_a_link_in_place_of_a_queues_or_slots_folder_is_refused(tmp_path, place,
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(tmp_path / target)
     with pytest.raises(SpoolError, match=re.escape(f"spool {link}: is no folder of its own")):
-        claim(tmp_path / "queue")
+        claim_slot(tmp_path / "queue")
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == []
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_slot_stays_its_owners_whatever_is_removed_from_it(tmp_path):
-    own, _ = claim(tmp_path / "queue")
+    own, _ = claim_slot(tmp_path / "queue")
     for name in ("lock", "0"):  # a lock file of whatever kind means nothing: the folder itself is locked
         (own.directory / name).touch()
         (own.directory / name).unlink()
-    assert take(own.directory) is None
+    assert take_slot(own.directory) is None
     assert is_owned(own.directory)
     own.release()
     assert not is_owned(own.directory)

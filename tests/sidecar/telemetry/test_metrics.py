@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.paths import ROOT
 from support.waiting import DEADLINE_SECONDS
 
-from eventpub.sidecar.delivery.answer import Answer, judge
+from eventpub.sidecar.delivery.answer import Answer, judge_answer
 from eventpub.sidecar.telemetry import metrics as telemetry_module
 from eventpub.sidecar.telemetry.ledger import Ledger
 from eventpub.sidecar.telemetry.log_limit import LOG_SECONDS
@@ -27,7 +27,7 @@ from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
 def note(telemetry: Telemetry, answer: Answer) -> None:
     """What the sender tells of an attempt at a batch of 300 events."""
     telemetry.answered(
-        judge(answer),
+        judge_answer(answer),
         batch="000000000001.300.batch",
         events=300,
         attempt=2,
