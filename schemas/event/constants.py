@@ -11,4 +11,4 @@ from thrift.protocol.TProtocol import TProtocolException
 from thrift.TRecursive import fix_spec
 
 import sys
-from eventpub.schemas.event.ttypes import *
+from .ttypes import *

@@ -56,7 +56,7 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
 # that outlives it. It blocks SIGTERM meanwhile, so none is accepted and not noted.
 _PRODUCER = """
 import os, signal, sys, time
-from eventpub.message_queue import MessageQueue
+from eventpub.queue.message_queue import MessageQueue
 queue_name, mark, notes = sys.argv[1:]
 queue = MessageQueue.open(queue_name, create=False, read=False)
 fd = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

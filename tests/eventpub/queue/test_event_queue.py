@@ -138,7 +138,7 @@ def test_a_greenlet_that_waits_for_room_lets_others_run(queue_name: str):
         from gevent import monkey; monkey.patch_all()
         import gevent
         from eventpub import EventQueue
-        from eventpub.message_queue import MessageQueue, remove
+        from eventpub.queue.message_queue import MessageQueue
         queue = EventQueue({queue_name!r}, bytes, max_messages=1, max_message_size=128)
         queue.put(b"fills it")
         sidecar = MessageQueue.open({queue_name!r})
