@@ -7,7 +7,8 @@ and a `DecodeError` names the place by its dotted path. Lenient where real sende
 - NaN and the infinities may be numbers, Python's bare `nan` and `inf`, or the strings of thrift's other
   languages (`"NaN"`, `"Infinity"`, `"-Infinity"`);
 - strings may hold raw control characters, base64 may lack its padding, a bool may be `true`;
-- fields with unknown ids are skipped, so that a sender may be newer than its receiver.
+- fields with unknown ids are skipped, or kept as they came where they are asked for (`UnknownFields`), so that
+  a sender may be newer than its receiver.
 
 A map whose keys are structs or containers is no JSON, and so cannot be read.
 """
@@ -19,17 +20,19 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from eventpub.errors import EventPubError
 
 from .thrift_json import show_value
-from .thrift_spec import INTEGER_BITS, Field, Type, field_names, frozen_dict, read_by_thrift, read_fields
+from .thrift_spec import INTEGER_BITS, Field, Type, frozen_dict, read_by_thrift, read_declared, read_fields
+
+if TYPE_CHECKING:
+    from .thrift_plain import UnknownFields
 
 T = TypeVar("T")
-Reader = Callable[[Any, int], Any]  # of a decoded value and the number of structs around it
 
 MAX_DEPTH = 64  # structs within structs; thrift's own readers take no more
 
@@ -76,39 +79,44 @@ def load_json(text: bytes) -> object:
         raise ValueError("the JSON text is nested too deeply") from None
 
 
-def decode_struct(cls: type[T], document: object) -> T:
+class Around(NamedTuple):
+    """What a reader knows of its surroundings.
+
+    Attributes:
+        depth: structs around the value.
+        unknown: where fields of unknown ids are kept; None skips them.
+    """
+
+    depth: int
+    unknown: UnknownFields | None = None
+
+
+Reader = Callable[[Any, Around], Any]  # of a decoded value
+
+
+def decode_struct(cls: type[T], document: object, unknown: UnknownFields | None = None) -> T:
     """Build the struct of class `cls` from decoded Thrift JSON.
 
     Args:
         cls: a class the thrift compiler wrote.
-        document: what `loads` returned.
+        document: what `load_json` returned.
+        unknown: gets the fields whose ids the classes do not know, and enums stay numbers, known or not; None
+            skips such fields, and leaves enums to thrift.
 
     Raises:
         DecodeError: the document is not such a struct.
     """
     try:
-        struct: T = _read_struct(cls, document, 1)
-    except _Refused as refused:
+        struct: T = _read_struct(cls, document, Around(1, unknown))
+    except Refused as refused:
         raise DecodeError(refused.path.lstrip(".") or cls.__name__, refused.reason) from None
     return struct
-
-
-def to_plain(struct: Any) -> dict[str, Any]:
-    """Return a struct as a JSON object by field names, for stores and people; unset fields are left out.
-
-    Binary becomes base64 text, a UUID its usual text, a set a list, NaN and the infinities the strings "NaN",
-    "Infinity" and "-Infinity". A map becomes an object, or a list of pairs where its keys are structs or
-    containers. An enum stays a number: a struct class does not say which enum it is.
-    """
-    return {
-        name: _make_plain(value) for name in field_names(struct) if (value := getattr(struct, name)) is not None
-    }
 
 
 # --- structs and containers ------------------------------------------------------------------------------
 
 
-class _Refused(Exception):  # noqa: N818, never leaves this module
+class Refused(Exception):  # noqa: N818, never leaves this module
     """Why a value cannot be read; every level it passes puts its step in front of `path`."""
 
     def __init__(self, reason: str, path: str = "") -> None:
@@ -118,80 +126,87 @@ class _Refused(Exception):  # noqa: N818, never leaves this module
 
 
 @cache
-def _plan_fields(cls: type) -> tuple[dict[str, tuple[Field, Reader]], frozenset[str]]:
+def _plan_fields(cls: type, *, as_declared: bool) -> tuple[dict[str, tuple[Field, Reader]], frozenset[str]]:
     """Return the fields of a class with their readers by id as text, and the names of the required ones."""
-    by_id = {str(field.number): (field, _find_reader(field.type)) for field in read_fields(cls)}
-    return by_id, frozenset(field.name for field in read_fields(cls) if field.is_required)
+    fields = read_declared(cls) if as_declared else read_fields(cls)
+    by_id = {str(field.number): (field, find_reader(field.type)) for field in fields}
+    return by_id, frozenset(field.name for field in fields if field.is_required)
 
 
-def _find_reader(type_: Type) -> Reader:
+def find_reader(type_: Type) -> Reader:
+    """Return what reads a value of this type; it raises `Refused`."""
     if type_.struct:
-        return lambda value, depth: _read_struct(type_.struct, value, depth + 1)
+        return lambda value, around: _read_struct(type_.struct, value, around._replace(depth=around.depth + 1))
     if type_.key:
-        return partial(_read_map, type_, _key_reader(type_.key), _find_reader(type_.element))
+        return partial(_read_map, type_, _key_reader(type_.key), find_reader(type_.element))
     if type_.element:
-        return partial(_read_list, type_, _find_reader(type_.element))
+        return partial(_read_list, type_, find_reader(type_.element))
     return _LEAVES[type_.leaf]
 
 
-def _read_struct(cls: Any, document: Any, depth: int) -> Any:
-    by_id, required = _plan_fields(cls)
-    if depth > MAX_DEPTH:
-        raise _Refused(f"nested more than {MAX_DEPTH} structs deep")
+def _read_struct(cls: Any, document: Any, around: Around) -> Any:
+    by_id, required = _plan_fields(cls, as_declared=around.unknown is not None)
+    if around.depth > MAX_DEPTH:
+        raise Refused(f"nested more than {MAX_DEPTH} structs deep")
     if document.__class__ is not dict:
-        raise _Refused(f'expected an object {{"ID":{{"TYPE":VALUE}}}}, not {show_value(document)}')
+        raise Refused(f'expected an object {{"ID":{{"TYPE":VALUE}}}}, not {show_value(document)}')
     if not by_id:
         try:
             return read_by_thrift(cls, document)
         except ValueError as error:
-            raise _Refused(str(error)) from error
-    values = {}
+            raise Refused(str(error)) from error
+    values, others = {}, {}
     for number, holder in document.items():
         if number in by_id:
             field, read = by_id[number]
-            values[field.name] = _read_within(field, read, _read_held(field, holder), depth)
-        elif not _FIELD_ID.fullmatch(number):
-            raise _Refused(f"{show_value(number)} is no field id")
+            values[field.name] = _read_within(field, read, _read_held(field, holder), around)
+        elif _FIELD_ID.fullmatch(number):
+            others[number] = holder
+        else:
+            raise Refused(f"{show_value(number)} is no field id")
     if not required <= values.keys():
-        raise _Refused("the required field is missing", f".{min(required - values.keys())}")
-    return cls(**values)
+        raise Refused("the required field is missing", f".{min(required - values.keys())}")
+    struct = cls(**values)
+    if others and around.unknown is not None:
+        around.unknown.keep(struct, others)
+    return struct
 
 
 def _read_held(field: Field, holder: Any) -> Any:
     """Return the value in `{"TYPE":VALUE}`."""
     if holder.__class__ is not dict or [*holder] != [field.type.name]:
-        raise _Refused(f'expected {{"{field.type.name}":VALUE}}, not {show_value(holder)}', f".{field.name}")
+        raise Refused(f'expected {{"{field.type.name}":VALUE}}, not {show_value(holder)}', f".{field.name}")
     return holder[field.type.name]
 
 
-def _read_list(type_: Type, read: Reader, value: Any, depth: int) -> Any:
+def _read_list(type_: Type, read: Reader, value: Any, around: Around) -> Any:
     if value.__class__ is not list or value[:1] != [type_.element.name] or len(value) == 1:
-        raise _Refused(f'expected ["{type_.element.name}",N,VALUE,…], not {show_value(value)}')
+        raise Refused(f'expected ["{type_.element.name}",N,VALUE,…], not {show_value(value)}')
     _, count, *elements = value
     _expect_count(count, elements)
-    result = [_read_within(index, read, element, depth) for index, element in enumerate(elements)]
+    result = [_read_within(index, read, element, around) for index, element in enumerate(elements)]
     try:
         return _CONTAINERS[type_.name][type_.is_immutable](result)
     except TypeError as error:
-        raise _Refused(f"{error}, so it cannot be in a set") from error
+        raise Refused(f"{error}, so it cannot be in a set") from error
 
 
-def _read_map(type_: Type, read_key: Reader, read: Reader, value: Any, depth: int) -> Any:
+def _read_map(type_: Type, read_key: Reader, read: Reader, value: Any, around: Around) -> Any:
     names = [type_.key.name, type_.element.name]
     if value.__class__ is not list or value[:2] != names or [*map(type, value[3:])] != [dict]:
-        raise _Refused(f'expected ["{names[0]}","{names[1]}",N,{{KEY:VALUE}}], not {show_value(value)}')
+        raise Refused(f'expected ["{names[0]}","{names[1]}",N,{{KEY:VALUE}}], not {show_value(value)}')
     _expect_count(value[2], value[3])
     result = {}
     for key, element in value[3].items():
-        result[_read_within(key, read_key, key, depth)] = _read_within(key, read, element, depth)
+        result[_read_within(key, read_key, key, around)] = _read_within(key, read, element, around)
     return frozen_dict(result) if type_.is_immutable else result
 
 
-def _read_within(place: Field | int | str, read: Reader, value: Any, depth: int) -> Any:
+def _read_within(place: Field | int | str, read: Reader, value: Any, around: Around) -> Any:
     """Read the part that stands in a field, at an index or under a key; if it is refused, say where."""
     try:
-        return read(value, depth)
-    except _Refused as refused:
+        return read(value, around)
+    except Refused as refused:
         step = f".{place.name}" if isinstance(place, Field) else f"[{show_value(place)}]"
         refused.path = step + refused.path
         raise
@@ -199,105 +214,81 @@ def _read_within(place: Field | int | str, read: Reader, value: Any, depth: int)
 
 def _expect_count(count: object, elements: Collection[object]) -> None:
     if count.__class__ is not int or count != len(elements):
-        raise _Refused(f"{show_value(count)} elements are announced, {len(elements)} are there")
+        raise Refused(f"{show_value(count)} elements are announced, {len(elements)} are there")
 
 
 def _key_reader(type_: Type) -> Reader:
     """Return the reader of a map's keys, which are strings in JSON also where they hold numbers."""
 
-    def read_number(key: str, depth: int) -> Any:
+    def read_number(key: str, around: Around) -> Any:
         try:
             number = load_json(key.encode())
         except ValueError:
-            raise _Refused(f"expected a {type_.name} as key") from None
-        return _NUMBERS[type_.name](number, depth)
+            raise Refused(f"expected a {type_.name} as key") from None
+        return _NUMBERS[type_.name](number, around)
 
-    def refuse(_key: str, _depth: int) -> Any:
-        raise _Refused(f"JSON has no keys of type {type_.name}")
+    def refuse(_key: str, _around: Around) -> Any:
+        raise Refused(f"JSON has no keys of type {type_.name}")
 
     if type_.name in _NUMBERS:
         return read_number
-    return _find_reader(type_) if type_.leaf else refuse
+    return find_reader(type_) if type_.leaf else refuse
 
 
 # --- values ----------------------------------------------------------------------------------------------
 
 
-def _read_bool(value: Any, _depth: int) -> bool:
+def _read_bool(value: Any, _around: Around) -> bool:
     if value.__class__ not in (int, bool) or value not in (0, 1):
-        raise _Refused(f"expected a bool as 1 or 0, not {show_value(value)}")
+        raise Refused(f"expected a bool as 1 or 0, not {show_value(value)}")
     return bool(value)
 
 
 def _integer_reader(bits: int) -> Reader:
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
 
-    def read(value: Any, _depth: int) -> int:
+    def read(value: Any, _around: Around) -> int:
         if value.__class__ is float and math.isfinite(value):
             value = int(value)
         if value.__class__ is not int or not low <= value <= high:
-            raise _Refused(f"expected a number from {low:,} to {high:,}, not {show_value(value)}")
+            raise Refused(f"expected a number from {low:,} to {high:,}, not {show_value(value)}")
         return value
 
     return read
 
 
-def _read_double(value: Any, _depth: int) -> float:
+def _read_double(value: Any, _around: Around) -> float:
     try:
         if value.__class__ in (float, int):
             return float(value)
         return _NOT_FINITE[value]
     except (OverflowError, LookupError, TypeError):
-        raise _Refused(f"expected a number, not {show_value(value)}") from None
+        raise Refused(f"expected a number, not {show_value(value)}") from None
 
 
-def _read_text(value: Any, _depth: int) -> str:
+def _read_text(value: Any, _around: Around) -> str:
     if value.__class__ is not str:
-        raise _Refused(f"expected text, not {show_value(value)}")
+        raise Refused(f"expected text, not {show_value(value)}")
     if not value.isascii() and _SURROGATE.search(value):  # JSON can escape what UTF-8 cannot hold
-        raise _Refused(f"{show_value(value)} holds a lone surrogate")
+        raise Refused(f"{show_value(value)} holds a lone surrogate")
     return str(value)
 
 
-def _read_base64(value: Any, depth: int) -> bytes:
-    text = _read_text(value, depth)
+def _read_base64(value: Any, around: Around) -> bytes:
+    text = _read_text(value, around)
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
-        raise _Refused(f"expected base64, not {show_value(value)}") from None
+        raise Refused(f"expected base64, not {show_value(value)}") from None
 
 
-def _read_uuid(value: Any, depth: int) -> uuid.UUID:
+def _read_uuid(value: Any, around: Around) -> uuid.UUID:
     try:
-        return uuid.UUID(_read_text(value, depth))
+        return uuid.UUID(_read_text(value, around))
     except ValueError:
-        raise _Refused(f"expected a UUID, not {show_value(value)}") from None
+        raise Refused(f"expected a UUID, not {show_value(value)}") from None
 
 
 _INTEGERS = {name: _integer_reader(bits) for name, bits in INTEGER_BITS.items()}
 _NUMBERS: dict[str, Reader] = {"tf": _read_bool, "dbl": _read_double, **_INTEGERS}
 _LEAVES: dict[str, Reader] = {**_NUMBERS, "text": _read_text, "base64": _read_base64, "uid": _read_uuid}
-
-
-# --- plain values ----------------------------------------------------------------------------------------
-
-
-def _make_plain(value: Any) -> Any:  # noqa: PLR0911, a table of types
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else json.dumps(value)
-    if isinstance(value, (bytes, bytearray)):
-        return base64.b64encode(value).decode()
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, Mapping):
-        pairs = [[_make_plain(key), _make_plain(element)] for key, element in value.items()]
-        if any(isinstance(key, (dict, list)) for key, _ in pairs):
-            return pairs
-        return {key if isinstance(key, str) else json.dumps(key): element for key, element in pairs}
-    if isinstance(value, Collection):
-        return [_make_plain(element) for element in value]
-    return to_plain(value)

@@ -2,8 +2,8 @@
 
 Both ends of Thrift JSON, the encoder (`thrift_json`) and the decoder (`thrift_json_decode`), know struct
 classes only through this module. It alone imports thrift, and only for classes whose `thrift_spec` does not
-tell enough: it is empty where there are negative field ids, and does not know of the enums that a field takes
-by name (compiler option `py:enum`).
+tell enough: it does not know of the enums that a field takes by name (compiler option `py:enum`). Where it is
+empty, since there are negative field ids, the fields are learned from the generated methods (`thrift_probe`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import re
 from enum import EnumMeta
 from functools import cache
 from typing import Any, NamedTuple
+
+from .thrift_probe import Declared, Token, probe_fields
 
 # by thrift.Thrift.TType; the names are those of thrift's JSON protocol in every language
 _NAMES = {
@@ -63,13 +65,19 @@ def is_struct_class(cls: type) -> bool:
 @cache
 def read_fields(cls: Any) -> tuple[Field, ...]:
     """Return the fields of a struct class in the order thrift writes them; none if its spec is of no use."""
-    if _takes_enum_names(cls) or _writes_itself(cls):
-        return ()
+    return () if _takes_enum_names(cls) or _writes_itself(cls) else read_declared(cls)
+
+
+@cache
+def read_declared(cls: Any) -> tuple[Field, ...]:
+    """Return the fields of a struct class as they are on the wire, where an enum is a number."""
     required = _read_required(cls)
-    return tuple(
-        Field(number, name, _read_type(kind, arguments), name in required)
-        for number, kind, name, arguments, *_ in filter(None, cls.thrift_spec or ())
-    )
+    if cls.thrift_spec:
+        return tuple(
+            Field(number, name, _read_type(kind, arguments), name in required)
+            for number, kind, name, arguments, *_ in filter(None, cls.thrift_spec)
+        )
+    return tuple(_probed_field(found, required) for found in probe_fields(cls))
 
 
 def field_names(struct: Any) -> list[str]:
@@ -96,6 +104,25 @@ def _read_type(kind: int, arguments: Any, *, in_set: bool = False) -> Type:
     if name == "str":
         return Type(name, leaf="base64" if arguments == "BINARY" else "text")
     return Type(name, leaf=name)
+
+
+def _probed_field(found: Declared, required: list[str]) -> Field:
+    return Field(found.number, found.name, _type_of(found.value), found.name in required)
+
+
+def _type_of(value: Any) -> Type:
+    """Return the type that a probed value shows."""
+    if isinstance(value, Token):
+        return Type("str" if value.leaf in ("text", "base64") else value.leaf, leaf=value.leaf)
+    if isinstance(value, (list, tuple)):
+        return Type("lst", element=_type_of(value[0]), is_immutable=isinstance(value, tuple))
+    if isinstance(value, (set, frozenset)):
+        return Type("set", element=_type_of(next(iter(value))), is_immutable=isinstance(value, frozenset))
+    if isinstance(value, dict):
+        ((key, element),) = value.items()
+        is_immutable = type(value) is not dict
+        return Type("map", key=_type_of(key), element=_type_of(element), is_immutable=is_immutable)
+    return Type("rec", struct=type(value))
 
 
 def _read_required(cls: type) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from eventpub.errors import EventSerializationError
 from eventpub.schemas.event.ttypes import Event, Experiment, Request, User
 from eventpub.serialization.thrift_json import serialize_v2_event as encode
 from eventpub.serialization.thrift_json import show_value
+from eventpub.serialization.thrift_spec import read_fields
 
 POINT = struct_class(None, (1, TType.I32, "x"), (2, TType.I32, "y"), name="Point")
 STRINGS = (TType.STRING, "UTF8", False)
@@ -261,16 +263,49 @@ def test_what_the_compiler_can_write_is_written_as_thrift_writes_it(options: str
 
 
 @pytest.mark.parametrize("options", ["py", "py:slots"])
-def test_negative_ids_are_left_to_thrift(options: str, tmp_path: Any) -> None:
+def test_every_type_is_learned_from_a_class_whose_spec_is_empty(options: str, tmp_path: Any) -> None:
+    declared = """
+    enum Colour { RED = 1 }
+    struct Tree { 1: required string name }
+    struct Probed {
+      FIRST
+      2: required bool flag = 1, 3: byte small, 4: i16 short, 5: i32 number, 6: i64 big, 7: double real,
+      8: string text, 9: binary raw, 10: list<Tree> trees, 11: set<string> names,
+      12: map<i32, list<double>> points,
+      13: Tree tree, 14: Colour colour, 15: map<string, map<string, i64>> nested
+    }
+    """
+    told = compiled(declared.replace("FIRST", "1: string first,"), options, tmp_path)
+    empty = compiled(declared.replace("FIRST", "-1: string first,"), options, tmp_path)
+    (_, *expected), (first, *found) = read_fields(told.Probed), read_fields(empty.Probed)
+    assert (empty.Probed.thrift_spec, first.number) == ((), -1)
+    assert [field._replace(type=None) for field in found] == [field._replace(type=None) for field in expected]
+    shown = [re.sub(r"zoo_\d+", "zoo", repr(field.type)) for field in expected]
+    assert [re.sub(r"zoo_\d+", "zoo", repr(field.type)) for field in found] == shown
+
+
+def test_a_class_that_cannot_be_probed_is_left_to_thrift() -> None:
+    class Odd:
+        thrift_spec = ()
+
+        def write(self, _protocol: Any) -> None:
+            raise ValueError
+
+    assert read_fields(Odd) == ()
+
+
+@pytest.mark.parametrize("options", ["py", "py:slots"])
+def test_negative_ids_are_compiled_too(options: str, tmp_path: Any) -> None:
     zoo = compiled(ZOO, options, tmp_path)
     negative = zoo.Negative(a="x", b=1, trees=[zoo.Tree(name="t")])
     assert encode(negative) == by_thrift(negative)
     assert b'"-1":{"str":"x"}' in encode(negative)
     nested = zoo.Holder(negative=negative, empty=zoo.Empty(), either=zoo.Either())
     assert encode(nested) == by_thrift(nested)
-    assert refused(zoo.Holder(negative=zoo.Negative(a="x"))).field == "negative"
-    assert "b is unset" in refused(zoo.Negative(a="x")).reason
-    assert "i32 requires" in refused(zoo.Negative(b=2**40)).reason
+    assert [field.number for field in read_fields(zoo.Negative)] == [-1, 2, 3]
+    assert refused(zoo.Holder(negative=zoo.Negative(a="x"))).field == "negative.b"
+    assert refused(zoo.Negative(a="x")).field == "b"
+    assert refused(zoo.Negative(b=2**40)).field == "b"
     assert refused(zoo.Holder(negative=zoo.Tree(name="t"))).reason == "expected a Negative struct"
 
 

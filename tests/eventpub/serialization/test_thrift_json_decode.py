@@ -20,7 +20,8 @@ from thrift.Thrift import TFrozenDict, TType
 from eventpub.errors import EventPubError
 from eventpub.schemas.event.ttypes import App, Event, Experiment, Geo, User
 from eventpub.serialization.thrift_json import serialize_v2_event as encode
-from eventpub.serialization.thrift_json_decode import MAX_DEPTH, DecodeError, decode_struct, load_json, to_plain
+from eventpub.serialization.thrift_json_decode import MAX_DEPTH, DecodeError, decode_struct, load_json
+from eventpub.serialization.thrift_plain import UnknownFields, to_plain
 
 POINT = struct_class(None, (1, TType.I32, "x"), (2, TType.I32, "y"), name="Point")
 EVENT = {"1": {"str": "s"}, "2": {"str": "a"}, "3": {"str": "n"}}
@@ -106,12 +107,12 @@ def test_negative_ids_come_back_as_they_were(options: str, tmp_path: Any) -> Non
     assert to_plain(struct) == {"negative": {"a": "x", "b": 1, "trees": [{"name": "t"}]}}
 
 
-def test_negative_ids_are_left_to_thrift_and_what_it_refuses_is_refused(tmp_path: Any) -> None:
+def test_mistakes_in_a_class_with_negative_ids_are_refused_by_path(tmp_path: Any) -> None:
     zoo = compiled(ZOO, "py:slots", tmp_path)
-    assert "b is unset" in refused(zoo.Negative, {"-1": {"str": "x"}}).reason
-    assert refused(zoo.Negative, {"-1": {"what": "x"}}).path == "Negative"
-    assert refused(zoo.Holder, {"1": {"rec": {"2": {"i32": "x"}}}}).path == "negative"
-    assert refused(zoo.Holder, {"1": {"rec": {"2": 5}}}).path == "negative"
+    assert refused(zoo.Negative, {"-1": {"str": "x"}}).path == "b"
+    assert refused(zoo.Negative, {"-1": {"what": "x"}}).path == "a"
+    assert refused(zoo.Holder, {"1": {"rec": {"2": {"i32": "x"}}}}).path == "negative.b"
+    assert refused(zoo.Holder, {"1": {"rec": {"2": 5}}}).path == "negative.b"
     assert to_plain(zoo.Empty()) == {}
 
 
@@ -186,6 +187,41 @@ def test_base64_may_lack_its_padding() -> None:
 def test_fields_with_unknown_ids_are_skipped_whatever_they_hold() -> None:
     unknown = {"999": {"str": 5}, "-3": None, "0": [[[]]], "1000000": {"what": "ever"}}
     assert decode_struct(Event, {**EVENT, **unknown}) == Event(source="s", action="a", noun="n")
+
+
+def test_fields_with_unknown_ids_are_kept_where_they_are_asked_for_at_every_depth(tmp_path: Any) -> None:
+    zoo = compiled(ZOO, "py:slots", tmp_path)
+    odd = {"str": 5, "what": [math.nan]}
+    document = {
+        "1": {"str": "t"},
+        "-9": odd,
+        "2": {"lst": ["rec", 2, {"1": {"str": "kid"}, "200": odd}, {"1": {"str": "kid"}}]},
+        "3": {"map": ["str", "rec", 1, {"k": {"1": {"str": "n"}, "7": odd}}]},
+        "4": {"rec": {"1": {"str": "l"}, "8": odd}},
+    }
+    unknown = UnknownFields()
+    tree = decode_struct(zoo.Tree, document, unknown)
+    kept = {"str": 5, "what": ["NaN"]}
+    assert to_plain(tree, unknown) == {
+        "name": "t",
+        "kids": [{"name": "kid", "unknown_fields": {"200": kept}}, {"name": "kid"}],
+        "named": {"k": {"name": "n", "unknown_fields": {"7": kept}}},
+        "left": {"name": "l", "unknown_fields": {"8": kept}},
+        "unknown_fields": {"-9": kept},
+    }
+    assert sorted(unknown.ids) == ["-9", "200", "7", "8"]
+    assert "unknown_fields" not in to_plain(tree)
+
+
+def test_where_unknown_fields_are_kept_enums_stay_numbers_known_or_not(tmp_path: Any) -> None:
+    zoo = compiled(ZOO, "py:enum", tmp_path)
+    unknown = UnknownFields()
+    document = {"7": {"i32": 99}, "12": {"lst": ["i32", 1, 5]}, "500": {"str": "new"}}
+    mixed = decode_struct(zoo.Mixed, document, unknown)
+    assert to_plain(mixed, unknown)["colour"] == 99
+    assert to_plain(mixed, unknown)["unknown_fields"] == {"500": {"str": "new"}}
+    with pytest.raises(DecodeError):
+        decode_struct(zoo.Mixed, document)
 
 
 # --- where a mistake would go unnoticed ------------------------------------------------------------------
