@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BESIDE_MODULES = ("eventpub/py.typed", "eventpub/schemas/event.thrift", "eventpub/schemas/event/ttypes.pyi")
 COMMANDS = (
     ("bin/eventpub", "--version"),
+    ("bin/eventpub", "sidecar", "--help"),
+    ("bin/eventpub", "collector", "--help"),
     ("bin/python", "-m", "eventpub.sidecar", "--help"),
     ("bin/python", "-m", "eventpub.collector", "--help"),
 )
@@ -28,7 +30,7 @@ import importlib, pkgutil, eventpub
 names = [module.name for module in pkgutil.walk_packages(eventpub.__path__, "eventpub.")]
 for name in names:
     # the first runs a program, the next is for ctypes, the others need what they are named after
-    if not name.endswith((".__main__", "._burst", ".pytest_plugin", ".baseplate", ".django", ".flask")):
+    if not name.endswith((".__main__", "._loops", ".pytest_plugin", ".baseplate", ".django", ".flask")):
         importlib.import_module(name)
 print(len(names), "modules imported from", eventpub.__path__[0])
 """
@@ -71,8 +73,8 @@ def compare(in_wheel: set[str]) -> list[str]:
     ]
     complaints += [f"{name} is in the wheel and not in the tree" for name in sorted(packed - there)]
     complaints += [f"{name} is missing" for name in BESIDE_MODULES if name not in in_wheel]
-    if not any("/_burst." in name and name.endswith(".so") for name in in_wheel):
-        complaints.append("the extension _burst is missing; is there a C compiler?")
+    if not any("/_loops." in name and name.endswith(".so") for name in in_wheel):
+        complaints.append("the extension _loops is missing; is there a C compiler?")
     return complaints
 
 

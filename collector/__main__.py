@@ -1,9 +1,12 @@
-"""`python -m eventpub.collector`: gevent's patches before anything that opens a socket, then the program."""
+"""`python -m eventpub.collector`, and `eventpub collector`: gevent's patches first, then the program."""
 
 from gevent import monkey
 
 monkey.patch_all()
 
-from .cli import main  # noqa: E402, the patches come first
+import sys  # noqa: E402, the patches come first
 
-raise SystemExit(main())
+from .cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())

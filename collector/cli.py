@@ -38,13 +38,13 @@ EXIT_CONFIG = 78  # EX_CONFIG: the file, or something it names, cannot be used
 
 _EXAMPLES = """\
 examples:
-  python -m eventpub.collector collector.ini
-  python -m eventpub.collector --check-config collector.ini
-  python -m eventpub.collector --ready-file /run/collector.url collector.ini
+  %(prog)s collector.ini
+  %(prog)s --check-config collector.ini
+  %(prog)s --ready-file /run/collector.url collector.ini
 
   # refuse three requests, then serve; for tests of senders
   echo '[{"status": 503, "times": 3}]' > faults.json
-  python -m eventpub.collector --faults faults.json collector.ini
+  %(prog)s --faults faults.json collector.ini
 
 exit codes:
   0 stopped by a signal   2 wrong arguments   69 cannot listen   75 stopped with requests in flight
@@ -56,9 +56,9 @@ signals:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the collector; return its exit code."""
-    options = _build_parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, *, name: str = "python -m eventpub.collector") -> int:
+    """Run the collector; return its exit code. `name` is how it was started, for its help."""
+    options = _build_parser(name).parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if options.debug else logging.INFO,
@@ -157,9 +157,9 @@ def _announce_url(path: Path, url: str) -> None:
     draft.replace(path)
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m eventpub.collector",
+        prog=name,
         description="Take signed batches of events over HTTP and store every event once.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

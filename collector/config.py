@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, suggest_install
 from eventpub.settings import address, ini
 from eventpub.wire import http_signature
 
@@ -117,7 +117,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         allowed = "expected at least twice replay.window, or a recorded request could be stored again"
         raise ConfigError(SECTION, "dedupe.memory", f"{settings.dedupe_memory_seconds:g}", allowed)
     if settings.require_signature == "rfc9421" and not http_signature.INSTALLED:
-        allowed = "its package is not installed: pip install 'eventpub[rfc9421]'"
+        allowed = f"its package is not installed: {suggest_install('rfc9421')}"
         raise ConfigError(SECTION, "require_signature", "rfc9421", allowed)
     secrets = {
         name: _parse_secrets(name, text)

@@ -11,7 +11,7 @@ import zlib
 
 try:
     import zstandard
-except ImportError:  # the extra eventpub[zstd] is not installed
+except ImportError:  # the extra zstd is not installed
     zstandard = None  # type: ignore[assignment]
 
 ACCEPTED = ("gzip",) if zstandard is None else ("gzip", "zstd")

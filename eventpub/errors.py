@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+DISTRIBUTION = "eventpub-sidecar"  # what pip installs; `eventpub` on the package index is another project
+
+
+def suggest_install(extra: str) -> str:
+    """Return the command that installs an optional part, for a message to end with."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
 class EventPubError(Exception):
     """Root of the tree: catch it to catch whatever eventpub raises on purpose."""
 

@@ -1,10 +1,10 @@
-"""`python -m eventpub.sidecar`: gevent first, since whatever is imported after it must use its sockets."""
+"""`python -m eventpub.sidecar`, and `eventpub sidecar`: gevent's patches first, then the program."""
 
 from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402
+import sys  # noqa: E402, the patches come first
 
 from .cli import main  # noqa: E402
 

@@ -36,9 +36,9 @@ EXIT_CONFIG = 78  # the configuration is wrong (EX_CONFIG): starting it again do
 
 _EPILOG = """\
 examples:
-  python -m eventpub.sidecar --queue-name v2 example.ini                 publish the events of queue v2
-  python -m eventpub.sidecar --queue-name v2 --check-config example.ini  say what is wrong with the file
-  python -m eventpub.sidecar --queue-name v2 --debug example.ini         and log each batch
+  %(prog)s --queue-name v2 example.ini                 publish the events of queue v2
+  %(prog)s --queue-name v2 --check-config example.ini  say what is wrong with the file
+  %(prog)s --queue-name v2 --debug example.ini         and log each batch
 
 signals:
   SIGTERM, SIGINT  take what is in the queue, deliver for up to shutdown.timeout, keep the rest, exit 0
@@ -51,16 +51,17 @@ exit codes:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, name: str = "python -m eventpub.sidecar") -> int:
     """Run a sidecar until it is stopped.
 
     Args:
         arguments: the command line without the program's name; by default the process's own.
+        name: how it was started, for its help.
 
     Returns:
         One of the EXIT codes.
     """
-    options = _build_parser().parse_args(arguments)
+    options = _build_parser(name).parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -125,9 +126,9 @@ def _fail_with(code: int, error: EventPubError) -> int:
     return code
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m eventpub.sidecar",
+        prog=name,
         description="Deliver every event of one queue to an HTTP collector.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, suggest_install
 from eventpub.settings import address, ini
 from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS, http_signature
 from eventpub.wire.signing import Scheme, SigningKey
@@ -241,9 +241,10 @@ def _find_contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]
         allowed = f"expected at least twice batch.max_size, {2 * config.batch_max_size_bytes:,} bytes"
         yield "spool.max_size", f"{config.spool_max_size_bytes:,}", allowed
     if config.compression == "zstd" and importlib.util.find_spec("zstandard") is None:
-        yield "compression", "zstd", "its package is not installed: pip install 'eventpub[zstd]'"
+        yield "compression", "zstd", f"its package is not installed: {suggest_install('zstd')}"
     if config.key_signature != "x-signature" and not http_signature.INSTALLED:
-        yield "key.signature", config.key_signature, "its package is missing: pip install 'eventpub[rfc9421]'"
+        allowed = f"its package is not installed: {suggest_install('rfc9421')}"
+        yield "key.signature", config.key_signature, allowed
 
 
 def _read_secret(path: Path, settled_seconds: float) -> bytes:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from eventpub.errors import EventPubError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .arguments import Commands
 
 GROUP = "eventpub.commands"
@@ -24,10 +26,13 @@ class Extension(NamedTuple):
     Attributes:
         help: one line for `eventpub --help`.
         module: the name of the module whose `add_parser` declares the command.
+        is_program: the module's `main` is a `Program` instead; the module is imported before the rest of the
+            command line, so it can patch what others import.
     """
 
     help: str
     module: str
+    is_program: bool = False
 
 
 class ExtensionError(EventPubError):
@@ -46,6 +51,25 @@ class _Declares(Protocol):
     def add_parser(self, commands: Commands, /) -> None: ...
 
 
+class Program(Protocol):
+    """A function that runs a whole program."""
+
+    def __call__(self, arguments: Sequence[str], /, *, name: str) -> int:
+        """Run until stopped and return the exit code; `name` is what its help calls it."""
+
+
+def find_program(word: str) -> Program | None:
+    """Return the program that a word starts, or None where it is a command, or cannot be loaded."""
+    for entry_point in entry_points(group=GROUP, name=word):
+        try:
+            extension: Extension = entry_point.load()
+            if extension.is_program:
+                return cast("Program", importlib.import_module(extension.module).main)
+        except Exception:  # noqa: BLE001, S110, somebody else's code; `add_parsers` meets it again, and says so
+            pass
+    return None
+
+
 def add_parsers(commands: Commands, wanted: str) -> None:
     """Declare the command `wanted`, and of all others that are installed only name and help.
 
@@ -57,12 +81,17 @@ def add_parsers(commands: Commands, wanted: str) -> None:
             continue
         try:
             extension: Extension = entry_point.load()
-            if entry_point.name == wanted:
-                module: _Declares = importlib.import_module(extension.module)
-                module.add_parser(commands)
+            module = importlib.import_module(extension.module) if entry_point.name == wanted else None
+            if module is None or extension.is_program:
+                _announce(commands, entry_point.name, extension.help)
             else:
-                commands.add_parser(entry_point.name, help=extension.help)
+                cast("_Declares", module).add_parser(commands)
         except Exception as error:  # somebody else's code; it must not keep our commands from running
             if entry_point.name == wanted:
                 raise ExtensionError(wanted, str(error) or repr(error)) from error
-            commands.add_parser(entry_point.name, help=f"cannot be loaded: {error}".replace("%", "%%"))
+            _announce(commands, entry_point.name, f"cannot be loaded: {error}".replace("%", "%%"))
+
+
+def _announce(commands: Commands, name: str, text: str) -> None:
+    parser = commands.add_parser(name, help=text)
+    parser.set_defaults(run=lambda _: parser.error(f"its arguments follow its name: eventpub {name} …"))

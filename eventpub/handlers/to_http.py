@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import requests
 
 from eventpub import __version__, wire
-from eventpub.errors import HandlerError
+from eventpub.errors import HandlerError, suggest_install
 from eventpub.pipeline import name_for_log
 from eventpub.settings import address, ini
 from eventpub.wire import http_signature
@@ -73,7 +73,7 @@ class HttpHandler(ConfiguredHandler):
         """Raise HandlerError unless there is one place for the secret, and what its use takes."""
         secret.check_secret(type(self).__name__, "secret", self.secret_file, self.secret_variable)
         if self.signature != "x-signature" and not http_signature.INSTALLED:
-            reason = f"signature {self.signature} needs a package: pip install 'eventpub[rfc9421]'"
+            reason = f"signature {self.signature} needs a package: {suggest_install('rfc9421')}"
             raise HandlerError(type(self).__name__, reason)
 
     def send_event(self, event: Any) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any
 
-from eventpub.errors import HandlerError
+from eventpub.errors import HandlerError, suggest_install
 from eventpub.settings import ini
 
 from .configured import ConfiguredHandler
@@ -19,7 +19,7 @@ from .content import attachments_of, json_of, stem_of
 
 @dataclass(frozen=True)
 class S3Handler(ConfiguredHandler):
-    """Stores events in a bucket; needs `pip install 'eventpub[s3]'`.
+    """Stores events in a bucket; needs the extra `s3`.
 
     Args:
         bucket: its name.
@@ -59,9 +59,8 @@ class S3Handler(ConfiguredHandler):
             import boto3  # noqa: PLC0415, an extra, and a second
             from botocore.config import Config  # noqa: PLC0415
         except ImportError as error:
-            raise HandlerError(
-                type(self).__name__, "boto3 is not installed: pip install 'eventpub[s3]'"
-            ) from error
+            reason = f"boto3 is not installed: {suggest_install('s3')}"
+            raise HandlerError(type(self).__name__, reason) from error
         config = Config(connect_timeout=self.timeout_seconds, read_timeout=self.timeout_seconds)
         session = boto3.Session(profile_name=self.profile, region_name=self.region)
         return session.client("s3", endpoint_url=self.endpoint_url, config=config)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from http_message_signatures import HTTPSignatureKeyResolver
 
-INSTALLED = importlib.util.find_spec("http_message_signatures") is not None  # eventpub[rfc9421]
+INSTALLED = importlib.util.find_spec("http_message_signatures") is not None  # the extra rfc9421
 
 SIGNATURE_HEADERS = ("Signature", "Signature-Input")
 COMPONENTS = ("@method", "@path", "content-digest", "date", IDEMPOTENCY_HEADER.lower())

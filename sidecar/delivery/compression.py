@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from zstandard import ZstdCompressor
 
-ZSTD_INSTALLED = importlib.util.find_spec("zstandard") is not None  # an extra: eventpub[zstd]
+ZSTD_INSTALLED = importlib.util.find_spec("zstandard") is not None  # the extra zstd
 
 _ISAL_LEVEL = 2  # level 3 takes 3.5 times as long for nothing
 _ZLIB_LEVEL = 1

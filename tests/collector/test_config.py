@@ -106,7 +106,7 @@ def test_http_message_signatures_cannot_be_required_without_their_package(load, 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 78
     assert (
-        "require_signature = rfc9421: its package is not installed: pip install 'eventpub[rfc9421]'"
+        "require_signature = rfc9421: its package is not installed: pip install 'eventpub-sidecar[rfc9421]'"
         in done.stderr
     )
 

@@ -13,6 +13,7 @@ import pytest
 from support.paths import ROOT
 
 import eventpub
+from eventpub.errors import DISTRIBUTION
 from eventpub.testing import capture_events
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -40,6 +41,19 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert newest
     assert f'\nversion = "{newest[1]}"\n' in PYPROJECT
     assert newest[1] == eventpub.__version__
+
+
+def test_what_messages_tell_to_install_is_what_is_built() -> None:
+    assert f'\nname = "{DISTRIBUTION}"' in PYPROJECT
+    extras = re.search(r"^\[project.optional-dependencies\]\n(.*?)^\[", PYPROJECT, re.MULTILINE | re.DOTALL)
+    assert extras
+    there = set(re.findall(r"^(\w+) = \[", extras[1], re.MULTILINE))
+    folders = (ROOT / name for name in ("eventpub", "sidecar", "collector", "deploy", "docs"))
+    files = [*ROOT.glob("*.*"), *(path for folder in folders for path in folder.rglob("*.*"))]
+    text = "\n".join(path.read_text() for path in files if path.suffix in {".py", ".md", ".ini", ".toml"})
+    told = set(re.findall(rf"(?:suggest_install\(.|{DISTRIBUTION}\[)(\w+)", text))
+    assert {"zstd", "rfc9421", "s3"} <= told <= there
+    assert re.findall(r"(?<![\w-])eventpub\[\w+\]|install eventpub\b(?!-)", text) == []
 
 
 def test_the_request_handler_of_the_readme_is_the_one_the_demo_runs() -> None:

@@ -243,7 +243,7 @@ except Exception as error:
         [sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=True, timeout=30
     )
     assert "compression = zstd: " in done.stdout
-    assert "pip install 'eventpub[zstd]'" in done.stdout
+    assert "pip install 'eventpub-sidecar[zstd]'" in done.stdout
 
 
 # --- the secret
@@ -323,7 +323,7 @@ def test_http_message_signatures_without_their_package_are_refused_with_the_comm
     )
     assert done.returncode == 78
     assert "key.signature = both: " in done.stderr
-    assert "pip install 'eventpub[rfc9421]'" in done.stderr
+    assert "pip install 'eventpub-sidecar[rfc9421]'" in done.stderr
 
 
 def test_no_repr_and_no_error_shows_the_secret(tmp_path):

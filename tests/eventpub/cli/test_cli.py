@@ -24,7 +24,8 @@ from support.forked import as_root, in_child, in_own_namespace, other_uid, refus
 from support.paths import ROOT
 from support.waiting import DEADLINE_SECONDS, wait_until
 
-from eventpub.cli import _build_parser, doctor, host, main
+from eventpub.cli import doctor, host, main
+from eventpub.cli.command import build_parser
 from eventpub.queue.kernel_limits import UNLIMITED, KernelLimits
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event, Experiment, User
@@ -82,6 +83,7 @@ def queue(queue_name: str):
 
 # --- the command line ------------------------------------------------------------------------------------
 
+PROGRAMS = ("sidecar", "collector")  # test_programs.py has them
 LEVELS = [
     (),
     ("doctor",),
@@ -103,7 +105,9 @@ def test_every_help_ends_with_examples_the_command_takes(level: tuple[str, ...])
     assert examples
     for example in examples:
         words = shlex.split(example)
-        assert _build_parser(words).parse_args(words).run
+        if words[0] in PROGRAMS:
+            continue
+        assert build_parser(words).parse_args(words).run
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ except HandlerError as error:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
-    assert "pip install 'eventpub[s3]'" in done.stdout
+    assert "pip install 'eventpub-sidecar[s3]'" in done.stdout
 
 
 @pytest.mark.parametrize(

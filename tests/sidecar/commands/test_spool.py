@@ -24,7 +24,8 @@ from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
 from eventpub import wire
-from eventpub.cli import _build_parser, main
+from eventpub.cli import main
+from eventpub.cli.command import build_parser
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.commands.place import Place
 from eventpub.sidecar.commands.repair import run_repair as repair_spool
@@ -93,7 +94,7 @@ def test_every_help_ends_with_examples_the_command_takes(eventpub: Command, leve
     assert len(examples) >= 2
     for example in examples:
         words = shlex.split(example)
-        assert _build_parser(words).parse_args(words).run
+        assert build_parser(words).parse_args(words).run
 
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if len(level) == 2], ids=" ".join)

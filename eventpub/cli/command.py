@@ -1,0 +1,107 @@
+"""Run one command: find it, parse its arguments, turn what goes wrong into an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import eventpub
+from eventpub.errors import EventPubError, QueueError
+
+from . import doctor, put, queue
+from .exit_codes import EXIT_FAILING, EXIT_INTERRUPTED, EXIT_IO, EXIT_NO_QUEUE, EXIT_OK, EXIT_USAGE
+from .terminal import complain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EPILOG = """\
+examples:
+  eventpub sidecar --queue-name v2 example.ini  deliver the events of the queue "v2"
+  eventpub collector collector.ini              take events over HTTP and store them
+  eventpub doctor                               say what keeps events from being put, and the remedy
+  eventpub queue list                           the queues of this machine
+  eventpub put test '{"example": "value"}'      put an event on the queue "test"
+  eventpub spool status example.ini             what a sidecar keeps on disk
+  eventpub dead-letters list example.ini        the events that the collector refused, and why
+
+exit codes:
+  0 done   1 done in part, or doctor warns   2 failing: each command says at what   64 wrong arguments
+  69 no queue, or no access   73 no spool, or no access   74 output failed
+  78 wrong configuration   130 interrupted
+
+`python -m eventpub.sidecar` is the same as `eventpub sidecar`; `python -m eventpub.collector` likewise.
+"""
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run the command that a command line without the program's name asks for; return its exit code."""
+    logging.basicConfig(level=logging.WARNING, format="eventpub: %(message)s")
+    if not sys.stdout:  # closed by whoever started us
+        complain("standard output is closed; to see nothing, give it /dev/null")
+        return EXIT_IO
+    try:
+        options = build_parser(words).parse_args(words)
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except EventPubError as error:
+        complain(str(error))
+        return EXIT_NO_QUEUE if isinstance(error, QueueError) else EXIT_FAILING
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever reads our output has enough of it
+        _drop_output()
+        return EXIT_OK
+    except OSError as error:
+        complain(f"{error.filename or 'standard output'}: {error.strerror}")
+        _drop_output()
+        return EXIT_IO
+    return code
+
+
+def _drop_output() -> None:
+    """Lead what is still to be written nowhere, or the interpreter tries once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser with its own exit code for a wrong command line, which takes options among arguments."""
+
+    _is_between = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse what is this command's; a command without further ones takes all there is, or says what not."""
+        if self._subparsers is not None or self._is_between:
+            return super().parse_known_args(args, namespace)
+        self._is_between = True  # the next line calls this method again, for options and then for arguments
+        found, unknown = self.parse_known_intermixed_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser for a command line, of which the first word that is no option names the command."""
+    parser: argparse.ArgumentParser = _Parser(
+        prog="eventpub",
+        description="Look at event queues, make them, and put events on them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"eventpub {eventpub.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (doctor, queue, put):
+        command.add_parser(commands)
+    wanted = next((word for word in words if not word.startswith("-")), "")
+    if wanted not in commands.choices:  # ours do not pay for looking for others
+        from . import extensions  # noqa: PLC0415, the look-up alone takes as long as the rest
+
+        extensions.add_parsers(commands, wanted)
+    return parser
