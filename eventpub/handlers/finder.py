@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from eventpub.errors import HandlerError
+from eventpub.errors import DISTRIBUTION, HandlerError
 from eventpub.settings.did_you_mean import did_you_mean
 
 from .handler import EventHandler
@@ -23,7 +23,7 @@ def find_handler(name: str) -> type[EventHandler]:
     found = {point.value: point for point in points if point.name == name}
     if not found:
         there = sorted({point.name for point in points})
-        listed = ", ".join(there) or "none; reinstall eventpub"
+        listed = ", ".join(there) or f"none; reinstall {DISTRIBUTION}"
         raise HandlerError(name, f"there is no such handler{did_you_mean(name, there)} (installed: {listed})")
     if len(found) > 1:
         raise HandlerError(

@@ -15,6 +15,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eventpub.errors import DISTRIBUTION
+
 from .state import State
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def load_library(folder: Path = Path(__file__).parent) -> ctypes.CDLL | None:
             with contextlib.suppress(ValueError):  # a build that does not say is an old one
                 if ctypes.c_uint32.in_dll(library, "eventpub_state_bytes").value == ctypes.sizeof(State):
                     return library
-            logger.warning("%s was built from another version and is not used; install eventpub again", path)
+            logger.warning("%s is of another version and not used; reinstall %s", path, DISTRIBUTION)
     return None
 
 

@@ -51,7 +51,7 @@ def test_what_messages_tell_to_install_is_what_is_built() -> None:
     folders = (ROOT / name for name in ("eventpub", "sidecar", "collector", "deploy", "docs"))
     files = [*ROOT.glob("*.*"), *(path for folder in folders for path in folder.rglob("*.*"))]
     text = "\n".join(path.read_text() for path in files if path.suffix in {".py", ".md", ".ini", ".toml"})
-    told = set(re.findall(rf"(?:suggest_install\(.|{DISTRIBUTION}\[)(\w+)", text))
+    told = set(re.findall(rf"(?:suggest_install\(['\"]|{DISTRIBUTION}\[)(\w+)", text))
     assert {"zstd", "rfc9421", "s3"} <= told <= there
     assert re.findall(r"(?<![\w-])eventpub\[\w+\]|install eventpub\b(?!-)", text) == []
 

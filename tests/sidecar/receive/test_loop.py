@@ -173,7 +173,7 @@ def test_a_short_queue_is_never_left_to_fill_and_a_long_one_for_ten_milliseconds
 def test_extension_of_another_version_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shutil.copy(posix_ipc.__file__, tmp_path / f"_loops{importlib.machinery.EXTENSION_SUFFIXES[0]}")
     assert native.load_library(tmp_path) is None
-    assert "install eventpub again" in caplog.text
+    assert "reinstall eventpub-sidecar" in caplog.text
 
 
 def test_queue_that_cannot_be_read_is_an_error_and_keeps_what_came_before(
