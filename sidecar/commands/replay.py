@@ -86,7 +86,7 @@ def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: D
     remedy = _REMEDIES[judge_answer(answer)]
     outcome = f"answered {answer.status}" if answer.status else f"gave no answer ({answer.kind})"
     complain(
-        f"{place.config.collector_url} {outcome}: {answer.reason}; {remedy}, "
+        f"{place.config.collector_url} {outcome}: {answer.account}; {remedy}, "
         "then repeat the replay: what the collector has already is recognised"
     )
     return EXIT_FAILING

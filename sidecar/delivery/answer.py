@@ -71,6 +71,10 @@ class Answer:
             nothing, or that anything goes.
         rejected: the bad events that the body of a 422 names.
         is_page: whether its body is a web page.
+        batch_id: the batch that its JSON names, as eventpub's collector does; empty where it names none.
+        error: the code of a refusal (`"error"` of its JSON), as eventpub's collector gives one; else empty.
+        location: where a redirect points; empty for any other answer.
+        is_sent: whether the other end may have got anything of the batch; False only where that is certain.
     """
 
     status: int | None
@@ -80,11 +84,20 @@ class Answer:
     codings: frozenset[str] = frozenset()
     rejected: tuple[Rejection, ...] = ()
     is_page: bool = False
+    batch_id: str = ""
+    error: str = ""
+    location: str = ""
+    is_sent: bool = True
 
     @classmethod
-    def none(cls, kind: str, reason: str) -> Answer:
+    def none(cls, kind: str, reason: str, *, is_sent: bool = True) -> Answer:
         """Return the outcome of an attempt that got no answer."""
-        return cls(None, kind, _clean_text(reason))
+        return cls(None, kind, _clean_text(reason), is_sent=is_sent)
+
+    @property
+    def account(self) -> str:
+        """Return what the log says of it: the reason, and where a redirect points."""
+        return _clean_text(f"Location: {self.location} {self.reason}") if self.location else self.reason
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str], body: bytes, now: float | None = None) -> Answer:
@@ -92,18 +105,23 @@ class Answer:
 
         Args:
             status: its status.
-            headers: its headers; names are looked up as written here.
+            headers: its headers, whose names may be in any case.
             body: its body, or the beginning of it.
             now: seconds since the epoch; default: the time of the call.
         """
+        fields = {name.lower(): value for name, value in headers.items()}
+        document = _read_document(body)
         return cls(
             status,
             "http",
             _clean_text(body[: 4 * MAX_REASON_CHARACTERS].decode(errors="replace")),
-            _seconds_to(headers.get("Retry-After", ""), time.time() if now is None else now),
-            _read_codings(headers.get("Accept-Encoding", "")),
-            _read_rejections(body) if status == 422 else (),  # noqa: PLR2004, the status of bad events
-            wire.is_page(headers.get("Content-Type", ""), body),
+            _seconds_to(fields.get("retry-after", ""), time.time() if now is None else now),
+            _read_codings(fields.get("accept-encoding", "")),
+            _read_rejections(document) if status == 422 else (),  # noqa: PLR2004, the status of bad events
+            wire.is_page(fields.get("content-type", ""), body),
+            _read_text(document, "batch_id"),
+            _read_text(document, "error"),
+            _clean_text(fields.get("location", "")) if status // 100 == 3 else "",  # noqa: PLR2004, redirects
         )
 
 
@@ -136,13 +154,25 @@ def _read_codings(accept_encoding: str) -> frozenset[str]:
     return frozenset() if "*" in codings else frozenset(codings)
 
 
-def _read_rejections(body: bytes) -> tuple[Rejection, ...]:
-    """Read `{"rejected":[{"index":3,"reason":"..."}]}`; what is not of that form is left out."""
+def _read_document(body: bytes) -> Mapping[str, object]:
+    """Read a body that is one JSON object; empty for any other."""
+    if not body.lstrip().startswith(b"{"):
+        return {}
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        return ()
-    entries = document.get("rejected") if isinstance(document, dict) else None
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _read_text(document: Mapping[str, object], name: str) -> str:
+    value = document.get(name)
+    return _clean_text(value) if isinstance(value, str) else ""
+
+
+def _read_rejections(document: Mapping[str, object]) -> tuple[Rejection, ...]:
+    """Read `{"rejected":[{"index":3,"reason":"..."}]}`; what is not of that form is left out."""
+    entries = document.get("rejected")
     if not isinstance(entries, list):
         return ()
     return tuple(

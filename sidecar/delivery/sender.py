@@ -246,7 +246,7 @@ class Sender:
             attempt=batch.attempts,
             status=answer.status,
             kind=answer.kind,
-            reason=answer.reason,
+            reason=answer.account,
         )
         if verdict is Verdict.ACCEPTED:
             gate.succeeded()

@@ -181,6 +181,37 @@ def test_usable_names_among_garbage_are_kept():
     assert answer(422, body).rejected == (Rejection(7, "['a']"),)
 
 
+# --- what else it tells
+
+
+def test_batch_and_error_code_are_those_that_the_json_of_eventpubs_collector_names():
+    taken = answer(200, b'{"batch_id": "0123abcd", "events": 2, "duplicate": false}\n')
+    assert (taken.batch_id, taken.error) == ("0123abcd", "")
+    refused = answer(400, b'{"error": "bad_framing", "reason": "the body cannot be read"}\n')
+    assert (refused.batch_id, refused.error) == ("", "bad_framing")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"ok", b"[]", b'"batch_id"', b'{"batch_id": 7, "error": ["a"]}', b'{"batch_id": "a"', b"{\xff}"],
+)
+def test_any_other_body_names_neither_batch_nor_error(body):
+    assert (answer(200, body).batch_id, answer(200, body).error) == ("", "")
+
+
+def test_a_redirect_shows_where_it_points():
+    moved = answer(302, b"moved", location="https://elsewhere.example/v2")
+    assert moved.location == "https://elsewhere.example/v2"
+    assert moved.account == "Location: https://elsewhere.example/v2 moved"
+    assert moved.reason == "moved"
+    assert answer(201, b"made", location="/v2/7").account == "made"
+
+
+def test_header_names_are_read_in_any_case():
+    assert answer(503, retry_after="7").retry_after_seconds == 7
+    assert answer(200, ACCEPT_ENCODING="zstd").codings == {"zstd"}
+
+
 # --- the excerpt
 
 
