@@ -135,8 +135,12 @@ class SidecarConfig:
 
     @property
     def collector_url(self) -> str:
-        """Where batches are posted."""
-        return f"{self.collector_scheme}://{self.collector_hostname}/v{self.collector_version}"
+        """Where batches are posted that are received now."""
+        return self.collector_url_of(self.collector_version)
+
+    def collector_url_of(self, version: str) -> str:
+        """Return where batches of this version of the wire are posted."""
+        return f"{self.collector_scheme}://{self.collector_hostname}/v{version}"
 
     def signing_key(self, *, settled_seconds: float = 0.0) -> SigningKey:
         """Return the key to sign the next attempt with, read anew if it stands in a file.

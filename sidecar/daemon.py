@@ -186,7 +186,7 @@ class Daemon:
         if self._has_report():
             event = self._telemetry.losses.event(self._config.collector_version, self._queue_name)
             try:
-                self._spool.add_report(event)
+                self._spool.add_report(event, self._config.collector_version)
             except OSError as error:
                 logger.warning("losses cannot be reported: %s; they were %s", error, event.decode())
             else:

@@ -11,6 +11,12 @@ publisher:
 
 `X-Signature: key=NAME, mac=HEX` carries the HMAC-SHA256 of the uncompressed body.
 
+`Idempotency-Key` is the batch's id: a batch that comes again under its id is the same batch. One that is
+refused, or never gets through, is taken apart by its sender. Each part has an id of its own, and names in
+`X-Parent-Batch` the batch that it is a part of, then the one which that was a part of, and so on. A collector
+that has stored any of these has all events of the part. After a part has come, its parents are sent no more,
+but an earlier attempt may still be on its way: what comes late is not to be stored.
+
 This module owns the formats and keeps them pure: no I/O, no clock, no configuration.
 """
 
@@ -34,6 +40,7 @@ VERSIONS = ("2", "2j")
 SIGNATURE_HEADER = "X-Signature"
 IDEMPOTENCY_HEADER = "Idempotency-Key"  # the batch id, the same on every attempt
 ATTEMPT_HEADER = "X-Attempt"  # 1 for the first attempt of a batch by this process
+PARENT_HEADER = "X-Parent-Batch"  # ids of the batches that this one is a part of, the nearest first, by commas
 COUNT_HEADER = "X-Event-Count"  # how many events the sender put in the container
 
 PAGE_START_BYTES = 1024  # of a body, to tell a web page by; pages may begin with blank lines
@@ -114,6 +121,16 @@ def is_page(content_type: str, body: bytes) -> bool:
     """
     beginning = body[:PAGE_START_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
     return beginning.startswith(b"<" if "html" in content_type.lower() else _PAGE_STARTS)
+
+
+def join_ids(batch_ids: Iterable[str]) -> str:
+    """Return the value of `X-Parent-Batch`."""
+    return ", ".join(batch_ids)
+
+
+def split_ids(value: str) -> tuple[str, ...]:
+    """Return the batch ids of an `X-Parent-Batch`."""
+    return tuple(word for word in re.split(r"[\s,]+", value) if word)
 
 
 def new_batch_id() -> str:

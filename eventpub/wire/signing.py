@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from email.utils import formatdate
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from . import batch as wire
 from . import http_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Scheme = Literal["x-signature", "rfc9421", "both"]
 
@@ -38,6 +41,7 @@ def signed_headers(
     count: int,
     key: SigningKey,
     now: float,
+    parents: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the headers of a request, signed.
 
@@ -52,6 +56,7 @@ def signed_headers(
         count: how many events there are.
         key: signs the request, in the way it says.
         now: seconds since the epoch.
+        parents: ids of the batches that this one is a part of, the nearest first.
     """
     headers = {
         "Content-Type": "application/json",
@@ -61,6 +66,8 @@ def signed_headers(
         wire.ATTEMPT_HEADER: str(attempt),
         wire.COUNT_HEADER: str(count),
     }
+    if parents:
+        headers[wire.PARENT_HEADER] = wire.join_ids(parents)
     if content_encoding is not None:
         headers["Content-Encoding"] = content_encoding
     if key.scheme != "rfc9421":

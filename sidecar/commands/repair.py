@@ -20,7 +20,7 @@ from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.disk import Disk
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, Folder, Part
 from eventpub.sidecar.spool.slot import make_private, take_slot
-from eventpub.sidecar.spool.spool import batch_id_of
+from eventpub.sidecar.spool.spool import header_of
 
 from . import survey
 
@@ -117,8 +117,9 @@ def _cut_batch(batch: Batch, folder: Folder) -> None:
         return
     parts, cut = [], max(0, batch.events - len(contents.events))
     if contents.events:
-        batch_id = wire.part_batch_id(batch_id_of(batch, contents), range(len(contents.events)))
-        parts.append(Part(next(folder.numbers()), batch_id, contents.created_us, contents.events))
+        header = header_of(batch, contents)
+        part_id = wire.part_batch_id(header.batch_id, range(len(contents.events)))
+        parts.append(Part(next(folder.numbers()), header.head_part(part_id), contents.events))
     folder.replace(batch, parts, {}, cut=cut)
 
 

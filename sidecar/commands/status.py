@@ -118,8 +118,8 @@ def _read_slot(path: Path) -> SlotStatus:
 
 def _age_seconds(file: Path) -> float:
     with file.open("rb") as opened:
-        header = records.read_header(opened.read(records.HEADER_BYTES))
-    return max(0.0, time.time() - (header[1] / 1e6 if header else file.stat().st_mtime))
+        header = records.read_header(opened.read(records.MAX_HEADER_BYTES))
+    return max(0.0, time.time() - (header.created_us / 1e6 if header else file.stat().st_mtime))
 
 
 def _list_sizes(folder: Path, suffix: str) -> list[int]:

@@ -68,7 +68,7 @@ class CompiledPacker:
             self._buffer = bytearray(len(image))
         events = ctypes.c_uint32()
         with lend_address(self._buffer) as joined:
-            length = self._pack(image, len(image), records.HEADER_BYTES, joined, events)
+            length = self._pack(image, len(image), records.header_size(image), joined, events)
         return None if length < 0 else Packed(memoryview(self._buffer)[:length], events.value)
 
 

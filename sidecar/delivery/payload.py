@@ -18,7 +18,7 @@ from eventpub.wire.signing import signed_headers
 from .compression import Codec, compress_body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from eventpub.wire.signing import SigningKey
 
@@ -42,6 +42,7 @@ def build_payload(
     attempt: int,
     key: SigningKey,
     codec: Codec,
+    parents: Sequence[str] = (),
     now: float | None = None,
 ) -> Payload:
     """Wrap, sign and compress the events of a batch.
@@ -54,6 +55,7 @@ def build_payload(
         attempt: 1 for the first.
         key: signs the request, in the way it says.
         codec: compresses it.
+        parents: ids of the batches that this one is a part of, the nearest first.
         now: seconds since the epoch for `Date`; default: the time of the call.
     """
     container = wire.wrap(version, joined_events, count)
@@ -69,5 +71,6 @@ def build_payload(
         count=count,
         key=key,
         now=time.time() if now is None else now,
+        parents=parents,
     )
     return Payload(body, headers)

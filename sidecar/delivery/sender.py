@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from eventpub.sidecar.config import SidecarConfig
     from eventpub.sidecar.spool.batch import Batch
+    from eventpub.sidecar.spool.records import Header
     from eventpub.sidecar.spool.spool import Spool
     from eventpub.sidecar.telemetry.metrics import Telemetry
 
@@ -47,7 +48,7 @@ _KEY_SETTLED_SECONDS = 0.5  # a program that writes a file in several steps take
 class _Contents(NamedTuple):
     """What a batch file holds, read and found whole."""
 
-    batch_id: str
+    header: Header
     packed: Packed
 
 
@@ -73,21 +74,14 @@ class Sender:
 
     def configure(self, config: SidecarConfig) -> None:
         """Use another configuration from the next attempt on."""
-        self._poster.close()
+        self._close_posters()
         self._use(config)
         self._outbox.hurry()
         self._changed.set()
 
     def _use(self, config: SidecarConfig) -> None:
         self._config = config
-        self._poster = Poster(
-            config.collector_url,
-            timeout_seconds=config.collector_timeout_seconds,
-            concurrency=config.publisher_concurrency,
-            ca_file=config.collector_ca_file,
-            client_certificate=config.collector_client_certificate,
-            client_key=config.collector_client_key,
-        )
+        self._posters: dict[str, Poster] = {}  # by version: batches may wait that were received under another
         self._gate = Gate(
             config.publisher_concurrency,
             Backoff(config.retry_min_seconds, config.retry_max_seconds),
@@ -147,7 +141,7 @@ class Sender:
             else:
                 self._changed.wait(wait_seconds)
         self._attempts.kill()
-        self._poster.close()
+        self._close_posters()
         if self._crash is not None:  # be it of the last attempt there was
             raise self._crash
 
@@ -207,7 +201,7 @@ class Sender:
         packed = self._packer.pack(image)
         header = records.read_header(image)
         if packed and header and packed.events == batch.events:
-            return _Contents(header[0], packed)
+            return _Contents(header, packed)
         self._put_first(self._spool.vet(batch, records.read_records(image)))
         return None
 
@@ -216,19 +210,38 @@ class Sender:
             key = self._config.signing_key(settled_seconds=_KEY_SETTLED_SECONDS)
         except ConfigError as error:
             return Answer.none("key", str(error))
+        version = contents.header.version or self._config.collector_version
         request = payload.build_payload(
-            self._config.collector_version,
+            version,
             contents.packed.joined,
             contents.packed.events,
-            batch_id=contents.batch_id,
+            batch_id=contents.header.batch_id,
+            parents=contents.header.parents,
             attempt=batch.attempts,
             key=key,
             codec=codec,
         )
         started = time.monotonic()
-        answer = self._poster.post(request)
+        answer = self._poster(version).post(request)
         self._telemetry.post_finished(time.monotonic() - started)
         return answer
+
+    def _poster(self, version: str) -> Poster:
+        config = self._config
+        if version not in self._posters:
+            self._posters[version] = Poster(
+                config.collector_url_of(version),
+                timeout_seconds=config.collector_timeout_seconds,
+                concurrency=config.publisher_concurrency,
+                ca_file=config.collector_ca_file,
+                client_certificate=config.collector_client_certificate,
+                client_key=config.collector_client_key,
+            )
+        return self._posters[version]
+
+    def _close_posters(self) -> None:
+        for poster in self._posters.values():
+            poster.close()
 
     def _verdict(self, answer: Answer, codec: compression.Codec) -> Verdict:
         verdict = judge_answer(answer)

@@ -148,6 +148,7 @@ class Receiver:
     def _fill(self, batch: OpenBatch, *, wait: bool) -> Ended:
         self._paused = ""
         self._disk_error = None
+        batch.receive_as(self.config.collector_version)
         state = batch.state
         state.queue_fd = self.queue.fd
         state.wake_fd = self._wake_fd

@@ -106,7 +106,8 @@ class OpenBatch:
             with contextlib.suppress(OSError):  # the next start removes it
                 disk.remove(self.path)
             raise
-        self.memory[: records.HEADER_BYTES] = records.file_header(wire.new_batch_id())
+        self._header = records.new_header()
+        self.memory[: records.HEADER_BYTES] = records.write_header(self._header)
         self.state = State(
             message_size=message_size_bytes,
             size=capacity,
@@ -114,6 +115,11 @@ class OpenBatch:
             body=wire.CONTAINER_OVERHEAD,
             body_limit=body_limit_bytes,
         )
+
+    def receive_as(self, version: str) -> None:
+        """Note under which version of the wire the events are received; nothing has been so far."""
+        self._header = self._header._replace(version=version)
+        self.memory[: records.HEADER_BYTES] = records.write_header(self._header)
 
     def seal(self, *, fsync: bool) -> Batch | None:
         """Finish the file under its sealed name and return it; an empty one is removed instead.

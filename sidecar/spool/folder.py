@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from .dead_letters import Room
     from .disk import Disk
+    from .records import Header
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,7 @@ class Part:
     """A batch that takes over some of another one's events."""
 
     sequence: int
-    batch_id: str
-    created_us: int
+    header: Header
     events: list[bytes]
 
 
@@ -190,7 +190,7 @@ class Folder:
 
     def _write(self, directory: Path, part: Part) -> Path:
         path = sealed_path(directory, part.sequence, len(part.events))
-        image = records.write_records(part.batch_id, part.events, part.created_us)
+        image = records.write_records(part.header, part.events)
         write_file(self._disk, path, image, fsync=self._fsync)
         return path
 

@@ -16,7 +16,7 @@ from eventpub import wire
 from eventpub.sidecar.telemetry.losses import is_report
 from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
 
-from . import dead_letters
+from . import dead_letters, records
 from .batch import OpenBatch
 from .dead_letters import Cause
 from .disk import Disk
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from eventpub.sidecar.telemetry.metrics import Telemetry
 
-    from . import records
     from .batch import Batch
     from .slot import Slot
 
@@ -182,13 +181,13 @@ class Spool:
         for report in reports:
             self._telemetry.report_dropped(report)
 
-    def add_report(self, report: bytes) -> None:
+    def add_report(self, report: bytes, version: str) -> None:
         """Keep a loss report as a batch of its own, for the next process; the last step before `close`.
 
         Raises:
             OSError: the disk is full or unusable; there is no such batch.
         """
-        part = Part(next(self._sequences), wire.new_batch_id(), time.time_ns() // 1000, [report])
+        part = Part(next(self._sequences), records.new_header(version), [report])
         self.received(self._folder.add(part))
 
     def missing(self, batch: Batch) -> None:
@@ -235,12 +234,12 @@ class Spool:
         Raises:
             OSError: the disk is full or unusable; the batch stays as it was.
         """
-        batch_id = batch_id_of(batch, contents)
+        header = header_of(batch, contents)
+        batch_id = header.batch_id
         parts = [
             Part(
                 next(self._sequences),
-                wire.part_batch_id(batch_id, group),
-                contents.created_us,
+                header.head_part(wire.part_batch_id(batch_id, group)),
                 [contents.events[index] for index in group],
             )
             for group in groups
@@ -297,11 +296,11 @@ class Spool:
         self.size_bytes -= batch.size_bytes
 
 
-def batch_id_of(batch: Batch, contents: records.Contents) -> str:
-    """Return a batch's id; where its header is damaged, one derived from its name and events."""
-    if contents.batch_id:
-        return contents.batch_id
+def header_of(batch: Batch, contents: records.Contents) -> records.Header:
+    """Return a batch's header; where it is damaged, one with an id derived from its name and events."""
+    if contents.header:
+        return contents.header
     digest = hashlib.blake2b(batch.path.name.encode(), digest_size=16)
     for event in contents.events:
         digest.update(event)
-    return digest.hexdigest()
+    return records.Header(digest.hexdigest(), time.time_ns() // 1000)

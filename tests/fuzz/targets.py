@@ -30,6 +30,7 @@ from eventpub.sidecar.spool.framing import is_one_object
 from eventpub.wire import http_signature
 
 ID = "0123456789abcdef0123456789abcdef"
+HEADER = records.Header(ID, 5)
 SECRET = b"hunter2"
 BODY = b'[{"example": "value"}]'
 EVENT_2 = b'{"1":{"str":"shop"},"4":{"i64":1.5},"5":{"str":"\\u00e9"},"120":{"rec":{"1":{"str":"x"}}}}'
@@ -46,9 +47,8 @@ def spool(data: bytes) -> None:
     """Read a batch file: events or damage, both packers alike, and what was read is written and read again."""
     contents = records.read_records(data)
     assert contents.damaged or contents.batch_id
-    again = records.read_records(
-        records.write_records(contents.batch_id or ID, contents.events, contents.created_us)
-    )
+    again = records.read_records(records.write_records(contents.header or HEADER, contents.events))
+    assert (again.header or HEADER) == (contents.header or HEADER)
     assert (again.events, again.damaged) == (contents.events, 0)
     for packer in _PACKERS:
         packed = packer.pack(data)
@@ -159,11 +159,11 @@ def _signed_lines() -> bytes:
 
 
 def _spool_images() -> Iterator[bytes]:
-    image = records.write_records(ID, [b'{"a":1}', b'{"b":"\xc3\xa9"}', b'{"c":[{}]}'], 5)
+    image = records.write_records(HEADER, [b'{"a":1}', b'{"b":"\xc3\xa9"}', b'{"c":[{}]}'])
     yield image
     yield image + bytes(64)
     yield image[:-3]
-    yield records.write_records(ID, [], 5)
+    yield records.write_records(HEADER, [])
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {"spool": spool, "ini": ini, "body": body, "signature": signature}

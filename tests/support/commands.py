@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import pytest
 
-from eventpub import wire
 from eventpub.cli import main
 from eventpub.sidecar.spool import dead_letters, records
 from eventpub.sidecar.telemetry.reasons import DeadReason
@@ -66,7 +65,7 @@ class SpoolFolder:
     def batch(self, sequence: int, events: list[bytes], *, slot: int = 0, suffix: str = "") -> Path:
         """Write a batch file, sealed unless `suffix` is `.open`."""
         path = self.slot(slot) / f"{sequence:012d}{suffix or f'.{len(events)}.batch'}"
-        path.write_bytes(records.write_records(wire.new_batch_id(), events))
+        path.write_bytes(records.write_records(records.new_header(), events))
         return path
 
     def letter(

@@ -12,6 +12,7 @@ from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.framing import is_one_object
 
 ID = "00112233445566778899aabbccddeeff"
+HEADER = records.Header(ID, 5)
 
 
 @pytest.fixture(params=["compiled", "python"])
@@ -20,13 +21,13 @@ def packer(request: pytest.FixtureRequest) -> Packer:
 
 
 def test_packing_joins_whole_events(packer: Packer) -> None:
-    image = records.write_records(ID, [b'{"a":1}', b'{"b":"\xc3\xa9"}'])
+    image = records.write_records(HEADER, [b'{"a":1}', b'{"b":"\xc3\xa9"}'])
     joined, events = packer.pack(image) or (b"", 0)
     assert (bytes(joined), events) == (b'{"a":1},{"b":"\xc3\xa9"}', 2)
 
 
 def test_packing_refuses_damage(packer: Packer) -> None:
-    image = bytearray(records.write_records(ID, [b'{"a":1}']))
+    image = bytearray(records.write_records(HEADER, [b'{"a":1}']))
     image[-2] ^= 1
     assert packer.pack(bytes(image)) is None
     assert packer.pack(bytes(image[:-5])) is None
@@ -52,7 +53,7 @@ NO_EVENTS = [
 @pytest.mark.parametrize("message", NO_EVENTS)
 def test_message_that_could_reach_its_neighbours_is_refused(packer: Packer, message: bytes) -> None:
     assert not is_one_object(message)
-    assert packer.pack(records.write_records(ID, [b"{}", message, b"{}"])) is None
+    assert packer.pack(records.write_records(HEADER, [b"{}", message, b"{}"])) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_message_that_could_reach_its_neighbours_is_refused(packer: Packer, mess
 )
 def test_brackets_inside_strings_do_not_count(packer: Packer, text: bytes) -> None:
     assert is_one_object(text)
-    joined, events = packer.pack(records.write_records(ID, [text])) or (b"", 0)
+    joined, events = packer.pack(records.write_records(HEADER, [text])) or (b"", 0)
     assert (bytes(joined), events) == (text, 1)
 
 
@@ -87,7 +88,7 @@ LONG = [
 @example(LONG[3])
 @example(LONG[4])
 def test_both_packers_agree_on_what_one_object_is(text: bytes) -> None:
-    image = records.write_records(ID, [text])
+    image = records.write_records(HEADER, [text])
     packed = [packer.pack(image) for packer in (built(compiled_packer()), PythonPacker())]
     assert (packed[0] is None) == (packed[1] is None)
     assert (packed[1] is not None) == is_one_object(text)
@@ -97,6 +98,6 @@ def test_both_packers_agree_on_what_one_object_is(text: bytes) -> None:
 def test_compiled_checksum_is_zlibs(event: bytes) -> None:
     """A wrong checksum would make every record look damaged to the other packer, and to `read_records`."""
     event = b'{"' + event.translate(None, b'\\"') + b'":1}'
-    packed = built(compiled_packer()).pack(records.write_records(ID, [event]))
+    packed = built(compiled_packer()).pack(records.write_records(HEADER, [event]))
     assert packed is not None
     assert bytes(packed[0]) == event

@@ -29,7 +29,7 @@ def open_spool(directory: Path) -> Spool:
 def spool(tmp_path: Path) -> Spool:
     """One that holds one batch."""
     earlier = open_spool(tmp_path / "spool")
-    earlier.add_report(b"{}")
+    earlier.add_report(b"{}", "2j")
     earlier.close()
     return open_spool(tmp_path / "spool")
 
@@ -37,13 +37,17 @@ def spool(tmp_path: Path) -> Spool:
 def test_attempt_that_breaks_as_the_last_one_is_no_clean_end(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def break_down(_request: object) -> None:
-        raise ZeroDivisionError
+    class Broken:
+        def post(self, _request: object) -> None:
+            raise ZeroDivisionError
+
+        def close(self) -> None:
+            pass
 
     path = tmp_path / "v2j.ini"
     path.write_text(CONFIG)
     sender = Sender(spool, load_config(path, "v2j"), Telemetry())
-    monkeypatch.setattr(sender._poster, "post", break_down)
+    monkeypatch.setattr(sender, "_poster", lambda _version: Broken())
     sender.resume(spool.recovered)
     sender.finish(20)
     with pytest.raises(ZeroDivisionError):

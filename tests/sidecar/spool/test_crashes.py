@@ -160,20 +160,24 @@ def test_spool_survives_a_kill_at_every_change(tmp_path: Path, queue_name: str) 
                 check(folder, queue, oracle, point)
 
 
+def image(digit: str, events: list[bytes]) -> bytes:
+    return records.write_records(records.Header(digit * 32, 5), events)
+
+
 def leave(folder: Path) -> None:
     """A slot with a torn open batch, an unfinished and a finished split; and an orphan's batch."""
     own, orphan = open_spool(folder, Disk()), open_spool(folder, Disk())
-    (own.directory / "000000000004.open").write_bytes(records.write_records("0" * 32, EVENTS[:3]) + b"\0" * 500)
-    (own.directory / "000000000002.3.batch").write_bytes(records.write_records("2" * 32, [*EVENTS[3:5], BAD]))
+    (own.directory / "000000000004.open").write_bytes(image("0", EVENTS[:3]) + b"\0" * 500)
+    (own.directory / "000000000002.3.batch").write_bytes(image("2", [*EVENTS[3:5], BAD]))
     finished = own.directory / "000000000002.split"
     finished.mkdir()
-    (finished / "000000000006.2.batch").write_bytes(records.write_records("6" * 32, EVENTS[3:5]))
+    (finished / "000000000006.2.batch").write_bytes(image("6", EVENTS[3:5]))
     (finished / f"{'2' * 32}-00002.json").write_text(json.dumps({"event": BAD.decode()}))
     unfinished = own.directory / "000000000003.splitting"
     unfinished.mkdir()
     (unfinished / "000000000007.1.batch").write_bytes(b"half")
-    (own.directory / "000000000003.2.batch").write_bytes(records.write_records("3" * 32, EVENTS[6:8]))
-    (orphan.directory / "000000000001.4.batch").write_bytes(records.write_records("1" * 32, EVENTS[8:]))
+    (own.directory / "000000000003.2.batch").write_bytes(image("3", EVENTS[6:8]))
+    (orphan.directory / "000000000001.4.batch").write_bytes(image("1", EVENTS[8:]))
     own.close()
     orphan.close()
 

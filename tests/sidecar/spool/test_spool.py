@@ -92,7 +92,7 @@ def test_new_batches_get_higher_numbers_than_those_that_were_left(open_spool: Ca
 
 
 def test_batch_left_open_is_sealed_under_its_id(open_spool: Callable[..., Rig]) -> None:
-    image = records.write_records(wire.new_batch_id(), EVENTS) + bytes(4096)
+    image = records.write_records(records.new_header(), EVENTS) + bytes(4096)
     open_file(open_spool(), 7).write_bytes(image)
     (batch,) = open_spool().spool.recovered
     assert (batch.sequence, batch.events) == (7, 10)
@@ -101,12 +101,12 @@ def test_batch_left_open_is_sealed_under_its_id(open_spool: Callable[..., Rig]) 
 
 def test_event_that_was_on_its_way_into_an_open_batch_is_kept(open_spool: Callable[..., Rig]) -> None:
     received = records.RECORD_HEADER.pack(records.MAGIC, 0, 0, 0) + b'{"n":10}' + bytes(2000)
-    open_file(open_spool(), 7).write_bytes(records.write_records(wire.new_batch_id(), EVENTS) + received)
+    open_file(open_spool(), 7).write_bytes(records.write_records(records.new_header(), EVENTS) + received)
     (batch,) = open_spool().spool.recovered
     assert contents(batch).events == [*EVENTS, b'{"n":10}']
 
 
-@pytest.mark.parametrize("image", [b"", bytes(5000), records.file_header(wire.new_batch_id()) + bytes(5000)])
+@pytest.mark.parametrize("image", [b"", bytes(5000), records.write_header(records.new_header()) + bytes(5000)])
 def test_open_batch_without_events_leaves_no_trace(open_spool: Callable[..., Rig], image: bytes) -> None:
     first = open_spool()
     open_file(first, 7).write_bytes(image)
@@ -118,7 +118,7 @@ def test_open_batch_without_events_leaves_no_trace(open_spool: Callable[..., Rig
 
 def test_damaged_record_of_an_open_batch_is_counted_and_a_copy_kept(open_spool: Callable[..., Rig]) -> None:
     first = open_spool()
-    image = bytearray(records.write_records(wire.new_batch_id(), EVENTS))
+    image = bytearray(records.write_records(records.new_header(), EVENTS))
     image[records.HEADER_BYTES + 18] ^= 1
     open_file(first, 7).write_bytes(image)
     second = open_spool()
@@ -142,7 +142,7 @@ def test_slot_of_a_dead_sidecar_is_adopted(open_spool: Callable[..., Rig]) -> No
     first, second = open_spool(), open_spool(beside=True)
     first.fill(EVENTS[:4])
     second.fill(EVENTS[4:])
-    open_file(second, 9).write_bytes(records.write_records(wire.new_batch_id(), EVENTS))
+    open_file(second, 9).write_bytes(records.write_records(records.new_header(), EVENTS))
     first.spool.close()
     second.spool.close()
     third = open_spool(beside=True)
@@ -238,7 +238,7 @@ def test_split_that_was_finished_is_taken_over_wherever_it_was_interrupted(
     batch = first.fill(EVENTS)
     finished = first.spool.directory / f"{batch.sequence:012d}.split"
     finished.mkdir()
-    (finished / "000000000008.5.batch").write_bytes(records.write_records(wire.new_batch_id(), EVENTS[:5]))
+    (finished / "000000000008.5.batch").write_bytes(records.write_records(records.new_header(), EVENTS[:5]))
     (finished / "x-00000.json").write_text("{}")
     second = open_spool()
     assert [contents(found).events for found in second.spool.recovered] == [EVENTS[:5]]
