@@ -113,14 +113,13 @@ def test_the_tests_of_the_testing_page_pass(tmp_path: Path):
     assert count == 7
 
 
-def test_both_pages_say_that_a_struct_which_thrift_writes_without_a_required_field_is_refused():
+def test_the_page_says_that_a_struct_which_thrift_writes_without_a_required_field_is_refused():
     lacking = Event(source="shop", action="buy")
     transport = TMemoryBuffer()
     lacking.write(TJSONProtocol(transport))
     assert b"buy" in transport.getvalue()
     with pytest.raises(EventSerializationError, match="noun"):
         serialize_v2_event(lacking)
-    for page in (BASEPLATE, (DOCS.parent / "README.md").read_text(encoding="utf-8")):
-        rows = [row for row in page.splitlines() if row.startswith("|") and "without a required field" in row]
-        assert len(rows) == 1
-        assert "EventSerializationError" in rows[0]
+    rows = [row for row in BASEPLATE.splitlines() if row.startswith("|") and "without a required field" in row]
+    assert len(rows) == 1
+    assert "EventSerializationError" in rows[0]

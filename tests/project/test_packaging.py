@@ -1,29 +1,19 @@
-"""What a newcomer reads and what a build is made of: both must be true."""
+"""What a build and a copy of the checkout are made of."""
 
 from __future__ import annotations
 
-import ast
 import itertools
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
-import pytest
 from support.paths import ROOT
 
 import eventpub
 from eventpub.errors import DISTRIBUTION
-from eventpub.testing import capture_events
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
-
-
-def blocks(language: str) -> list[str]:
-    """Return the code blocks of the README."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def test_every_dependency_has_its_reason_beside_it() -> None:
@@ -56,48 +46,6 @@ def test_what_messages_tell_to_install_is_what_is_built() -> None:
     assert re.findall(r"(?<![\w-])eventpub\[\w+\]|install eventpub\b(?!-)", text) == []
 
 
-def test_the_request_handler_of_the_readme_is_the_one_the_demo_runs() -> None:
-    example, _ = blocks("python")
-    shown = [node for node in ast.parse(example).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
-    assert [node.name for node in shown] == ["Context", "buy"]
-    for node in shown:
-        assert str(ast.get_source_segment(example, node)) in (ROOT / "deploy/demo/app.py").read_text()
-
-
-def test_python_of_the_readme_runs_on_what_is_public() -> None:
-    programs = blocks("python")[:1] + re.findall(
-        r"python - <<'END'\n(.*?)^END$", README, re.MULTILINE | re.DOTALL
-    )
-    assert len(programs) == 2
-    for program in programs:
-        *definitions, opening = ast.parse(program).body  # the last line of each opens a queue
-        exec(compile(ast.Module(definitions, []), "README.md", "exec"), {})
-        assert 'EventQueue("v2", serialize_v2_event)' in ast.unparse(opening).replace("'", '"')
-        modules = {node.module for node in definitions if isinstance(node, ast.ImportFrom)}
-        assert modules <= {"eventpub", "eventpub.schemas.event.ttypes", "dataclasses"}
-
-
-def test_the_pipeline_of_the_readme_makes_what_it_says() -> None:
-    _, pipeline = blocks("python")
-    namespace: dict[str, Any] = {}
-    with capture_events() as captured:
-        exec(compile(pipeline, "README.md", "exec"), namespace)
-        namespace["tracker"].emit(
-            "shop.tea.buy", {"price": object()}
-        )  # JSON on its queue would be a dead letter
-    (event,) = captured.events
-    assert namespace["queue"].counts.unserializable == 1
-    assert (event.source, event.noun, event.action) == ("shop", "tea", "buy")
-    assert (event.request.path, event.request.method, event.user.id) == ("/tea", "POST", "u-17")
-    assert event.measurements == {"price": 4.5}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_to_files(page: str) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
-    assert [target for target in targets if not (ROOT / target).exists()] == []
-
-
 def copy_checkout(copy: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", "copy", f"COPY={copy}"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -128,33 +76,3 @@ def test_a_folder_that_is_no_copy_of_a_checkout_is_not_made_one(tmp_path: Path) 
     assert done.returncode != 0
     assert "is no copy of a checkout; give an empty folder" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
-
-
-def test_make_targets_of_the_pages_exist_and_help_lists_them() -> None:
-    listed = subprocess.check_output(["make", "--no-print-directory"], cwd=ROOT, text=True)
-    for page in PAGES:
-        for target in re.findall(r"\bmake ([a-z][a-z-]+)\b(?= |`|$)", (ROOT / page).read_text(), re.MULTILINE):
-            assert f"  make {target} " in listed, f"{page} speaks of make {target}"
-
-
-def test_tests_that_the_readme_names_exist() -> None:
-    rows = [line for line in README.splitlines() if line.startswith("|") and "`test_" in line]
-    assert len(rows) >= 8
-    for row in rows:
-        file = ""
-        for name in re.findall(r"`((?:[\w/]+/)?test_\w+(?:\.py)?)`", row):
-            if name.endswith(".py"):
-                file = (ROOT / "tests" / name).read_text(encoding="utf-8")
-            else:
-                assert f"def {name}(" in file, name
-
-
-def test_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
-    def rows(text: str) -> list[list[str]]:
-        lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| -")]
-        return [[cell.strip() for cell in line.split("|")] for line in lines]
-
-    measured = rows((ROOT / "benchmarks/README.md").read_text(encoding="utf-8"))
-    shown = rows(README.partition("\n## Performance\n")[2])
-    assert len(shown) > 4
-    assert [row for row in shown if row not in measured] == []
