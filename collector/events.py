@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from eventpub import wire
 from eventpub.collector.store import EventRow
 from eventpub.schemas.event.ttypes import Event
+from eventpub.serialization.errors import DecodeError
 from eventpub.serialization.thrift_json import show_value
-from eventpub.serialization.thrift_json_decode import DecodeError, decode_struct, load_json
+from eventpub.serialization.thrift_json_decode import decode_struct, load_json
 from eventpub.serialization.thrift_plain import to_plain
 
 from .responses import Response, refuse

@@ -15,7 +15,7 @@ import eventpub
 from eventpub.cli.arguments import queue_name
 from eventpub.errors import ConfigError, EventPubError, QueueError, QueueMissingError
 from eventpub.queue.message_queue import MessageQueue
-from eventpub.sidecar.spool.slot import SpoolError
+from eventpub.sidecar.spool.errors import SpoolError
 
 from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
 from .daemon import Daemon

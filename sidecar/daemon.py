@@ -23,7 +23,7 @@ from eventpub.queue.message_queue import MessageQueue
 from eventpub.settings import ini
 from eventpub.sidecar.delivery.sender import Sender
 from eventpub.sidecar.receive.receiver import Receiver
-from eventpub.sidecar.spool.slot import SpoolDiskError, SpoolError
+from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry.metrics import Telemetry
 

@@ -10,7 +10,7 @@ import importlib
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from eventpub.errors import EventPubError
+from .errors import ExtensionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,18 +33,6 @@ class Extension(NamedTuple):
     help: str
     module: str
     is_program: bool = False
-
-
-class ExtensionError(EventPubError):
-    """A command cannot be loaded: reinstall the package that brings it."""
-
-    def __init__(self, command: str, reason: str) -> None:
-        super().__init__(command, reason)
-        self.command = command
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"command {self.command!r} cannot be loaded: {self.reason}; reinstall the package that brings it"
 
 
 class _Declares(Protocol):

@@ -24,8 +24,7 @@ from collections.abc import Callable, Collection
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from eventpub.errors import EventPubError
-
+from .errors import DecodeError
 from .thrift_json import show_value
 from .thrift_spec import INTEGER_BITS, Field, Type, frozen_dict, read_by_thrift, read_declared, read_fields
 
@@ -45,21 +44,6 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _CONTAINERS: dict[str, tuple[Any, Any]] = {"lst": (list, tuple), "set": (set, frozenset)}  # to change, or not
 
 _json = json.JSONDecoder(strict=False)  # TJSONProtocol leaves most control characters in strings as they are
-
-
-class DecodeError(EventPubError):
-    """A document is no Thrift JSON of the struct it should be: `path` says where, `reason` why.
-
-    Raised by `decode`: refuse the document, and correct whoever sent it.
-    """
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
 
 
 def load_json(text: bytes) -> object:

@@ -17,7 +17,8 @@ from eventpub.sidecar.spool.folder import DEAD
 from eventpub.sidecar.telemetry.reasons import DeadReason
 
 from . import journal, letters
-from .place import UsageError, add_place, count_noun, format_json, guard_command, locate_spool
+from .errors import UsageError
+from .place import add_place, count_noun, format_json, guard_command, locate_spool
 
 if TYPE_CHECKING:
     import argparse

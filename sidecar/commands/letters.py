@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.folder import DEAD
 
-from .place import BusyError
+from .errors import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -16,24 +16,18 @@ from typing import TYPE_CHECKING
 from eventpub.cli.arguments import queue_name
 from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_FAILING, EXIT_NO_SPOOL, EXIT_USAGE
 from eventpub.cli.terminal import complain
-from eventpub.errors import ConfigError, EventPubError
+from eventpub.errors import ConfigError
 from eventpub.settings import ini
 from eventpub.sidecar.config import SECTION_PREFIX, SidecarConfig, default_spool_dir, load_config
-from eventpub.sidecar.spool.slot import SpoolError
+from eventpub.sidecar.spool.errors import SpoolError
+
+from .errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
 DEFAULT_QUEUE = "main"  # the sidecar's
-
-
-class UsageError(EventPubError):
-    """The command line is wrong in a way that its parser cannot see."""
-
-
-class BusyError(EventPubError):
-    """Somebody else is at work there: wait and try again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,29 +15,13 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from eventpub.errors import EventPubError
+from .errors import SpoolError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_SLOTS = 64  # sidecars on one queue; two or three saturate a collector
 _LOOK_SECONDS = 0.001  # `is_owned` holds a lock for some microseconds
-
-
-class SpoolError(EventPubError):
-    """The spool cannot be used: `path` and `reason` say where and why. Raised at start only."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"spool {self.path}: {self.reason}"
-
-
-class SpoolDiskError(SpoolError):
-    """The spool's disk is full or fails; the same may work when it is tried again."""
 
 
 class Slot:

@@ -20,10 +20,11 @@ from . import dead_letters, records
 from .batch import OpenBatch
 from .dead_letters import Cause
 from .disk import Disk
+from .errors import SpoolDiskError
 from .folder import DAMAGED, DEAD, Folder, Part
 from .framing import is_one_object
 from .reports import reports_in
-from .slot import SpoolDiskError, claim_slot, make_private
+from .slot import claim_slot, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,7 +21,8 @@ from eventpub.collector.encodings import ACCEPTED, Damage, decode_body
 from eventpub.collector.store import Health, Outcome, Receipt
 from eventpub.errors import ConfigError
 from eventpub.schemas.event.ttypes import Event
-from eventpub.serialization.thrift_json_decode import DecodeError, decode_struct, load_json
+from eventpub.serialization.errors import DecodeError
+from eventpub.serialization.thrift_json_decode import decode_struct, load_json
 from eventpub.serialization.thrift_plain import to_plain
 from eventpub.sidecar import config as sidecar_config
 from eventpub.sidecar.delivery.pack import PythonPacker, compiled_packer

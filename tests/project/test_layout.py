@@ -184,6 +184,24 @@ def test_only_what_everybody_shares_stands_on_the_ground_floor_of_the_library():
     assert {path.stem for path in (ROOT / "eventpub").glob("*.py")} <= GROUND_FLOOR
 
 
+def test_errors_stand_in_an_errors_py():
+    """Those under EventPubError; an exception that never leaves its module may stand in it."""
+    errors = {"EventPubError"}
+    nodes = [
+        (path, node)
+        for path in MODULES.values()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    while found := {n.name for _, n in nodes if errors & {ast.unparse(base) for base in n.bases}} - errors:
+        errors |= found
+    assert {"SpoolError", "DecodeError", "FilterError"} <= errors
+    elsewhere = {
+        f"{path.relative_to(ROOT)}: {n.name}" for path, n in nodes if n.name in errors and path.stem != "errors"
+    }
+    assert elsewhere == set()
+
+
 def test_imports_are_relative_inside_a_folder_and_absolute_across_folders():
     wrong = []
     for name, path in MODULES.items():

@@ -19,8 +19,9 @@ from thrift.Thrift import TFrozenDict, TType
 
 from eventpub.errors import EventPubError
 from eventpub.schemas.event.ttypes import App, Event, Experiment, Geo, User
+from eventpub.serialization.errors import DecodeError
 from eventpub.serialization.thrift_json import serialize_v2_event as encode
-from eventpub.serialization.thrift_json_decode import MAX_DEPTH, DecodeError, decode_struct, load_json
+from eventpub.serialization.thrift_json_decode import MAX_DEPTH, decode_struct, load_json
 from eventpub.serialization.thrift_plain import UnknownFields, to_plain
 
 POINT = struct_class(None, (1, TType.I32, "x"), (2, TType.I32, "y"), name="Point")

@@ -26,7 +26,7 @@ from eventpub.sidecar.receive.loop_python import PythonLoop
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import Batch, OpenBatch
 from eventpub.sidecar.spool.dead_letters import Cause
-from eventpub.sidecar.spool.slot import SpoolError
+from eventpub.sidecar.spool.errors import SpoolError
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry.metrics import Telemetry
 from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason

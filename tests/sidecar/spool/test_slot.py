@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
-from eventpub.sidecar.spool.slot import SpoolError, claim_slot, is_owned, make_private, take_slot
+from eventpub.sidecar.spool.errors import SpoolError
+from eventpub.sidecar.spool.slot import claim_slot, is_owned, make_private, take_slot
 
 NOBODY = 65534
 

@@ -16,7 +16,7 @@ from eventpub.sidecar.receive.loop_python import PythonLoop
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import Batch
 from eventpub.sidecar.spool.dead_letters import Cause
-from eventpub.sidecar.spool.slot import SpoolError
+from eventpub.sidecar.spool.errors import SpoolError
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry.ledger import Ledger
 from eventpub.sidecar.telemetry.metrics import Telemetry
