@@ -7,6 +7,7 @@ import hashlib
 import logging
 import re
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import eventpub
@@ -16,7 +17,7 @@ from eventpub.collector.store import IncomingBatch, Outcome
 from . import encodings
 from .events import read_events
 from .responses import FACTS, Response, refuse
-from .signatures import Keyring, has_http_signature, is_timely, signed_request
+from .signatures import Keyring, claimed_key, has_http_signature, is_timely, signed_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 5  # what a sender is told to wait while the store cannot write
 
 _BATCH_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_MAX_PARENTS = 64  # twice what a sidecar names
 _VERSION_BY_PATH = {f"/v{version}": version for version in wire.VERSIONS}
 
 
@@ -41,6 +43,7 @@ def _environ_key(header: str) -> str:
 
 _SIGNATURE = _environ_key(wire.SIGNATURE_HEADER)
 _IDEMPOTENCY = _environ_key(wire.IDEMPOTENCY_HEADER)
+_PARENT = _environ_key(wire.PARENT_HEADER)
 _ATTEMPT = _environ_key(wire.ATTEMPT_HEADER)
 _COUNT = _environ_key(wire.COUNT_HEADER)
 
@@ -110,13 +113,17 @@ class Application:
             )
             return refuse(401, "date_out_of_window", reason, headers=_CHALLENGE)
         signed = self._read(environ)
+        sent_id, parents = environ.get(_IDEMPOTENCY, ""), wire.split_ids(environ.get(_PARENT, ""))
         if isinstance(signed, Response):
-            return signed
+            is_too_large = signed.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return (is_too_large and self._find_unread(version, environ, sent_id, parents)) or signed
         key_name, body = signed
-        sent_id = environ.get(_IDEMPOTENCY, "")
         if sent_id and not _BATCH_ID.fullmatch(sent_id):
             reason = f"{wire.IDEMPOTENCY_HEADER} takes 1 to 128 visible ASCII characters"
             return refuse(400, "bad_idempotency_key", reason)
+        if len(parents) > _MAX_PARENTS or not all(map(_BATCH_ID.fullmatch, parents)):
+            reason = f"{wire.PARENT_HEADER} takes up to {_MAX_PARENTS} batch ids, separated by commas"
+            return refuse(400, "bad_parent_batch", reason)
         batch_id = sent_id or wire.new_batch_id()
         facts |= {"key": key_name, "batch": batch_id, "attempt": environ.get(_ATTEMPT, "-")}
         batch = IncomingBatch(
@@ -127,6 +134,7 @@ class Application:
             version=version,
             received_at=self._clock(),
             events=(),
+            parents=parents if sent_id else (),
         )
         events = read_events(
             version,
@@ -136,7 +144,8 @@ class Application:
             max_event_bytes=self._settings.max_event_bytes,
         )
         if isinstance(events, Response):
-            return self._taken_before(batch) or events
+            named = dataclasses.replace(events, fields={**events.fields, "batch_id": batch_id})
+            return self._taken_before(batch) or named
         facts["events"] = len(events)
         return self._keep(dataclasses.replace(batch, events=events))
 
@@ -190,6 +199,29 @@ class Application:
             return refuse(400, "bad_encoding", f"the body is not one whole {encoding} stream and nothing else")
         return plain
 
+    def _find_unread(
+        self, version: str, environ: WSGIEnvironment, batch_id: str, parents: tuple[str, ...]
+    ) -> Response | None:
+        """Answer a batch whose body is too large to be read, if it was stored under higher limits.
+
+        Whether it is signed remains unknown; only the sender knows an id, and nothing is stored here.
+        """
+        ids = (batch_id, *parents)
+        if not all(map(_BATCH_ID.fullmatch, ids)) or len(parents) > _MAX_PARENTS:
+            return None
+        batch = IncomingBatch(
+            key_name=claimed_key(environ),
+            batch_id=batch_id,
+            deduplicate=True,
+            digest=None,
+            version=version,
+            received_at=self._clock(),
+            events=(),
+            parents=parents,
+        )
+        answer = self._taken_before(batch)
+        return answer if answer and answer.status == HTTPStatus.OK else None
+
     def _taken_before(self, batch: IncomingBatch) -> Response | None:
         """Answer a batch that was stored under other limits than today's; its sender would split it."""
         receipt = self._store.seen(batch) if batch.deduplicate else None
@@ -206,6 +238,9 @@ class Application:
         if receipt.outcome is Outcome.KEY_REUSED:
             reason = f"{wire.IDEMPOTENCY_HEADER} {batch_id} came with another body before; use a new one"
             return refuse(422, receipt.outcome.value, reason)
+        if receipt.outcome is Outcome.TAKEN_APART:
+            reason = f"parts of batch {batch_id} came before it; nothing of it was stored; send its other parts"
+            return refuse(409, receipt.outcome.value, reason)
         duplicate = receipt.outcome is Outcome.DUPLICATE
         return Response(200, {"batch_id": batch_id, **counted, "duplicate": duplicate})
 

@@ -8,6 +8,7 @@ key is known: whoever has none learns nothing about those there are.
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from datetime import timezone
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _HTTP_SIGNATURE = {f"HTTP_{header.upper().replace('-', '_')}" for header in http_signature.SIGNATURE_HEADERS}
+_X_SIGNATURE = f"HTTP_{wire.SIGNATURE_HEADER.upper().replace('-', '_')}"
+_KEY_ID = re.compile(r';\s*keyid="([^"\\]{1,200})"')
 _ANY_TIME_SECONDS = 100 * 365 * 86400.0
 
 
@@ -82,6 +85,15 @@ def signed_request(environ: WSGIEnvironment) -> http_signature.Request:
     query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
     url = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', 'unknown')}{environ['PATH_INFO']}{query}"
     return http_signature.Request(environ["REQUEST_METHOD"], url, headers)
+
+
+def claimed_key(environ: WSGIEnvironment) -> str:
+    """Return the name of the key that a request says it is signed by; empty where it says none."""
+    signature = wire.parse_signature(environ.get(_X_SIGNATURE, ""))
+    if signature:
+        return signature[0].lower()
+    found = _KEY_ID.search(environ.get("HTTP_SIGNATURE_INPUT", ""))
+    return found[1].lower() if found else ""
 
 
 def is_timely(date: str, now: float, window_seconds: float) -> bool:

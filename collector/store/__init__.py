@@ -39,26 +39,30 @@ class IncomingBatch:
         key_name: the key that signed it; batch ids of different keys have nothing to do with each other.
         batch_id: what its rows are found by.
         deduplicate: whether `batch_id` is the sender's, and the batch is to be stored once.
-        digest: the SHA-256 of the plain body: what the sender's id stands for.
+        digest: the SHA-256 of the plain body: what the sender's id stands for; None where it was not
+            read.
         version: of the wire, one of `wire.VERSIONS`.
         received_at: seconds since 1970.
         events: any number of them.
+        parents: the sender's ids of batches that this one is a part of.
     """
 
     key_name: str
     batch_id: str
     deduplicate: bool
-    digest: bytes
+    digest: bytes | None
     version: str
     received_at: float
     events: Sequence[EventRow]
+    parents: tuple[str, ...] = ()
 
 
 class Outcome(enum.Enum):
     """What became of a batch."""
 
     STORED = "stored"
-    DUPLICATE = "duplicate"  # stored before, with the same body under the same id
+    DUPLICATE = "duplicate"  # stored before: the same body under the same id, or a batch that it is a part of
+    TAKEN_APART = "taken_apart"  # parts of it came before; this came late, and was not stored
     KEY_REUSED = "idempotency_key_reused"  # another body was stored under its id; this one was not
     UNAVAILABLE = "store_unavailable"  # nothing was stored; later it may be
 
@@ -84,10 +88,14 @@ class Store(Protocol):
     """Where events go. What a store can run into is in the results; nothing is raised for it."""
 
     def add(self, batch: IncomingBatch) -> Receipt:
-        """Store a batch, or find that it was stored before."""
+        """Store a batch, or find that it was stored before, whole or with a parent.
+
+        Once a part is stored, its parents are not stored any more: one may still be on its way from an attempt
+        that its sender has given up.
+        """
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
-        """Return DUPLICATE for a batch that was stored before, None for one that was not."""
+        """Return DUPLICATE for a batch that was stored before, whole or with a parent; None for any other."""
 
     def health(self) -> Health:
         """Write something, and say whether that worked."""

@@ -1,5 +1,8 @@
 """Which batch ids came with which body: kept in the transaction that stores the batch.
 
+A part of a batch names its parents, the batches that it was taken out of. It is known if one of these is.
+When it is new, its parents are remembered as taken apart, so that none of them is stored if it arrives late.
+
 An id is remembered for at least a given time. Older ones go a few at a time with every batch that comes, so
 that forgetting never takes long and needs no clockwork.
 """
@@ -27,10 +30,12 @@ CREATE TABLE batch_ids (
     "CREATE INDEX batch_ids_by_age ON batch_ids (received_at)",
 )
 _FORGOTTEN_PER_BATCH = 8  # a batch adds one, so a backlog shrinks
+_NO_BODY = b""  # in place of a digest: the batch was taken apart
 _FORGET = """
 DELETE FROM batch_ids WHERE (key_name, batch_id) IN
     (SELECT key_name, batch_id FROM batch_ids WHERE received_at < ? ORDER BY received_at LIMIT ?)
 """
+_REMEMBER = "INSERT OR IGNORE INTO batch_ids (key_name, batch_id, digest, received_at) VALUES (?, ?, ?, ?)"
 
 
 class Claim(enum.Enum):
@@ -39,6 +44,7 @@ class Claim(enum.Enum):
     NEW = "not seen before"
     SAME_BODY = "seen with the same body"
     OTHER_BODY = "seen with another body"
+    TAKEN_APART = "parts of it were seen"
 
 
 def claim_batch(connection: sqlite3.Connection, batch: IncomingBatch, memory_seconds: float) -> Claim:
@@ -47,18 +53,27 @@ def claim_batch(connection: sqlite3.Connection, batch: IncomingBatch, memory_sec
     known = look_up(connection, batch)
     if known is not Claim.NEW:
         return known
-    connection.execute(
-        "INSERT INTO batch_ids (key_name, batch_id, digest, received_at) VALUES (?, ?, ?, ?)",
-        (batch.key_name, batch.batch_id, batch.digest, batch.received_at),
-    )
+    connection.execute(_REMEMBER, (batch.key_name, batch.batch_id, batch.digest, batch.received_at))
+    for parent in batch.parents:
+        connection.execute(_REMEMBER, (batch.key_name, parent, _NO_BODY, batch.received_at))
     return Claim.NEW
 
 
 def look_up(connection: sqlite3.Connection, batch: IncomingBatch) -> Claim:
-    """Return what is known of the id of `batch`."""
-    known = connection.execute(
-        "SELECT digest FROM batch_ids WHERE key_name = ? AND batch_id = ?", (batch.key_name, batch.batch_id)
-    ).fetchone()
-    if known is None:
+    """Return what is known of the id of `batch`, or of its parents."""
+    ids = (batch.batch_id, *batch.parents)
+    places = ", ".join("?" * len(ids))
+    known: dict[str, bytes] = dict(
+        connection.execute(
+            f"SELECT batch_id, digest FROM batch_ids WHERE key_name = ? AND batch_id IN ({places})",  # noqa: S608
+            (batch.key_name, *ids),
+        )
+    )
+    if any(known.get(parent) for parent in batch.parents):
+        return Claim.SAME_BODY
+    digest = known.get(batch.batch_id)
+    if digest is None:
         return Claim.NEW
-    return Claim.SAME_BODY if known[0] == batch.digest else Claim.OTHER_BODY
+    if digest == _NO_BODY:
+        return Claim.TAKEN_APART
+    return Claim.SAME_BODY if batch.digest in (digest, None) else Claim.OTHER_BODY

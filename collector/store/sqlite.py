@@ -114,13 +114,15 @@ class SqliteStore:
                         return Receipt(Outcome.DUPLICATE)
                     if claim is dedupe.Claim.OTHER_BODY:
                         return Receipt(Outcome.KEY_REUSED)
+                    if claim is dedupe.Claim.TAKEN_APART:
+                        return Receipt(Outcome.TAKEN_APART)
                 self._connection.executemany(_INSERT, (origin + row for row in batch.events))
         except sqlite3.Error as error:
             return Receipt(Outcome.UNAVAILABLE, str(error))
         return Receipt(Outcome.STORED)
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
-        """Return DUPLICATE for a batch that was stored before, None for one that was not."""
+        """Return DUPLICATE for a batch that was stored before, whole or with a parent; None for any other."""
         try:
             is_known = dedupe.look_up(self._connection, batch) is dedupe.Claim.SAME_BODY
         except sqlite3.Error as error:

@@ -30,7 +30,7 @@ class StoreThread:
         return receipt
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
-        """Return DUPLICATE for a batch that was stored before, None for one that was not."""
+        """Return DUPLICATE for a batch that was stored before, whole or with a parent; None for any other."""
         receipt: Receipt | None = self._thread.apply(self._store.seen, (batch,))
         return receipt
 

@@ -281,6 +281,71 @@ def test_a_body_larger_as_sent_is_refused_with_413_even_if_all_of_it_is_sent_fir
     assert (fields["error"], fields["limit_bytes"]) == ("too_large", 64 * 1024)
 
 
+@pytest.fixture(scope="module")
+def lowered(tmp_path_factory) -> Iterator[CollectorProcess]:
+    """A collector that has stored the batch "whole", and was restarted with lower limits."""
+    folder = tmp_path_factory.mktemp("lowered")
+    with CollectorProcess(folder, keys=KEYS) as collector:
+        assert collector.post(LARGE, identified("whole")).status_code == 200
+        collector.stop()
+        collector.configure(max_compressed_size="4 KiB", max_body_size="8 KiB")
+        collector.start()
+        yield collector
+
+
+LARGE = b"[" + b",".join(b'{"pad":"%s"}' % uuid.uuid4().hex.encode() for _ in range(400)) + b"]"
+
+
+@pytest.mark.parametrize("sent", [LARGE, gzip.compress(LARGE), iter([LARGE])], ids=["plain", "gzip", "chunked"])
+@pytest.mark.parametrize(
+    "ids", [{"Idempotency-Key": "whole"}, {"Idempotency-Key": "part", "X-Parent-Batch": "half, whole"}]
+)
+def test_a_batch_that_was_stored_is_known_though_it_is_now_too_large(lowered, sent, ids):
+    headers = {**ids, **({"Content-Encoding": "gzip"} if sent == gzip.compress(LARGE) else {})}
+    response = lowered.post(LARGE, headers, sent=sent if isinstance(sent, bytes) else iter([LARGE]))
+    assert (response.status_code, response.json()["duplicate"]) == (200, True)
+    assert len(lowered.events()) == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Idempotency-Key": "unknown"},
+        {"Idempotency-Key": "unknown", "X-Parent-Batch": "unknown"},
+        {"Idempotency-Key": "whole", "X-Signature": f"key=rotating, mac={MAC}"},
+        {"Idempotency-Key": "whole", "X-Signature": "garbage"},
+        {"Idempotency-Key": "unknown", "X-Parent-Batch": ", ".join(["whole"] * 65)},
+    ],
+)
+def test_a_batch_that_is_too_large_and_unknown_is_refused_with_413(lowered, headers):
+    assert refused(lowered.post(LARGE, headers)) == (413, "too_large")
+
+
+def test_a_part_of_a_stored_batch_is_a_duplicate_and_a_late_parent_is_not_stored(collector, batch_id):
+    parts = identified(f"{batch_id}-1", **{"X-Parent-Batch": batch_id})
+    assert collector.post(b'[{"n":1}]', parts).json()["duplicate"] is False
+    assert refused(collector.post(b'[{"n":1},{"n":2}]', identified(batch_id))) == (409, "taken_apart")
+    assert stored(collector, batch_id) == []
+    whole = identified(f"{batch_id}-whole")
+    collector.post(b'[{"n":1},{"n":2}]', whole)
+    parts = identified(f"{batch_id}-2", **{"X-Parent-Batch": f"{batch_id}-half, {batch_id}-whole"})
+    assert collector.post(b'[{"n":2}]', parts).json() == {
+        "batch_id": f"{batch_id}-2", "events": 1, "duplicate": True,
+    }  # fmt: skip
+    assert stored(collector, f"{batch_id}-2") == []
+
+
+@pytest.mark.parametrize("parents", ["\xe4", "x" * 129, ", ".join(["x"] * 65)])
+def test_parents_that_are_no_batch_ids_are_refused(collector, batch_id, parents):
+    headers = identified(batch_id, **{"X-Parent-Batch": parents.encode("latin-1")})
+    assert refused(collector.post(BODY, headers)) == (400, "bad_parent_batch")
+
+
+def test_a_refusal_names_its_batch(collector, batch_id):
+    assert collector.post(b"[7]", identified(batch_id)).json()["batch_id"] == batch_id
+
+
 def test_a_chunked_body_larger_as_sent_is_refused_with_413(collector):
     response = requests.post(f"{collector.url}/v2j", data=iter([bytes(1024)] * 1024), timeout=10)
     assert refused(response) == (413, "too_large")

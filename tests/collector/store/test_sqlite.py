@@ -28,7 +28,13 @@ def open_store(path: Path, **changed) -> SqliteStore:
 
 
 def batch(
-    batch_id: str = "b", *events: str, at: float = 0.0, body: bytes = b"body", key: str = "k", sent: bool = True
+    batch_id: str = "b",
+    *events: str,
+    at: float = 0.0,
+    body: bytes | None = b"body",
+    key: str = "k",
+    sent: bool = True,
+    parents: tuple[str, ...] = (),
 ):
     rows = [EventRow("shop", "buy", "tea", None, 1.0, text, None, None, text) for text in events or ["{}"]]
     return IncomingBatch(
@@ -39,6 +45,7 @@ def batch(
         version="2",
         received_at=at,
         events=rows,
+        parents=parents,
     )
 
 
@@ -80,6 +87,48 @@ def test_the_same_id_with_another_body_is_not_stored(store, path):
     store.add(batch("b", "1", body=b"one"))
     assert store.add(batch("b", "2", body=b"two")).outcome is Outcome.KEY_REUSED
     assert stored(path) == ["1"]
+
+
+@pytest.mark.parametrize("parents", [("whole",), ("half", "whole"), ("whole", "before it")])
+def test_a_part_of_a_batch_that_was_stored_is_not_stored_again(store, path, parents):
+    store.add(batch("whole", "1", "2", body=b"one and two"))
+    part = batch("part", "2", body=b"two", parents=parents)
+    assert store.seen(part).outcome is Outcome.DUPLICATE
+    assert store.add(part).outcome is Outcome.DUPLICATE
+    assert stored(path) == ["1", "2"]
+
+
+def test_parts_of_a_batch_that_was_not_stored_are_stored_once_each(store, path):
+    for number in ("1", "2"):
+        part = batch(f"part {number}", number, body=number.encode(), parents=("half", "whole"))
+        assert store.seen(part) is None
+        assert store.add(part).outcome is Outcome.STORED
+        assert store.add(part).outcome is Outcome.DUPLICATE
+    assert stored(path) == ["1", "2"]
+
+
+@pytest.mark.parametrize("late", ["half", "whole"])
+def test_a_batch_that_comes_after_a_part_of_it_is_not_stored(store, path, late):
+    """Its sender has given that attempt up and taken the batch apart; a proxy had it meanwhile."""
+    store.add(batch("part", "1", parents=("half", "whole")))
+    assert store.add(batch(late, "1", "2")).outcome is Outcome.TAKEN_APART
+    other = batch("other part", "2", body=b"two", parents=("half", "whole"))
+    assert store.add(other).outcome is Outcome.STORED
+    assert stored(path) == ["1", "2"]
+
+
+def test_a_parent_of_another_key_says_nothing(store):
+    store.add(batch("whole", "1", key="one"))
+    assert store.add(batch("part", "1", key="two", parents=("whole",))).outcome is Outcome.STORED
+
+
+def test_a_body_that_was_not_read_is_known_by_its_id_alone(store):
+    store.add(batch("stored", "1"))
+    store.add(batch("part", "1", parents=("whole",)))
+    assert store.seen(batch("stored", body=None)).outcome is Outcome.DUPLICATE
+    assert store.seen(batch("another part", body=None, parents=("stored",))).outcome is Outcome.DUPLICATE
+    assert store.seen(batch("whole", body=None)) is None
+    assert store.seen(batch("unknown", body=None)) is None
 
 
 def test_ids_of_different_keys_have_nothing_to_do_with_each_other(store, path):
