@@ -113,6 +113,24 @@ def test_links_lead_to_sections(page: str) -> None:
         assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def test_files_that_contributing_names_exist() -> None:
+    named = re.findall(
+        r"`((?:\w+/)+(?:[\w.]+\.(?:py|ini|md))?)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    )
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_glossary_has_at_most_15_words() -> None:
+    words = (
+        (ROOT / "CONTRIBUTING.md")
+        .read_text(encoding="utf-8")
+        .partition("\n## Words\n")[2]
+        .partition("\n## ")[0]
+    )
+    assert 10 <= sum(line.startswith("| ") for line in words.splitlines()) - 1 <= 15
+
+
 def test_make_targets_of_the_pages_exist_and_help_lists_them() -> None:
     listed = subprocess.check_output(["make", "--no-print-directory"], cwd=ROOT, text=True)
     for page in PAGES:
