@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import eventpub
 from eventpub import wire
+from eventpub.collector.events import EventReader, Limits
+from eventpub.collector.events.unknown import UnknownFieldsLog
 from eventpub.collector.store import IncomingBatch, Outcome
 
 from . import encodings
-from .events import read_events
-from .responses import FACTS, Response, refuse
+from .responses import FACTS, RefusedError, Response, refuse
 from .signatures import Keyring, claimed_key, has_http_signature, is_timely, signed_request
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ class Application:
     """
 
     def __init__(self, config: Config, store: Store, clock: Callable[[], float] = time.time) -> None:
-        self._settings = config.settings
+        settings = self._settings = config.settings
+        self._reader = EventReader(
+            config.schemas, Limits(settings.max_event_bytes, settings.schema_strict), settings.max_events
+        )
+        self._unknown = UnknownFieldsLog()
         self._keyring = Keyring(config.secrets)
         self._store = store
         self._clock = clock
@@ -136,18 +141,17 @@ class Application:
             events=(),
             parents=parents if sent_id else (),
         )
-        events = read_events(
-            version,
-            body,
-            environ.get(_COUNT, ""),
-            max_events=self._settings.max_events,
-            max_event_bytes=self._settings.max_event_bytes,
-        )
-        if isinstance(events, Response):
-            named = dataclasses.replace(events, fields={**events.fields, "batch_id": batch_id})
+        try:
+            events = self._reader.read(key_name, version, body, environ.get(_COUNT, ""))
+        except RefusedError as refused:
+            refusal = refused.response
+            named = dataclasses.replace(refusal, fields={**refusal.fields, "batch_id": batch_id})
             return self._taken_before(batch) or named
-        facts["events"] = len(events)
-        return self._keep(dataclasses.replace(batch, events=events))
+        facts["events"] = len(events.rows)
+        if events.unknown:
+            facts["unknown_fields"] = events.unknown.total()
+            self._unknown.note(key_name, events.unknown)
+        return self._keep(dataclasses.replace(batch, events=events.rows), events.unknown.total())
 
     def _read(self, environ: WSGIEnvironment) -> tuple[str, bytes] | Response:
         """Return who sent a request, and its plain body; all signatures must be right, and of one key."""
@@ -227,11 +231,12 @@ class Application:
         receipt = self._store.seen(batch) if batch.deduplicate else None
         return self._answer(batch.batch_id, receipt) if receipt else None
 
-    def _keep(self, batch: IncomingBatch) -> Response:
-        return self._answer(batch.batch_id, self._store.add(batch), events=len(batch.events))
+    def _keep(self, batch: IncomingBatch, unknown_fields: int) -> Response:
+        counted = {"unknown_fields": unknown_fields} if unknown_fields else {}
+        return self._answer(batch.batch_id, self._store.add(batch), events=len(batch.events), **counted)
 
     def _answer(self, batch_id: str, receipt: Receipt, **counted: int) -> Response:
-        """Say what came of a batch; `counted` is `events`, or nothing where they were not read."""
+        """Say what came of a batch; `counted` is what was read of it, or nothing where it was not read."""
         if receipt.outcome is Outcome.UNAVAILABLE:
             logger.error("store unavailable batch=%s reason=%r", batch_id, receipt.reason)
             return _answer_unavailable(receipt.reason)
@@ -250,7 +255,13 @@ class Application:
             logger.error("store unavailable reason=%r", health.reason)
             return _answer_unavailable(health.reason)
         return Response(
-            200, {"status": "ok", "events_stored": health.events_stored, "version": eventpub.__version__}
+            200,
+            {
+                "status": "ok",
+                "events_stored": health.events_stored,
+                "unknown_fields": self._unknown.total,
+                "version": eventpub.__version__,
+            },
         )
 
 

@@ -9,13 +9,16 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eventpub.collector.events.schemas import DEFAULT_KEY, Schemas
+from eventpub.collector.events.schemas import SECTION as SCHEMAS_SECTION
 from eventpub.errors import ConfigError, suggest_install
 from eventpub.settings import address, ini
 from eventpub.wire import http_signature
 
 if TYPE_CHECKING:
+    import configparser
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SECTION = "collector"
 KEYS_SECTION = "keys"
@@ -74,6 +77,10 @@ class Settings:
     # half of the 1,024 descriptors a process usually gets; more connections wait in the kernel
     max_connections: int = ini.setting("max_connections", ini.integer(1, 100_000), default=512)
 
+    # --- schemas
+    # an application may be newer than its collector: what [schemas] does not know is kept, unless it is refused
+    schema_strict: bool = ini.setting("schema.strict", ini.boolean(), default=False)
+
     # --- times
     idle_timeout_seconds: float = ini.setting("timeout.idle", ini.seconds(0.05, 3600), default=75.0)
     head_timeout_seconds: float = ini.setting("timeout.head", ini.seconds(0.05, 3600), default=10.0)
@@ -96,10 +103,12 @@ class Config:
     Attributes:
         settings: the `[collector]` section.
         secrets: the `[keys]` section: the secrets of each name. Names are in lower case, as INI keys are.
+        schemas: the `[schemas]` section: what version 2 events of each key are.
     """
 
     settings: Settings
     secrets: Mapping[str, tuple[bytes, ...]] = dataclasses.field(repr=False)
+    schemas: Schemas
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
@@ -126,7 +135,22 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     }
     if not secrets:
         raise ConfigError(KEYS_SECTION, "", "", "names no key; add one as NAME = SECRET IN BASE64")
-    return Config(settings=settings, secrets=secrets)
+    return Config(settings=settings, secrets=secrets, schemas=_load_schemas(parser, secrets))
+
+
+def _load_schemas(parser: configparser.RawConfigParser, keys: Iterable[str]) -> Schemas:
+    if not parser.has_section(SCHEMAS_SECTION):
+        return Schemas()
+    named = {
+        name: ini.expand_variables(SCHEMAS_SECTION, name, text).strip()
+        for name, text in ini.section_items(parser, SCHEMAS_SECTION).items()
+        if name not in parser.defaults()
+    }
+    for name, schema in named.items():
+        if name not in (DEFAULT_KEY, *keys):
+            allowed = f"expected {DEFAULT_KEY}, or a name of [{KEYS_SECTION}]: {', '.join(sorted(keys))}"
+            raise ConfigError(SCHEMAS_SECTION, name, schema, allowed)
+    return Schemas(named)
 
 
 def _parse_secrets(name: str, text: str) -> tuple[bytes, ...]:

@@ -47,3 +47,11 @@ class Response:
 def refuse(status: int, error: str, reason: str, headers: Headers = (), **fields: object) -> Response:
     """Return an answer that says no: with a code for programs, a reason for people, and further `fields`."""
     return Response(status, {"error": error, "reason": reason, **fields}, headers)
+
+
+class RefusedError(Exception):
+    """Raised by a stage that refuses a request: `response` is its answer."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response

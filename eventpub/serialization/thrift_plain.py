@@ -41,7 +41,7 @@ def to_plain(struct: Any, unknown: UnknownFields | None = None) -> dict[str, Any
     Binary becomes base64 text, a UUID its usual text, a set a list, NaN and the infinities the strings "NaN",
     "Infinity" and "-Infinity". A map becomes an object, or a list of pairs where its keys are structs or
     containers. An enum stays a number: a struct class does not say which enum it is. What `unknown` holds of a
-    struct stands in its object under `UNKNOWN_FIELDS`, as it came.
+    struct stands in its object under `UNKNOWN_FIELDS`, as it came; the name gets a `_` if the struct has it.
     """
     plain = {
         name: make_plain(value, unknown)
@@ -49,7 +49,10 @@ def to_plain(struct: Any, unknown: UnknownFields | None = None) -> dict[str, Any
         if (value := getattr(struct, name)) is not None
     }
     if unknown and (fields := unknown.find(struct)):
-        plain[UNKNOWN_FIELDS] = make_plain(fields)
+        name = UNKNOWN_FIELDS
+        while name in field_names(struct):
+            name += "_"
+        plain[name] = make_plain(fields)
     return plain
 
 

@@ -10,6 +10,7 @@ import pytest
 from support.paths import ROOT
 
 from eventpub.collector import config
+from eventpub.collector.events.schemas import DEFAULT_KEY, DEFAULT_SCHEMA
 from eventpub.errors import ConfigError
 
 EXAMPLE = ROOT / "deploy" / "collector.ini"
@@ -34,7 +35,8 @@ def test_the_example_lists_every_key_with_its_default(monkeypatch):
     lines = EXAMPLE.read_text().splitlines()
     listed = [line.partition("=")[0].strip() for line in lines if line[:1] not in ("#", "[", "")]
     declared = [field.metadata["key"] for field in dataclasses.fields(config.Settings)]
-    assert listed == [*declared, "example"]
+    assert listed == [*declared, "example", "default"]
+    assert f"{DEFAULT_KEY} = {DEFAULT_SCHEMA}" in lines
 
 
 def test_a_file_with_nothing_but_a_key_takes_the_defaults(load):

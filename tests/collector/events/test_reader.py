@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventpub import serialize_json_event, serialize_v2_event, wire
-from eventpub.collector.events import MAX_COLUMN_CHARACTERS, MAX_REJECTED_SHOWN, read_events
-from eventpub.collector.responses import Response
+from eventpub.collector.events import EventReader, Limits, Schemas
+from eventpub.collector.events.reader import MAX_REJECTED_SHOWN
+from eventpub.collector.events.rows import MAX_COLUMN_CHARACTERS
+from eventpub.collector.responses import RefusedError, Response
 from eventpub.collector.store import EventRow
 from eventpub.schemas.event.ttypes import Event, User
 
@@ -26,16 +29,17 @@ JSON_VALUES = st.recursive(
 )
 
 
+READER = EventReader(Schemas(), Limits(LIMIT_BYTES), MAX_EVENTS)
+
+
 def rows(version: str, body: bytes, announced: str = "") -> list[EventRow]:
-    result = read_events(version, body, announced, max_events=MAX_EVENTS, max_event_bytes=LIMIT_BYTES)
-    assert isinstance(result, list), result
-    return result
+    return list(READER.read("key", version, body, announced).rows)
 
 
-def refusal(version: str, body: bytes, announced: str = "") -> Response:
-    result = read_events(version, body, announced, max_events=MAX_EVENTS, max_event_bytes=LIMIT_BYTES)
-    assert isinstance(result, Response), result
-    return result
+def refusal(version: str, body: bytes, announced: str = "", reader: EventReader = READER) -> Response:
+    with pytest.raises(RefusedError) as raised:
+        reader.read("key", version, body, announced)
+    return raised.value.response
 
 
 def reasons(version: str, body: bytes) -> dict[int, str]:
@@ -203,18 +207,51 @@ def test_an_integer_of_more_digits_than_python_reads_is_refused(version):
 
 
 @settings(max_examples=40)
-@given(st.dictionaries(st.text(), JSON_VALUES, max_size=5))
-def test_every_json_object_comes_back_as_it_was(event):
-    result = read_events(
-        "2j", wire.container("2j", [json.dumps(event).encode()]), "1", max_events=1, max_event_bytes=2**30
-    )
+@given(st.dictionaries(st.text(), JSON_VALUES, max_size=5), st.sampled_from([None, 1, "\t"]), st.booleans())
+def test_every_json_object_is_stored_as_the_very_text_that_came(event, indent, ensure_ascii):
+    text = json.dumps(event, indent=indent, ensure_ascii=ensure_ascii)
+    reader = EventReader(Schemas(), Limits(2**30), 3)
     try:
         json.dumps(event, ensure_ascii=False).encode()
+        body = f' [ {text} , {{"a":1}}\n, {text}]'.encode()
     except UnicodeEncodeError:
-        assert isinstance(result, Response)
+        with contextlib.suppress(UnicodeEncodeError):
+            body = f"[{text}]".encode()
+            assert refusal("2j", body, reader=reader).fields["error"] == "invalid_events"
     else:
-        assert isinstance(result, list)
-        assert json.loads(result[0].event) == event
+        stored = reader.read("key", "2j", body, "3").rows
+        assert [row.event for row in stored] == [text, '{"a":1}', text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":123456789012345678901234567890.123456789}',
+        '{"a":1.10}',
+        '{"a":1E5}',
+        '{"a":-0}',
+        '{"a":0.1e-400}',
+        '{"b":1,"a":2,"b":3}',
+        '{"\\u0061":"\\u00e9\\/"}',
+        '{"a" : [ 1,\n 2 ]}',
+    ],
+)
+def test_numbers_keys_and_escapes_are_stored_digit_for_digit(text):
+    assert [row.event for row in rows("2j", f"[{text}]".encode())] == [text]
+
+
+def test_of_two_keys_of_one_name_the_last_is_in_the_column_as_sqlite_has_it():
+    (row,) = rows("2j", b'[{"source":"first","source":"last"}]')
+    assert row.source == "last"
+
+
+@pytest.mark.parametrize(
+    ("version", "other"),
+    [("2", "2j"), ("2j", "2")],
+)
+def test_a_body_of_the_other_version_is_refused_with_the_path_that_it_belongs_to(version, other):
+    reason = refusal(version, wire.container(other, [EVENT])).fields["reason"]
+    assert f"it looks like version {other}: POST it to /v{other}" in reason
 
 
 # --- both ------------------------------------------------------------------------------------------------
