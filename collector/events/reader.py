@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from eventpub import wire
 from eventpub.collector.responses import RefusedError, refuse
 from eventpub.collector.store import EventRow
+from eventpub.serialization.thrift_json_decode import load_json
 
 from .containers import hint_at_version, open_container
 from .objects import ObjectForm
@@ -64,20 +65,30 @@ class EventReader:
         unknown: Counter[str] = Counter()
         try:
             container = open_container(version, body)
+            self._check_possible(container.array)
             reading = form.read(container.array, self._limits, unknown)
             if container.announced not in (None, reading.number):
                 wire.unwrap(version, {"1": {"lst": ["rec", container.announced, *range(reading.number)]}})
-            self._check_count(reading.number, announced)
+            self._check_number(reading.number)
+            self._check_announced(reading.number, announced)
             rows = self._take_valid(list(reading.events))
         except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, too many digits, nested too deeply
             hint = hint_at_version(version, body)
             raise RefusedError(refuse(400, "bad_body", f"the body cannot be read: {error}{hint}")) from error
         return Events(rows, unknown)
 
-    def _check_count(self, count: int, announced: str) -> None:
-        if count > self._max_events:  # a body of 8 MiB has room for four million that are a digit each
+    def _check_possible(self, array: bytes) -> None:
+        """Refuse too many events before each gets a text of its own: 8 MiB have room for four million digits."""
+        if array.count(b",") >= self._max_events:
+            documents = load_json(array)
+            self._check_number(len(documents) if isinstance(documents, list) else 0)
+
+    def _check_number(self, count: int) -> None:
+        if count > self._max_events:
             reason = f"the body holds {count:,} events, more than {self._max_events:,}; send fewer at once"
             raise RefusedError(refuse(413, "too_many_events", reason, limit_events=self._max_events))
+
+    def _check_announced(self, count: int, announced: str) -> None:
         if announced not in ("", str(count)):
             reason = (
                 f"{wire.COUNT_HEADER} says {announced[:20]} and the body holds {count} events: "
