@@ -52,10 +52,10 @@ __all__ = [  # noqa: RUF022, grouped by stage
 ]
 __version__ = "0.1.0"
 
-# What not every application uses is imported by who does.
+# Imported at the first use: not every application needs them.
 _LATER = {"Event": "event", "unique_id": "event", "to_v2_event": "event.to_v2"}
 
-if not TYPE_CHECKING:  # else type checkers took any name for one of ours
+if not TYPE_CHECKING:  # or type checkers would accept any name as one of ours
 
     def __getattr__(name: str) -> Any:
         if name not in _LATER:

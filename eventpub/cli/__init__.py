@@ -1,4 +1,4 @@
-"""The `eventpub` command: looks at queues, makes them, puts events on them, and says what is wrong.
+"""The `eventpub` command: shows queues, creates them, puts events on them, and says what is wrong.
 
 Each command is a module with `add_parser`, which declares its arguments, and functions that run it and return
 an exit code; `command` runs one. Packages that this one does not import bring theirs as `extensions`. Two of
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OURS = frozenset({"doctor", "put", "queue"})  # spared the look-up of extensions, which takes 15 ms
+_OURS = frozenset({"doctor", "put", "queue"})  # found without looking for extensions, which takes 15 ms
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

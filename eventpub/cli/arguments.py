@@ -1,4 +1,4 @@
-"""What the commands' parsers share."""
+"""Argument types and helpers that the parsers of all commands share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def parse_as(kind: Kind[T]) -> Callable[[str], T]:
-    """Take an argument as a configuration file takes the same setting."""
+    """Return an argparse type that reads a value as a configuration file would."""
 
     def parse(text: str) -> T:
         try:
@@ -32,7 +32,7 @@ def parse_as(kind: Kind[T]) -> Callable[[str], T]:
 
 
 def queue_name(text: str) -> str:
-    """Take the name of a queue: it may become a folder before the kernel would refuse it."""
+    """Check the name of a queue early: it may become a folder's name before the kernel sees it."""
     try:
         check_name(text)
     except QueueNameError as error:

@@ -1,7 +1,7 @@
 """A JSON object with field names -> a Thrift struct, nested ones too.
 
-Says what the serializer cannot know any more: unknown fields, and values for which a struct has no place. What
-types the other values have is the serializer's to judge.
+Reports what the serializer could no longer see: unknown fields, and values that do not fit a struct's shape.
+The types of all other values are left to the serializer.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from eventpub.settings.did_you_mean import did_you_mean
 
 
 def build_event(cls: Any, value: object, path: str = "") -> Any:
-    """Return an instance of a class the thrift compiler wrote.
+    """Return an instance of a generated Thrift class.
 
     Args:
         cls: the class.
-        value: what JSON has for it; null is a field that is not set.
+        value: the decoded JSON; null leaves a field unset.
         path: where it stands in the event, for errors.
 
     Raises:
-        EventSerializationError: it is no object, names a field that there is not, or gives one a wrong shape.
+        EventSerializationError: not an object, or with a field that is unknown or has the wrong shape.
     """
     if not isinstance(value, dict):
         raise EventSerializationError(path or "event", show_value(value), "expected an object of field names")

@@ -22,14 +22,14 @@ _EPILOG = """\
 examples:
   eventpub sidecar --queue-name v2 example.ini  deliver the events of the queue "v2"
   eventpub collector collector.ini              take events over HTTP and store them
-  eventpub doctor                               say what keeps events from being put, and the remedy
-  eventpub queue list                           the queues of this machine
+  eventpub doctor                               find out what keeps events from being put, and how to fix it
+  eventpub queue list                           list the queues of this machine
   eventpub put test '{"example": "value"}'      put an event on the queue "test"
-  eventpub spool status example.ini             what a sidecar keeps on disk
-  eventpub dead-letters list example.ini        the events that the collector refused, and why
+  eventpub spool status example.ini             show what a sidecar keeps on disk
+  eventpub dead-letters list example.ini        list the events that the collector refused, and why
 
 exit codes:
-  0 done   1 done in part, or doctor warns   2 failing: each command says at what   64 wrong arguments
+  0 done   1 partly done, or doctor warns   2 failed, see the message   64 wrong arguments
   69 no queue, or no access   73 no spool, or no access   74 output failed
   78 wrong configuration   130 interrupted
 
@@ -38,10 +38,10 @@ exit codes:
 
 
 def run_command(words: Sequence[str]) -> int:
-    """Run the command that a command line without the program's name asks for; return its exit code."""
+    """Run the command that `words` ask for, without the program's name; return its exit code."""
     logging.basicConfig(level=logging.WARNING, format="eventpub: %(message)s")
-    if not sys.stdout:  # closed by whoever started us
-        complain("standard output is closed; to see nothing, give it /dev/null")
+    if not sys.stdout:  # closed by the process that started this one
+        complain("standard output is closed; to discard the output, redirect it to /dev/null")
         return EXIT_IO
     try:
         options = build_parser(words).parse_args(words)
@@ -52,7 +52,7 @@ def run_command(words: Sequence[str]) -> int:
         return EXIT_NO_QUEUE if isinstance(error, QueueError) else EXIT_FAILING
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # whoever reads our output has enough of it
+    except BrokenPipeError:  # the reader of our output stopped reading
         _drop_output()
         return EXIT_OK
     except OSError as error:
@@ -63,17 +63,17 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def _drop_output() -> None:
-    """Lead what is still to be written nowhere, or the interpreter tries once more when it ends."""
+    """Discard what is still buffered, or the interpreter tries to write it again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser with its own exit code for a wrong command line, which takes options among arguments."""
+    """A parser with its own exit code for a wrong command line; options may stand between arguments."""
 
     _is_between = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse what is this command's; a command without further ones takes all there is, or says what not."""
+        """Parse a command line; a command without subcommands reports unknown arguments with its own usage."""
         if self._subparsers is not None or self._is_between:
             return super().parse_known_args(args, namespace)
         self._is_between = True  # the next line calls this method again, for options and then for arguments
@@ -88,10 +88,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the parser for a command line, of which the first word that is no option names the command."""
+    """Return the parser for a command line; the first word that is not an option names the command."""
     parser: argparse.ArgumentParser = _Parser(
         prog="eventpub",
-        description="Look at event queues, make them, and put events on them.",
+        description="Run sidecars and collectors, inspect queues and spools, and put events.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -100,7 +100,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     for command in (doctor, queue, put):
         command.add_parser(commands)
     wanted = next((word for word in words if not word.startswith("-")), "")
-    if wanted not in commands.choices:  # ours do not pay for looking for others
+    if wanted not in commands.choices:  # our own commands do not pay for the look-up
         from . import extensions  # noqa: PLC0415, the look-up alone takes as long as the rest
 
         extensions.add_parsers(commands, wanted)

@@ -1,4 +1,4 @@
-"""`eventpub doctor`: what keeps events from being put, or will, each with its remedy."""
+"""`eventpub doctor`: finds what keeps events from being put, or soon will, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
-  eventpub doctor                 look at this process and at all queues it can see
-  eventpub doctor --queue v2      look at one queue, which an application is going to use
+  eventpub doctor                 check this user's limits and all queues it can see
+  eventpub doctor --queue v2      check one queue that an application is going to use
 
 exit codes: 0 all is well   1 warnings   2 events cannot be put
 """
@@ -48,7 +48,7 @@ _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILING: "red"}
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     level: Level
     text: str
@@ -58,17 +58,17 @@ class Finding(NamedTuple):
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "doctor", help="say what keeps events from being put, and the remedy", epilog=_EPILOG
+        commands, "doctor", help="find out what keeps events from being put, and how to fix it", epilog=_EPILOG
     )
     parser.add_argument(
-        "--queue", type=queue_name, metavar="NAME", help="a queue that is to be used (default: all there are)"
+        "--queue", type=queue_name, metavar="NAME", help="the queue to check (default: all that can be seen)"
     )
     parser.set_defaults(run=run_doctor)
 
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Print each finding as it is made, and return the code of the worst."""
-    logging.getLogger("eventpub").setLevel(logging.ERROR)  # the findings say it all
+    logging.getLogger("eventpub").setLevel(logging.ERROR)  # the findings say everything
     umask = os.umask(0)
     os.umask(umask)
     say(
@@ -87,7 +87,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def examine_host(name: str | None) -> Iterator[Finding]:
-    """Look at the kernel, its limits, and the queue `name` or all that can be seen."""
+    """Check the kernel, its limits, and the queue `name`, or all queues that can be seen."""
     folder = host.mqueue_folder()
     yield from _round_trip(name)
     yield from _check_limits(kernel_limits.read_limits())
@@ -99,7 +99,7 @@ def examine_host(name: str | None) -> Iterator[Finding]:
 
 
 def _round_trip(name: str | None) -> Iterator[Finding]:
-    """Make a queue, put a message on it and take it back."""
+    """Create a queue, send a message to it and take it back."""
     scratch = f"{name[:150] if name else 'eventpub'}-doctor-{os.getpid()}"
     try:
         with MessageQueue.open(scratch) as queue:
@@ -108,13 +108,13 @@ def _round_trip(name: str | None) -> Iterator[Finding]:
             size = queue.size
     except QueueLimitError as error:
         yield Finding(
-            Level.WARNING, "this user can create no further queue; those there are work", error.reason
+            Level.WARNING, "this user cannot create another queue; existing ones still work", error.reason
         )
     except QueueError as error:
         yield Finding(Level.FAILING, "this process cannot use queues", error.reason)
     else:
         level = Level.OK if came_back else Level.FAILING
-        yield Finding(level, f"a new queue was made, used and removed; it would hold {size}")
+        yield Finding(level, f"a new queue was created, used and removed; it would hold {size}")
 
 
 def _check_limits(limits: KernelLimits) -> Iterator[Finding]:
@@ -127,20 +127,20 @@ def _check_limits(limits: KernelLimits) -> Iterator[Finding]:
     else:
         yield Finding(
             Level.WARNING,
-            f"{text}: queues are shorter, and events must be smaller, than they could be",
+            f"{text}: queues hold fewer and smaller events than they could",
             kernel_limits.explain_size(limits),
         )
 
 
 def _check_budget(folder: Path | None) -> Iterator[Finding]:
-    """Add up what this user's queues take of RLIMIT_MSGQUEUE."""
+    """Add up what this user's queues use of RLIMIT_MSGQUEUE."""
     if folder is None:
         remedy = f"mount it, as root: {host.MOUNT_COMMAND}"
         yield Finding(Level.OK, "no mqueue file system shows which queues there are", remedy)
         return
     taken = [kernel_limits.need_bytes(queue.size) for queue in _own_queues(folder)]
     text = f"{len(taken)} queues of this user take {sum(taken):,} bytes of its RLIMIT_MSGQUEUE"
-    yield Finding(Level.OK, f"{text}; those it has in other containers count, too, and are not seen here")
+    yield Finding(Level.OK, f"{text}; its queues in other containers count too, but cannot be seen here")
 
 
 def _own_queues(folder: Path) -> Iterator[MessageQueue]:
@@ -158,20 +158,22 @@ def _clean_up() -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "systemd-logind removes this user's queues when it logs out for the last time",
-            "run what uses them as a system user, or set RemoveIPC=no in /etc/systemd/logind.conf",
+            "run applications and sidecar as a system user, or set RemoveIPC=no in /etc/systemd/logind.conf",
         )
 
 
 def _check_queue(name: str, *, is_wanted: bool) -> Iterator[Finding]:
-    """Look at one queue as an application that wants to send to it, or may have nothing to do with it."""
+    """Check one queue as an application that sends to it; or unless `is_wanted` as one that may not need it."""
     try:
         with MessageQueue.open(name, read=False, create=False) as queue:
             yield from _check_contents(queue)
     except QueueMissingError as error:
-        yield Finding(Level.WARNING, f"{name}: is not there; the first who opens it makes it", error.reason)
+        yield Finding(
+            Level.WARNING, f"{name}: does not exist; the first process to open it creates it", error.reason
+        )
     except QueuePermissionError as error:
         if not is_wanted:
-            text = f"{name}: is not for this user to send to; if it should be, ask with --queue {name}"
+            text = f"{name}: this user may not send to it; if it should, run doctor with --queue {name}"
             yield Finding(Level.OK, text)
             return
         yield Finding(Level.FAILING, f"{name}: this user may not send to it", error.reason)
@@ -185,7 +187,7 @@ def _check_contents(queue: MessageQueue) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             f"{queue.name}: {access.describe_owner(status)}{who}",
-            f"eventpub queue drop {queue.name}, and let its sidecar make it, with `queue.mode` 0600 or 0620",
+            f"eventpub queue drop {queue.name}, and let its sidecar create it, with `queue.mode` 0600 or 0620",
         )
     else:
         yield Finding(Level.OK, f"{queue.name}: {access.describe_owner(status)}; this user may send to it")
@@ -196,20 +198,20 @@ def _check_contents(queue: MessageQueue) -> Iterator[Finding]:
     if better and better > size and better.max_message_size >= size.max_message_size:
         yield Finding(
             Level.WARNING,
-            f"{queue.name}: {size}, and the kernel would allow {better}",
-            f"eventpub queue drop {queue.name}; what uses it makes it again and goes on",
+            f"{queue.name}: {size}; the kernel would allow {better}",
+            f"eventpub queue drop {queue.name}; its users create it again and go on",
         )
     waiting = queue.depth()
     filling = waiting >= _FILLING * size.max_messages
     yield Finding(
         Level.WARNING if filling else Level.OK,
         f"{queue.name}: {waiting:,} of {size.max_messages:,} events wait in it",
-        "start its sidecar; if it runs, its log says why it takes none" if filling else "",
+        "start its sidecar; if it is running, its log says why it takes none" if filling else "",
     )
 
 
 def _check_users(name: str) -> Iterator[Finding]:
-    """Tell which processes have the queue, and which only think so."""
+    """Tell which processes have this queue open, and which have another one of the same name."""
     here = host.read_namespace()
     found = host.find_holders(name)
     good = [str(holder) for holder in found if holder.namespace == here and not holder.removed]
@@ -220,13 +222,13 @@ def _check_users(name: str) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 f"{name}: {holder} has a queue of that name in another IPC namespace, {holder.namespace}",
-                "let both use one: docker --ipc=container:NAME, kubernetes one pod, systemd PrivateIPC=no",
+                "let both share one: docker --ipc=container:NAME, kubernetes one pod, systemd PrivateIPC=no",
             )
         elif holder.removed:
             yield Finding(
                 Level.WARNING,
-                f"{name}: {holder} still has a queue of that name that was removed",
-                "eventpub follows with its next event; start anything else again",
+                f"{name}: {holder} still has a removed queue of that name open",
+                "eventpub switches with its next event; restart other programs",
             )
 
 

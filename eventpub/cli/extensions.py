@@ -21,7 +21,7 @@ GROUP = "eventpub.commands"
 
 
 class Extension(NamedTuple):
-    """A command as it is announced.
+    """What an entry point says about its command.
 
     Attributes:
         help: one line for `eventpub --help`.
@@ -47,19 +47,19 @@ class Program(Protocol):
 
 
 def find_program(word: str) -> Program | None:
-    """Return the program that a word starts, or None where it is a command, or cannot be loaded."""
+    """Return the program of that name; None if the name is a command's, or cannot be loaded."""
     for entry_point in entry_points(group=GROUP, name=word):
         try:
             extension: Extension = entry_point.load()
             if extension.is_program:
                 return cast("Program", importlib.import_module(extension.module).main)
-        except Exception:  # noqa: BLE001, S110, somebody else's code; `add_parsers` meets it again, and says so
+        except Exception:  # noqa: BLE001, S110, third-party code; `add_parsers` loads it again and reports the error
             pass
     return None
 
 
 def add_parsers(commands: Commands, wanted: str) -> None:
-    """Declare the command `wanted`, and of all others that are installed only name and help.
+    """Declare the command `wanted`, and only the names and help lines of all others.
 
     Raises:
         ExtensionError: `wanted` cannot be loaded.
@@ -74,7 +74,7 @@ def add_parsers(commands: Commands, wanted: str) -> None:
                 _announce(commands, entry_point.name, extension.help)
             else:
                 cast("_Declares", module).add_parser(commands)
-        except Exception as error:  # somebody else's code; it must not keep our commands from running
+        except Exception as error:  # third-party code must not keep our commands from running
             if entry_point.name == wanted:
                 raise ExtensionError(wanted, str(error) or repr(error)) from error
             _announce(commands, entry_point.name, f"cannot be loaded: {error}".replace("%", "%%"))

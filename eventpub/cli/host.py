@@ -1,4 +1,4 @@
-"""What this machine shows of its queues besides opening them: the mqueue file system, and who has them open."""
+"""What this machine tells about queues without opening them: the mqueue file system, and who has them open."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _REMOVED = " (deleted)"
 _SYSTEMD = Path("/run/systemd")
-_FIRST_LOGIN_UID = 1000  # system users, below it, keep what is theirs
+_FIRST_LOGIN_UID = 1000  # system users, with lower ids, keep their queues
 MOUNT_COMMAND = "mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue"
 
 
@@ -26,15 +26,15 @@ class Holder(NamedTuple):
 
     pid: int
     command: str
-    removed: bool  # what it has open has lost its name
-    namespace: str  # of its queues, such as ipc:[4026531839]
+    removed: bool  # the queue it has open was removed
+    namespace: str  # the namespace of its queues, such as ipc:[4026531839]
 
     def __str__(self) -> str:
         return f"{self.command} ({self.pid})"
 
 
 def mqueue_folder() -> Path | None:
-    """Return where the queues of this IPC namespace are shown as files; None where they are not."""
+    """Return where this IPC namespace's queues appear as files; None if nothing is mounted."""
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
         _, folder, kind, *_ = line.split(" ")
         if kind == "mqueue":
@@ -49,10 +49,10 @@ def queue_names(folder: Path) -> list[str]:
 
 
 def open_to_look(name: str) -> MessageQueue:
-    """Open a queue with whatever rights its owner gives; nothing is taken from it.
+    """Open a queue with the rights that this user has; take nothing from it.
 
     Raises:
-        QueueError: it is not there, or this user has no rights.
+        QueueError: there is no such queue, or this user has no rights.
     """
     with contextlib.suppress(QueuePermissionError):
         return MessageQueue.open(name, write=False, create=False)
@@ -60,11 +60,11 @@ def open_to_look(name: str) -> MessageQueue:
 
 
 def find_holders(name: str) -> list[Holder]:
-    """Return the other processes that have a queue of that name open, as far as this user may see them."""
+    """Return the other processes that have a queue of that name open, if this user may see them."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdecimal() and int(process.name) != os.getpid():
-            with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
+            with contextlib.suppress(OSError):  # it has ended, or belongs to another user
                 targets = set(_read_links(process / "fd"))
                 for target in {QUEUE_PREFIX + name, QUEUE_PREFIX + name + _REMOVED} & targets:
                     # the kernel cuts it at 15 bytes, perhaps within a character
@@ -85,7 +85,7 @@ def read_namespace(process: str = "self") -> str:
 def logout_removes_queues(uid: int, systemd: Path = _SYSTEMD) -> bool:
     """Return whether systemd-logind removes a user's queues at the last logout.
 
-    An image may have left folders of logind's in `systemd`; `system` is there only where systemd runs.
+    A container image may contain logind's folders; `system` exists only where systemd runs.
     """
     if uid < _FIRST_LOGIN_UID or not all((systemd / name).is_dir() for name in ("system", "seats")):
         return False
@@ -94,7 +94,7 @@ def logout_removes_queues(uid: int, systemd: Path = _SYSTEMD) -> bool:
 
 
 def removes_ipc(logind_conf: str) -> bool:
-    """Return what a logind.conf says of RemoveIPC: the last line counts, and without one it is on."""
+    """Return what a logind.conf says about RemoveIPC: the last line wins; without one it is on."""
     values = re.findall(r"^\s*RemoveIPC\s*=\s*(\S+)", logind_conf, re.MULTILINE)
     return not values or values[-1].lower() in ("yes", "true", "on", "1")
 

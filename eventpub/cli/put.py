@@ -32,30 +32,30 @@ examples:
   eventpub put test < events.jsonl
   zcat events.jsonl.gz | eventpub put test --timeout 60
 
-For a sidecar of collector.version 2 use --event, which makes Thrift JSON of the fields of eventpub's own event
-(see eventpub/schemas/event.thrift). Without it objects are put as they are: any for version 2j, for version 2
-those that are Thrift JSON already. The queue must be there: start its sidecar first, or use
+For a sidecar with collector.version 2 use --event, which converts the fields of eventpub's own event (see
+eventpub/schemas/event.thrift) to Thrift JSON. Without it objects are put as they are: any object for version
+2j, only Thrift JSON for version 2. The queue must exist: start its sidecar first, or use
 `eventpub queue create`.
 
-Empty lines are skipped. It stops at the first event that finds no room in time, and when it is interrupted, and
-says where; from line 42 on it goes on with
+Empty lines are skipped. put stops at the first event for which there is no room in time, and when it is
+interrupted, and says where. To go on from line 42:
 
   tail -n +42 events.jsonl | eventpub put test
 
-exit codes: 0 all were put   1 some were not   69 no such queue, or no access   130 interrupted
+exit codes: 0 all put   1 some not put   69 no such queue, or no access   130 interrupted
 """
 
 
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
-    parser = add_command(commands, "put", help="put JSON objects on a queue, each as an event", epilog=_EPILOG)
+    parser = add_command(commands, "put", help="put JSON objects on a queue, one event each", epilog=_EPILOG)
     parser.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
     parser.add_argument(
         "events",
         metavar="JSON",
         nargs="*",
         default=(),  # or argparse calls it required where NAME is missing
-        help="events, in UTF-8; without any, lines of standard input",
+        help="events, in UTF-8; default: the lines of standard input",
     )
     parser.add_argument(
         "--event",
@@ -73,14 +73,14 @@ def add_parser(commands: Commands) -> None:
 
 
 def run_put(options: argparse.Namespace) -> int:
-    """Put the events, say which were not, and count; stop where the queue has no room, or when interrupted."""
-    MessageQueue.open(options.name, read=False, create=False).close()  # a mistyped name makes no queue
+    """Put the events, count them, and report those that were not put; stop when the queue stays full."""
+    MessageQueue.open(options.name, read=False, create=False).close()  # a mistyped name must not create a queue
     with EventQueue[dict[str, Any]](options.name, _load_serializer(by_name=options.event)) as queue:
         load = _Load(options.events)
         try:
-            _on_signals(signal.default_int_handler)  # SIGTERM, too, so that it is told how far this came
+            _on_signals(signal.default_int_handler)  # SIGTERM too, so that the user learns how far this came
             code = _put_all(load, queue, options.timeout)
-            _on_signals(signal.SIG_IGN)  # one that came with the end of the input is raised here
+            _on_signals(signal.SIG_IGN)  # a signal that came with the end of the input is raised here
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
         stopped = f"; stopped at {load.unit} {load.done + 1}" if code else ""
@@ -89,7 +89,7 @@ def run_put(options: argparse.Namespace) -> int:
 
 
 class _Load:
-    """The events to put, and how far that has come."""
+    """The events to put, and how many are done."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.unit = "event" if arguments else "line"
@@ -103,7 +103,7 @@ def _put_all(load: _Load, queue: EventQueue[dict[str, Any]], timeout_seconds: fl
         if text.strip() or load.unit == "event":
             try:
                 queue.put(_parse_event(text), timeout_seconds)
-            except EventQueueFullError as exc:  # so it would be for all others
+            except EventQueueFullError as exc:  # all others would fail the same way
                 complain(f"{exc} (waited {timeout_seconds:g} s)")
                 return EXIT_WARNING
             except (EventError, ValueError) as exc:

@@ -28,8 +28,8 @@ examples:
   eventpub queue create v2 --mode 0620 --group www-data
   eventpub queue drop v2 --yes
 
-Whoever creates a queue owns it and sets its size, mode and group for good; to change them, drop it and create
-it again. Sidecar and applications follow a queue that was replaced.
+The user who creates a queue owns it. Its size, mode and group cannot be changed later: drop the queue and
+create it again. Sidecar and applications switch to the new one.
 """
 _CREATE_EPILOG = """\
 examples:
@@ -37,12 +37,12 @@ examples:
   eventpub queue create v2 --mode 0620 --group www-data           for applications of that group to send to
   eventpub queue create v2 --max-messages 10 --max-message-size '8 KiB'
 
-exit codes: 0 it is there as wanted   1 it was there already, not as wanted   69 the kernel refuses it
+exit codes: 0 the queue is as wanted   1 it existed already, and differs   69 the kernel refuses it
 """
 _DROP_EPILOG = """\
 examples:
   eventpub queue drop v2           refused while events wait in it
-  eventpub queue drop v2 --yes     with the events in it
+  eventpub queue drop v2 --yes     drops it with the events in it
 
 exit codes: 0 dropped   1 events wait in it   69 no such queue, or not yours
 """
@@ -53,9 +53,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "queue", help="list, show, create and drop queues", epilog=_EPILOG)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    listing = add_command(
-        actions, "list", help="list the queues there are", epilog="example:\n  eventpub queue list"
-    )
+    listing = add_command(actions, "list", help="list all queues", epilog="example:\n  eventpub queue list")
     listing.set_defaults(run=run_list)
 
     show = add_command(
@@ -105,7 +103,7 @@ def run_list(_options: argparse.Namespace) -> int:
 
 
 def run_show(options: argparse.Namespace) -> int:
-    """Show what there is to know about one queue."""
+    """Show everything about one queue."""
     with host.open_to_look(options.name) as queue:
         status = queue.status()
         rows = {
@@ -115,7 +113,7 @@ def run_show(options: argparse.Namespace) -> int:
             "counted": f"{kernel_limits.need_bytes(queue.size):,} bytes of its creator's RLIMIT_MSGQUEUE",
             "owner": f"{access.describe_owner(status)}{access.describe_readers(status)}",
             "open in": ", ".join(map(str, host.find_holders(queue.name)))
-            or "no process that this user may look into",
+            or "no process that this user may inspect",
         }
     for label, text in rows.items():
         say(f"{label + ':':12} {text}")
@@ -123,7 +121,7 @@ def run_show(options: argparse.Namespace) -> int:
 
 
 def run_create(options: argparse.Namespace) -> int:
-    """Create a queue, or say how the one that is there differs."""
+    """Create a queue, or say how the existing one differs."""
     wish = access.Wish(options.max_messages, options.max_message_size, options.mode, options.group)
     with MessageQueue.open(options.name, **wish._asdict()) as queue:
         status = queue.status()
@@ -133,31 +131,31 @@ def run_create(options: argparse.Namespace) -> int:
 
 
 def run_drop(options: argparse.Namespace) -> int:
-    """Remove a queue, unless that would lose events."""
+    """Remove a queue, but not with events in it unless --yes is given."""
     try:
         with host.open_to_look(options.name) as queue:
             waiting = queue.depth()
-    except QueuePermissionError as error:  # its owner may remove it even so, where the mode keeps him out, too
+    except QueuePermissionError as error:  # its owner may remove it even if its mode denies opening it
         if not options.yes:
-            complain(f"{error}; its owner may drop it unseen with --yes")
+            complain(f"{error}; its owner can drop it, contents unchecked, with --yes")
             return EXIT_NO_QUEUE
         return _drop_queue(options.name, "unseen")
     if waiting and not options.yes:
-        complain(f"{options.name}: holds events ({waiting:,}); start its sidecar, or lose them with --yes")
+        complain(f"{options.name}: holds events ({waiting:,}); start its sidecar, or drop them with --yes")
         return EXIT_WARNING
     return _drop_queue(options.name, f"events in it: {waiting:,}")
 
 
 def _drop_queue(name: str, content: str) -> int:
-    """Remove a queue, and say who goes on using it: it is gone only when the last of them has closed it."""
+    """Remove a queue, and say who still has it open: the kernel keeps it until the last one closes it."""
     here = host.read_namespace()
     users = [str(user) for user in host.find_holders(name) if user.namespace == here and not user.removed]
     remove_queue(name)
     say(f"{name}: dropped, {content}")
     if users:
         say(
-            f"still open in {', '.join(users)}: eventpub follows to the next queue of this name within a "
-            "second; restart other programs, whose events nobody would take"
+            f"still open in {', '.join(users)}: eventpub switches to the next queue of this name within a "
+            "second; restart other programs, or their events are lost"
         )
     return EXIT_OK
 

@@ -1,4 +1,4 @@
-"""What the command writes: plain text in a pipe, a little colour in a terminal."""
+"""How the command writes: plain text into a pipe, a little colour on a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def complain(text: str) -> None:
 
 
 def show_progress(text: str) -> None:
-    """Show on a terminal, in place of what was shown before, how far the work is; an empty text clears it."""
+    """Replace the progress line on a terminal; an empty text clears it."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201, see above
 
@@ -38,7 +38,7 @@ def style_text(text: str, style: str) -> str:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows in columns as wide as they need to be; numbers to the right."""
+    """Write rows in columns of the least width; numbers are aligned to the right."""
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
