@@ -54,6 +54,11 @@ class SidecarConfig:
 
     # --- the collector
     collector_hostname: str = ini.setting("collector.hostname", address.server())
+    collector_path: str = ini.setting(
+        "collector.path",
+        ini.text("a path from / without a / at its end", r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+"),
+        default="",
+    )
     collector_version: str = ini.setting("collector.version", ini.choice(*VERSIONS), default="2")
     collector_scheme: Literal["https", "http"] = ini.setting(
         "collector.scheme", ini.choice("https", "http"), default="https"
@@ -64,6 +69,11 @@ class SidecarConfig:
         "collector.client_certificate", ini.path(), default=None
     )
     collector_client_key: Path | None = ini.setting("collector.client_key", ini.path(), default=None)
+
+    collector_connection_max_age_seconds: float = ini.setting(
+        "collector.connection_max_age", ini.seconds(1, 86_400), default=300.0
+    )
+    collector_require_receipt: bool = ini.setting("collector.require_receipt", ini.boolean(), default=False)
 
     # --- the key
     key_name: str = ini.setting(
@@ -140,7 +150,7 @@ class SidecarConfig:
 
     def collector_url_of(self, version: str) -> str:
         """Return where batches of this version of the wire are posted."""
-        return f"{self.collector_scheme}://{self.collector_hostname}/v{version}"
+        return f"{self.collector_scheme}://{self.collector_hostname}{self.collector_path}/v{version}"
 
     def signing_key(self, *, settled_seconds: float = 0.0) -> SigningKey:
         """Return the key to sign the next attempt with, read anew if it stands in a file.

@@ -114,14 +114,7 @@ class _Replay:
         self._total = total
         self._disk = disk
         self._negotiation = compression.Negotiation(config.compression)
-        self._poster = Poster(
-            config.collector_url,
-            timeout_seconds=config.collector_timeout_seconds,
-            concurrency=1,
-            ca_file=config.collector_ca_file,
-            client_certificate=config.collector_client_certificate,
-            client_key=config.collector_client_key,
-        )
+        self._poster = Poster.of_config(config, config.collector_version, concurrency=1)
 
     def rehearse(self, chosen: Sequence[Letter]) -> int:
         """Say what would be sent."""

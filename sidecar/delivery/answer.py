@@ -10,7 +10,8 @@
 | 408, 429, 5xx, none | RETRY         | kept                                                 |
 | anything else       | MISCONFIGURED | kept: whatever answered is no collector of this wire |
 
-A 2xx with a web page in it is "anything else" too. Any other body will do, since baseplate's publisher asks
+A 2xx with a web page in it is "anything else" too, and so is one that does not name the batch where
+`collector.require_receipt` wants that. Any other body will do, since baseplate's publisher asks
 for none, but taking a lost proxy's page for acceptance would lose events (`wire.is_page`).
 
 Whatever the other end writes, nothing here raises, no text is longer than `MAX_REASON_CHARACTERS` or holds
@@ -75,6 +76,7 @@ class Answer:
         error: the code of a refusal (`"error"` of its JSON), as eventpub's collector gives one; else empty.
         location: where a redirect points; empty for any other answer.
         is_sent: whether the other end may have got anything of the batch; False only where that is certain.
+        lacks_receipt: whether it had to name the batch, and does not.
     """
 
     status: int | None
@@ -88,6 +90,7 @@ class Answer:
     error: str = ""
     location: str = ""
     is_sent: bool = True
+    lacks_receipt: bool = False
 
     @classmethod
     def none(cls, kind: str, reason: str, *, is_sent: bool = True) -> Answer:
@@ -96,7 +99,9 @@ class Answer:
 
     @property
     def account(self) -> str:
-        """Return what the log says of it: the reason, and where a redirect points."""
+        """Return what the log says of it: the reason, and what else is amiss."""
+        if self.lacks_receipt:
+            return _clean_text(f"the answer does not name the batch (collector.require_receipt): {self.reason}")
         return _clean_text(f"Location: {self.location} {self.reason}") if self.location else self.reason
 
     @classmethod
@@ -130,7 +135,7 @@ def judge_answer(answer: Answer) -> Verdict:
     if answer.status is None:
         return Verdict.RETRY
     by_class = _VERDICTS_BY_CLASS.get(answer.status // 100, Verdict.MISCONFIGURED)
-    if by_class is Verdict.ACCEPTED and answer.is_page:
+    if by_class is Verdict.ACCEPTED and (answer.is_page or answer.lacks_receipt):
         return Verdict.MISCONFIGURED
     return _VERDICTS.get(answer.status, by_class)
 

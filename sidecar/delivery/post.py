@@ -1,65 +1,59 @@
-"""One attempt: payload -> POST -> answer, over one session that keeps its connections.
+"""One attempt: payload -> POST -> answer, over connections that are kept.
 
-Whatever happens on the way there or back is an `Answer`; what requests, urllib3, ssl and the sockets raise
-is mapped to a short word by the one table here. An answer that breaks off is no answer: its batch is sent
-again under the same id. Nothing is followed, retried, remembered or decompressed, and no more than
-`MAX_BODY_BYTES` of a body are read.
+Whatever happens on the way there or back is an `Answer` (`trouble` has the words). An answer that breaks off is
+no answer: its batch is sent again under the same id. Nothing is followed, retried, remembered or decompressed.
 
-Sockets have a timeout for each operation. The deadline for the whole attempt, name lookup and an answer that
-trickles in included, is gevent's and so holds in a process that gevent has patched, as the sidecar is.
+Every wait ends (`patience`), every answer has bounds (`reading`), and a connection carries another request only
+after an answer that ended where it said. The deadline for the whole attempt is gevent's where it waits for what
+is not ours, a name server or a TLS handshake, and so holds there in a process that gevent has patched, as the
+sidecar is.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.client
-import os
-import socket
-import ssl
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from http.client import HTTPException
+from typing import TYPE_CHECKING
 
 import gevent
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from eventpub import wire
 
 from .answer import Answer
+from .connections import PROXY_WANTS_PASSWORD, Connections, write_head
+from .errors import NoAnswerError
+from .exchange import Exchange
+from .patience import DEADLINE_TIMEOUTS, SLOWEST_BYTES_PER_SECOND, Patience
+from .reading import MAX_BODY_BYTES, AnswerReader
+from .trouble import explain_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from .payload import Payload
+    from eventpub.sidecar.config import SidecarConfig
 
-MAX_BODY_BYTES = 64 * 1024  # a collector's reasons fit; a page of a lost proxy need not
-DEADLINE_TIMEOUTS = 3  # connecting, sending and reading may each take their whole timeout
+    from .payload import Payload
+    from .reading import Received
+
+__all__ = ["DEADLINE_TIMEOUTS", "MAX_BODY_BYTES", "Poster"]
+
+MAX_AGE_SECONDS = 300.0  # of a connection: a name that moves is followed by then
 
 _HEADERS = {
     "Accept": "application/json, text/plain;q=0.5",  # no web page: `answer` refuses those
     "Accept-Encoding": "identity",  # so that a small answer stays small
 }
-_KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (  # the first that matches
-    ("dns", (socket.gaierror,)),
-    ("tls", (ssl.SSLError,)),
-    ("refused", (ConnectionRefusedError,)),
-    ("timeout", (TimeoutError, gevent.Timeout)),
-    ("reset", (ConnectionError, http.client.IncompleteRead)),
+_FAILURES = (  # all that reading, ssl, requests and urllib3 raise over what comes from outside
+    OSError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+    NoAnswerError,
+    HTTPException,
+    HTTPError,
 )
-
-
-class _Adapter(HTTPAdapter):
-    """The session's adapter, which lends its connections: a request of the session's own costs 1.4 ms more."""
-
-    def connections(
-        self, request: requests.PreparedRequest, *, verify: bool | str, cert: str | tuple[str, str] | None
-    ) -> tuple[urllib3.HTTPConnectionPool, str]:
-        """Return the kept connections to where `request` goes, through a proxy if so, and what to ask for."""
-        url = request.url or ""
-        proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
-        pool = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        self.cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]
-        return cast("urllib3.HTTPConnectionPool", pool), self.request_url(request, proxies)
+_PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 class Poster:
@@ -67,12 +61,16 @@ class Poster:
 
     Args:
         url: where to, http or https. Proxies are taken from the environment, once.
-        timeout_seconds: for connecting, and for each wait for the other end.
+        timeout_seconds: for connecting, and for each wait in which nothing moves.
         concurrency: how many connections are kept.
-        ca_file: whom to trust; default: `$REQUESTS_CA_BUNDLE`, else the public authorities.
+        ca_file: whom to trust; default: `$REQUESTS_CA_BUNDLE`, `$SSL_CERT_FILE` and `$SSL_CERT_DIR`, or the
+            authorities of this system and of certifi.
         client_certificate: what to present; default: nothing.
         client_key: its key, if that stands in a file of its own.
-        deadline_seconds: for a whole attempt; default: `DEADLINE_TIMEOUTS` timeouts.
+        deadline_seconds: for an attempt with an empty body; default: `DEADLINE_TIMEOUTS` timeouts. Each
+            `SLOWEST_BYTES_PER_SECOND` of a body add one.
+        max_age_seconds: how long a connection is used.
+        require_receipt: whether a 2xx has to name the batch.
     """
 
     def __init__(
@@ -85,73 +83,81 @@ class Poster:
         client_certificate: Path | None = None,
         client_key: Path | None = None,
         deadline_seconds: float | None = None,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+        require_receipt: bool = False,
     ) -> None:
-        self._url = url
         self._timeout_seconds = timeout_seconds
         self._deadline_seconds = deadline_seconds or DEADLINE_TIMEOUTS * timeout_seconds
-        self._session = requests.Session()
-        self._session.trust_env = False  # ~/.netrc must not add a password to signed requests
-        self._adapter = _Adapter(pool_connections=1, pool_maxsize=concurrency, max_retries=0)
-        self._session.mount(url, self._adapter)
-        self._verify = str(ca_file) if ca_file else os.environ.get("REQUESTS_CA_BUNDLE") or True
-        self._certificate: str | tuple[str, str] | None = None
-        if client_certificate:
-            certificate = str(client_certificate)
-            self._certificate = (certificate, str(client_key)) if client_key else certificate
-        self._timeout = urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds)
+        self._require_receipt = require_receipt
+        self._connections = Connections(
+            url,
+            kept=concurrency,
+            max_age_seconds=max_age_seconds,
+            ca_file=ca_file,
+            client_certificate=client_certificate,
+            client_key=client_key,
+        )
+
+    @classmethod
+    def of_config(cls, config: SidecarConfig, version: str, concurrency: int) -> Poster:
+        """Return a poster of batches of this version of the wire to the collector of a configuration."""
+        return cls(
+            config.collector_url_of(version),
+            timeout_seconds=config.collector_timeout_seconds,
+            concurrency=concurrency,
+            ca_file=config.collector_ca_file,
+            client_certificate=config.collector_client_certificate,
+            client_key=config.collector_client_key,
+            max_age_seconds=config.collector_connection_max_age_seconds,
+            require_receipt=config.collector_require_receipt,
+        )
 
     def post(self, payload: Payload) -> Answer:
         """Make one attempt; it is over when this returns, at the latest after the deadline."""
-        deadline = gevent.Timeout(self._deadline_seconds)
+        growth_seconds = len(payload.body) / SLOWEST_BYTES_PER_SECOND
+        patience = Patience(self._timeout_seconds, self._deadline_seconds + growth_seconds)
+        deadline = gevent.Timeout(patience.deadline_seconds)
         try:
-            with deadline, contextlib.closing(self._send(payload)) as response:
-                body = response.read(MAX_BODY_BYTES)
-                if response.length_remaining and len(body) < MAX_BODY_BYTES:
-                    return Answer.none("reset", f"status {response.status}, but its body breaks off")
-                if not response.length_remaining:
-                    response.release_conn()
-                return Answer.of(response.status, response.headers, body)
+            with deadline:
+                received = self._exchange(payload, patience)
         except gevent.Timeout as timeout:
             if timeout is not deadline:
                 raise
-            return Answer.none("timeout", f"the attempt took more than {self._deadline_seconds:g} seconds")
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            return Answer.none(_name_kind(error), str(error))
+            return Answer.none("timeout", patience.explain_deadline(), is_sent=patience.is_sending)
+        except _FAILURES as error:
+            return explain_failure(error, is_sent=patience.is_sending)
+        if received.status == _PROXY_AUTHENTICATION_REQUIRED:
+            return Answer.none("proxy", PROXY_WANTS_PASSWORD)
+        answer = Answer.of(received.status, received.fields, received.body)
+        if self._require_receipt and answer.batch_id != payload.headers.get(wire.IDEMPOTENCY_HEADER):
+            return replace(answer, lacks_receipt=received.status // 100 == 2)  # noqa: PLR2004
+        return answer
 
     def close(self) -> None:
         """Close the connections that wait for use; an attempt in flight ends as it would have."""
-        self._session.close()
+        self._connections.close()
 
-    @functools.cached_property
-    def _connections(self) -> tuple[urllib3.HTTPConnectionPool, str]:
-        request = self._session.prepare_request(requests.Request("POST", self._url))
-        return self._adapter.connections(request, verify=self._verify, cert=self._certificate)
+    def _exchange(self, payload: Payload, patience: Patience) -> Received:
+        line = self._connections.take(patience)
+        try:
+            exchange = Exchange(line.sock, patience)
+            patience.phase = "sending"
+            exchange.send(self._write_request(payload))
+            patience.phase = "waiting for the answer"
+            received = AnswerReader(exchange.receive).read()
+        except BaseException:
+            line.close()
+            raise
+        if received.is_reusable and not exchange.failure:
+            self._connections.keep(line)
+        else:
+            line.close()
+        return received
 
-    def _send(self, payload: Payload) -> urllib3.BaseHTTPResponse:
-        pool, target = self._connections
-        return pool.urlopen(
-            "POST",
-            target,
-            body=payload.body,
-            headers={**_HEADERS, **payload.headers},
-            timeout=self._timeout,
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
+    def _write_request(self, payload: Payload) -> bytes:
+        route = self._connections.route
+        length = {"Content-Length": str(len(payload.body))}
+        return (
+            write_head(route.request_line, {**route.headers, **_HEADERS, **length, **payload.headers})
+            + payload.body
         )
-
-
-def _name_kind(error: BaseException) -> str:
-    causes = tuple(_list_causes(error))
-    for kind, types in _KINDS:
-        if any(isinstance(cause, types) for cause in causes):
-            return kind
-    return "other"
-
-
-def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -229,14 +229,7 @@ class Sender:
     def _poster(self, version: str) -> Poster:
         config = self._config
         if version not in self._posters:
-            self._posters[version] = Poster(
-                config.collector_url_of(version),
-                timeout_seconds=config.collector_timeout_seconds,
-                concurrency=config.publisher_concurrency,
-                ca_file=config.collector_ca_file,
-                client_certificate=config.collector_client_certificate,
-                client_key=config.collector_client_key,
-            )
+            self._posters[version] = Poster.of_config(config, version, config.publisher_concurrency)
         return self._posters[version]
 
     def _close_posters(self) -> None:

@@ -1,0 +1,20 @@
+"""What ends an attempt without an answer; `trouble` makes an `Answer` of it and of all that Python raises."""
+
+from __future__ import annotations
+
+from eventpub.errors import EventPubError
+
+
+class NoAnswerError(EventPubError):
+    """Raised where an attempt cannot come to an answer any more; its batch is kept and sent again.
+
+    `kind` is the short word of `Answer.kind`, `reason` what went wrong and, where a person must mend it, how.
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind = kind
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason

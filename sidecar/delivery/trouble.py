@@ -1,0 +1,103 @@
+"""Whatever ends an attempt without an answer -> an `Answer` with a kind that never changes, and what to do.
+
+| kind          | what happened                                                              |
+|---------------|----------------------------------------------------------------------------|
+| `dns`         | the name has no address                                                    |
+| `refused`     | nobody listens there                                                       |
+| `unreachable` | there is no way there                                                      |
+| `tls`         | certificates, or one end speaks no TLS                                     |
+| `proxy`       | the proxy does not let the request through                                 |
+| `timeout`     | nothing moved for the timeout, or the deadline is over; the reason says where |
+| `reset`       | the connection ended before the answer did                                 |
+| `malformed`   | an HTTP answer, but one that cannot be read to its end                     |
+| `other`       | anything else: what came is no HTTP, this host lacks memory, ...           |
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import gevent
+
+from .answer import Answer
+from .dial import UNREACHABLE
+from .errors import NoAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (  # the first that matches
+    ("dns", (socket.gaierror, UnicodeError)),  # the second for a name that no name server could know
+    ("reset", (ssl.SSLEOFError, ssl.SSLZeroReturnError)),
+    ("tls", (ssl.SSLError,)),
+    ("refused", (ConnectionRefusedError,)),
+    ("timeout", (TimeoutError, gevent.Timeout)),
+    ("reset", (ConnectionError,)),
+)
+
+_NO_TLS = "the other end speaks no TLS: set collector.scheme = http, or the right port"
+_UNKNOWN_AUTHORITY = (
+    "name the file of its authority in collector.ca_file; or the collector sends too short a chain"
+)
+
+# X509_V_ERR codes of OpenSSL's x509_vfy.h
+_CERTIFICATE_REMEDIES = {
+    9: "set this host's clock right, or wait",
+    10: "have the collector's certificate renewed, and look at this host's clock",
+    18: "name the file of this certificate in collector.ca_file",
+    19: "name the file of its authority in collector.ca_file",
+    20: _UNKNOWN_AUTHORITY,
+    21: _UNKNOWN_AUTHORITY,
+    62: "collector.hostname has to be a name that the certificate is for",
+    64: "collector.hostname has to be an address that the certificate is for",
+}
+_REMEDIES = (  # of the first whose words are in the error's reason
+    ("ALERT", "see whether the collector takes collector.client_certificate and this version of TLS"),
+    ("KEY_VALUES_MISMATCH", "collector.client_key has to be the key of collector.client_certificate"),
+    ("WRONG_VERSION", _NO_TLS),
+    ("HTTP_REQUEST", _NO_TLS),
+    ("RECORD_LAYER", _NO_TLS),
+    ("PACKET_LENGTH", _NO_TLS),
+)
+
+
+def explain_failure(error: BaseException, *, is_sent: bool) -> Answer:
+    """Return the outcome of an attempt that this error ended.
+
+    Args:
+        error: whatever was raised.
+        is_sent: whether any of the request may have reached the other end.
+    """
+    causes = tuple(_list_causes(error))
+    kind = next((kind for cause in causes if (kind := _name_kind(cause))), "other")
+    reason = str(error) or type(error).__name__
+    if kind == "other" and not isinstance(error, OSError | NoAnswerError):
+        reason = f"{type(error).__name__}: {reason}"
+    remedy = next((remedy for cause in causes if (remedy := _find_remedy(cause))), "")
+    return Answer.none(kind, f"{reason}; {remedy}" if remedy else reason, is_sent=is_sent)
+
+
+def _name_kind(error: BaseException) -> str:
+    if isinstance(error, NoAnswerError):
+        return error.kind
+    for kind, types in _KINDS:
+        if isinstance(error, types):
+            return kind
+    return "unreachable" if isinstance(error, OSError) and error.errno in UNREACHABLE else ""
+
+
+def _find_remedy(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _CERTIFICATE_REMEDIES.get(error.verify_code, "see collector.ca_file")
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or ""
+        return next((remedy for words, remedy in _REMEDIES if words in reason), "")
+    return ""
+
+
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
