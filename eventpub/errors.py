@@ -23,18 +23,18 @@ def suggest_install(extra: str) -> str:
 
 
 class EventPubError(Exception):
-    """Root of the tree: catch it to catch whatever eventpub raises on purpose."""
+    """Root of the tree: catch it to catch everything that eventpub raises on purpose."""
 
 
 # --- raised by EventQueue.put ----------------------------------------------------------------------------
 
 
 class EventError(EventPubError):
-    """Base of all that can be wrong with one event; when `EventQueue.put` raises it, it was not enqueued.
+    """Base of everything that can be wrong with one event; if `EventQueue.put` raises it, nothing was enqueued.
 
     Args:
-        message: what is wrong, or several such texts, a line for each.
-        origin: who reports it, put before the message; default None.
+        message: what is wrong; several texts become a line each.
+        origin: the reporter, written in front of the message; default None.
     """
 
     origin: str | None = None
@@ -49,16 +49,16 @@ class EventError(EventPubError):
 
 
 class _EventFactsError(EventError):
-    """Base of those below, which make their message of their fields."""
+    """Base of the errors below, which build their message from their fields."""
 
     def __init__(self, *facts: object) -> None:
         EventPubError.__init__(self, *facts)
 
 
 class EventTooLargeError(_EventFactsError):
-    """Raised by `put` for an event whose serialized form exceeds what the queue takes: send a smaller one.
+    """Raised by `put` for an event whose serialized form exceeds the queue's limit: send a smaller one.
 
-    `size_bytes` and `limit_bytes` tell by how much; the limit is the queue's own, not the configured one.
+    `size_bytes` and `limit_bytes` say by how much; the limit is the queue's own, not the configured one.
     """
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
@@ -93,7 +93,7 @@ class EventQueueFullError(_EventFactsError):
 
 
 class EventSerializationError(_EventFactsError):
-    """Raised by `put` for an event that cannot be written: `field` and `value` say what is wrong with it."""
+    """Raised by `put` for an event that cannot be written: `field` and `value` say which part, `reason` why."""
 
     def __init__(self, field: str, value: str, reason: str) -> None:
         super().__init__(field, value, reason)
@@ -120,7 +120,7 @@ class EventQueueClosedError(_EventFactsError):
 
 
 class QueueError(EventPubError):
-    """Base of everything opening a queue raises; `queue_name` and `reason` say which and why."""
+    """Base of everything that opening a queue raises; `queue_name` and `reason` say which and why."""
 
     def __init__(self, queue_name: str, reason: str) -> None:
         super().__init__(queue_name, reason)
@@ -132,7 +132,7 @@ class QueueError(EventPubError):
 
 
 class QueueNameError(QueueError):
-    """The name cannot be a queue's name: use letters, digits, dot, dash and underscore."""
+    """Not a valid queue name: use letters, digits, dot, dash and underscore."""
 
 
 class QueueMissingError(QueueError):
@@ -140,11 +140,11 @@ class QueueMissingError(QueueError):
 
 
 class QueuePermissionError(QueueError):
-    """The queue belongs to somebody else: `reason` names its owner, its mode and the setting that opens it."""
+    """The queue belongs to another user: `reason` names owner, mode and the settings that give access."""
 
 
 class QueueLimitError(QueueError):
-    """The kernel refuses a queue of that size: `reason` holds the commands that would allow it."""
+    """The kernel refuses a queue of that size: `reason` has the commands that would allow it."""
 
 
 class QueueUnsupportedError(QueueError):
@@ -155,7 +155,7 @@ class QueueUnsupportedError(QueueError):
 
 
 class StageError(EventPubError, ValueError):
-    """Base of what building a pipeline raises: `argument`, `given` and `reason` say what to mend."""
+    """Base of the errors in building a pipeline: `argument`, `given` and `reason` say what to fix."""
 
     def __init__(self, argument: str, given: str, reason: str) -> None:
         super().__init__(argument, given, reason)
@@ -168,14 +168,14 @@ class StageError(EventPubError, ValueError):
 
 
 class NotAStageError(StageError):
-    """The backend has no `send(event)`, or the processor cannot be called: give an instance that has."""
+    """The backend has no `send(event)`, or the processor is not callable: pass another object."""
 
 
 # --- raised when a process is configured -----------------------------------------------------------------
 
 
 class ConfigError(EventPubError):
-    """A configuration file says something that cannot be used: fix the named key and start again."""
+    """A configuration file has a bad value: fix the named key and start again."""
 
     def __init__(self, section: str, key: str, value: str, allowed: str) -> None:
         super().__init__(section, key, value, allowed)
@@ -194,7 +194,7 @@ class ConfigError(EventPubError):
 
 
 class EventClosedError(_EventFactsError):
-    """Raised on a change of an event that was closed: make a new one, or change it before `close`."""
+    """Raised on a change of a closed event: make a new event, or change it before `close`."""
 
     def __init__(self, event_name: str, uid: str) -> None:
         super().__init__(event_name, uid)
@@ -206,7 +206,7 @@ class EventClosedError(_EventFactsError):
 
 
 class AttachmentError(_EventFactsError):
-    """A file cannot be attached to an event, or not be read when it is sent: `reason` says why."""
+    """A file cannot be attached to an event, or cannot be read when the event is sent: `reason` says why."""
 
     def __init__(self, attachment: str, path: str, reason: str) -> None:
         super().__init__(attachment, path, reason)
@@ -219,7 +219,7 @@ class AttachmentError(_EventFactsError):
 
 
 class EventFileError(_EventFactsError):
-    """Raised by `Event.load` for a file that `Event.dump` has not written: give one that it has."""
+    """Raised by `Event.load` for a file that `Event.dump` did not write: pass one that it wrote."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -227,11 +227,11 @@ class EventFileError(_EventFactsError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path} is no event written by Event.dump: {self.reason}"
+        return f"{self.path} was not written by Event.dump: {self.reason}"
 
 
 class HandlerError(EventPubError):
-    """A handler of events cannot be found or set up: `reason` says what to mend."""
+    """A handler of events cannot be found or set up: `reason` says what to fix."""
 
     def __init__(self, handler: str, reason: str) -> None:
         super().__init__(handler, reason)

@@ -1,4 +1,4 @@
-"""Events with data and attachments: what an application tracks, as a file, and as a version 2 event."""
+"""Events with data and attachments; written to files, and converted to version 2 events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that goes along with an event: what it may be called, and what it held when it was attached."""
+"""A file attached to an event: which names it may have, and the digest of its content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHUNK_BYTES = 256 * 1024
 
 
 def is_plain_name(name: str) -> bool:
-    """Tell whether `name` is the name of a file in a folder, and leads nowhere else."""
+    """Return whether `name` is a plain file name: not empty, not hidden, without a path."""
     try:
         size_bytes = len(os.fsencode(name))
     except UnicodeEncodeError:
@@ -27,18 +27,18 @@ def is_plain_name(name: str) -> bool:
 
 
 def digest_of(name: str, path: str) -> str:
-    """Return the SHA-1 of the content of the file that is to be attached as `name`.
+    """Return the SHA-1 of the file that will be attached as `name`.
 
     Raises:
-        AttachmentError: the name is no plain file name, or the file cannot be read.
+        AttachmentError: the name is not a plain file name, or the file cannot be read.
     """
     if not is_plain_name(name):
-        raise AttachmentError(name, path, "its name is no plain file name; give one without slashes")
+        raise AttachmentError(name, path, "its name is not a plain file name; give one without slashes")
     digest = hashlib.sha1(usedforsecurity=False)
     try:
         file = Path(path)
-        if file.exists() and not file.is_file():  # to open a pipe would wait for its other end
-            raise AttachmentError(name, path, "it is no regular file")
+        if file.exists() and not file.is_file():  # opening a pipe would wait for its other end
+            raise AttachmentError(name, path, "it is not a regular file")
         with file.open("rb") as content:
             while chunk := content.read(_CHUNK_BYTES):
                 digest.update(chunk)

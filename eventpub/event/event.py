@@ -1,6 +1,6 @@
-"""Something that happens, takes its time, and may leave files behind: a name, times, data, attachments.
+"""Something that happened, how long it took, and the files it left: a name, times, data, attachments.
 
-Every attribute that is set is a piece of data: it is found again by its name, and in `as_dict`, which is what
+Every attribute that is set becomes data: it can be read by its name, and is in `as_dict`, which is what
 `serialize_json_event` writes. An event can be put on an `EventQueue`, sent by an `EventManager`, emitted
 through a `RoutingBackend` and handled by a `Processor`.
 """
@@ -29,40 +29,40 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_TIMES = ("begin_time", "end_time")  # written as dates, unless somebody sets another formatter
+_TIMES = ("begin_time", "end_time")  # written as dates unless another formatter is set
 _NO_DATA = ("ctxt", "proc")  # which processing.Event has
 _set_slot = object.__setattr__  # of an event takes attributes for data
 
 
 def unique_id() -> str:
-    """Return a fresh random id, unlike any other in the world: a UUID of version 4."""
+    """Return a new random id: a UUID of version 4."""
     digits = os.urandom(16).hex()  # Python 3.10 loads subprocess with uuid
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 class Event(processing.Event):
-    """An event that is filled while it happens. As a context manager it closes itself at the end of the block.
+    """An event, filled in while it happens. As a context manager it closes itself at the end of the block.
 
     >>> with Event("build", project="tea") as event:
     ...     event.result = "passed"
     >>> event.as_dict()["result"]
     'passed'
 
-    A copy is closed if the original is, and shares `ctxt`; a pickle has neither `ctxt` nor what is in `proc`,
-    which belong to their process. Data named like a method (`load`) appears in `as_dict`; as an attribute, the
-    method wins.
+    A copy is closed if the original is, and shares `ctxt`; a pickle has neither `ctxt` nor `proc`, since these
+    belong to their process. Data named like a method (`load`) appears in `as_dict`, but the attribute is the
+    method.
 
     Args:
         name: what happened.
-        uid: an id that no other event has; made by `unique_id` by default.
-        ctxt: for handlers of a `Processor`; no data.
-        data: what else there is to say, anything but `proc`; any other attribute can be set later.
+        uid: a unique id; made by `unique_id` by default.
+        ctxt: for handlers of a `Processor`; not data.
+        data: everything else about the event, under any name but `proc`; more attributes can be set later.
 
     Attributes:
         uid: as given, or made.
-        begin_time: seconds since the epoch when it was made.
-        end_time: the same when it was closed, None before.
+        begin_time: when it was created, in seconds since the epoch.
+        end_time: when it was closed, likewise; None before.
     """
 
     __slots__ = ("__weakref__", "_attachments", "_closed", "_data", "_formatters")
@@ -79,7 +79,7 @@ class Event(processing.Event):
     def __init__(self, name: str, uid: str | None = None, *, ctxt: object = None, **data: Any) -> None:
         if "proc" in data:
             raise TypeError(
-                f"Event {name!r}: proc is no data; set event.proc.NAMESPACE.ATTRIBUTE once it is made"
+                f"Event {name!r}: proc is not data; set event.proc.NAMESPACE.ATTRIBUTE once it is made"
             )
         uid = unique_id() if uid is None else uid
         own = {"name": name, "uid": uid, "begin_time": _read_clock(), "end_time": None}
@@ -106,7 +106,7 @@ class Event(processing.Event):
         raise AttributeError(f"this event has no {name!r}")
 
     def set_formatter(self, key: str, fun: Callable[[str, Any], Mapping[str, Any]]) -> None:
-        """Let `as_dict` have, for a piece of data, whatever `fun(key, value)` returns: no key, one, or several.
+        """Write a piece of data in `as_dict` as the mapping that `fun(key, value)` returns: any number of keys.
 
         Raises:
             EventClosedError: the event was closed.
@@ -115,21 +115,21 @@ class Event(processing.Event):
         self._formatters[key] = fun
 
     def format_date(self, key: str, value: float | str | None) -> dict[str, Any]:
-        """Return `{key: date}`: what `as_dict` has for the times, a formatter for other timestamps too.
+        """Return `{key: date}`: the formatter of the event's own times, usable for other timestamps too.
 
         Args:
             key: the piece of data.
-            value: seconds since the epoch, which become ISO 8601 in UTC; anything else stays what it is.
+            value: seconds since the epoch, which become ISO 8601 in UTC; anything else is returned as it is.
         """
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             try:
                 return {key: dt.datetime.fromtimestamp(value, dt.timezone.utc).isoformat()}
-            except (ValueError, OverflowError, OSError):  # no time that a calendar has
+            except (ValueError, OverflowError, OSError):  # not a time that a calendar has
                 pass
         return {key: value}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the data, as the formatters write it, in a new dict.
+        """Return the data as the formatters write it, in a new dict.
 
         Raises:
             EventSerializationError: a formatter returned something other than a mapping.
@@ -145,32 +145,32 @@ class Event(processing.Event):
     # --- attachments -------------------------------------------------------------------------------------
 
     def attach_file(self, path: str | os.PathLike[str], name: str = "log") -> None:
-        """Attach a file, to be read when the event is sent; some handlers refuse large ones.
+        """Attach a file, which is read when the event is sent; some handlers refuse large ones.
 
         Args:
-            path: the file, which has to stay until then.
-            name: what it is called in the event and by whoever gets it: a plain file name, "log" by default.
+            path: the file; it must stay there until the event is sent.
+            name: its name in the event and for receivers: a plain file name, "log" by default.
 
         Raises:
-            AttachmentError: the event has an attachment of that name, it is no plain file name, or the file
-                cannot be read.
+            AttachmentError: the event has an attachment of that name, the name is not a plain file name, or the
+                file cannot be read.
             EventClosedError: the event was closed.
         """
         self._insist_on_open()
         absolute = str(Path(path).absolute())
         if name in self._attachments:
-            reason = f"the event has {self._attachments[name][0]} by that name; give another name"
+            reason = f"the event has {self._attachments[name][0]} under that name; give another name"
             raise AttachmentError(name, absolute, reason)
         self._attachments[name] = (absolute, attachment.digest_of(name, absolute))
 
     def get_attachments(self) -> dict[str, tuple[str, str]]:
-        """Return of each attachment, by name, the absolute path and the SHA-1 its content had when attached."""
+        """Return `{name: (absolute path, SHA-1 when attached)}`."""
         return dict(self._attachments)
 
     # --- the end, and what comes after -------------------------------------------------------------------
 
     def close(self) -> None:
-        """Set `end_time` and refuse changes from now on; again does nothing more."""
+        """Set `end_time` and refuse changes from now on; does nothing if the event is closed already."""
         if not self._closed:
             self._data["end_time"] = _read_clock()
             _set_slot(self, "_closed", True)
@@ -182,10 +182,10 @@ class Event(processing.Event):
         self.close()
 
     def dump(self, event_dir: str | os.PathLike[str]) -> str:
-        """Write the event into a new file, and return its path; attachments stay where they are.
+        """Write the event to a new file and return its path; attachments stay where they are.
 
         Args:
-            event_dir: the folder, which is made if need be.
+            event_dir: the folder; created if missing.
 
         Raises:
             EventSerializationError: JSON has no form for a value.
@@ -198,13 +198,13 @@ class Event(processing.Event):
 
     @classmethod
     def load(cls, json_filename: str | os.PathLike[str]) -> Self:
-        """Return the event that `dump` wrote: `as_dict`, times and attachments are what they were.
+        """Return the event that `dump` wrote, with the same `as_dict`, times, attachments, name and id.
 
-        Values JSON has no form for are the substitutes that `serialize_json_event` writes for them. Formatters
-        have done their work and are gone, though name and id are those the event had.
+        Values that JSON cannot express come back as what `serialize_json_event` wrote for them. Formatters were
+        applied by `dump` and are not restored.
 
         Raises:
-            EventFileError: the file cannot be read, or holds something else.
+            EventFileError: the file cannot be read, or is not such a file.
         """
         dump = file.read_dump(Path(json_filename))
         own = {"name": dump.name, "uid": dump.uid}
@@ -230,7 +230,7 @@ class Event(processing.Event):
         return event
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        event = memo[id(self)] = copy(self)  # before its data, which may lead back here
+        event = memo[id(self)] = copy(self)  # before its data, which may contain the event itself
         _set_slot(event, "_data", deepcopy(event._data, memo))  # noqa: SLF001, our own
         _set_slot(event, "_proc", deepcopy(event.proc, memo))
         return event
@@ -239,7 +239,7 @@ class Event(processing.Event):
         state = self._data.copy(), self._formatters.copy(), self._attachments.copy(), self._closed
         return _unpickle_event, (type(self), *state)
 
-    def __repr__(self) -> str:  # no data: it may be anything, and a repr goes into logs
+    def __repr__(self) -> str:  # without data: it can be anything, and a repr ends up in logs
         return f"<{type(self).__name__} {self.name!r} {self.uid}, {'closed' if self._closed else 'open'}>"
 
     def _formatted(self) -> dict[str, Any]:
@@ -251,7 +251,7 @@ class Event(processing.Event):
             else:
                 written: Any = formatter(key, value)
                 if not isinstance(written, Mapping):
-                    reason = f"what the formatter of event {name_of(self)!r} returned; let it return a mapping"
+                    reason = f"what the formatter of event {name_of(self)!r} returned; return a mapping"
                     raise EventSerializationError(key, show_value(written), reason)
                 document.update(written)
         return document
@@ -288,11 +288,11 @@ def _unpickle_event(cls: type[Event], *state: Any) -> Event:
 
 
 def _as_dumped(written: Mapping[str, Any], _key: str, _value: Any) -> Mapping[str, Any]:
-    return written  # by the formatter that the event had
+    return written  # written by the formatter that the event had
 
 
 def _read_clock() -> float:
-    return time.time_ns() // 1000 / 1e6  # as a date it has microseconds, and is to be the same when it is read
+    return time.time_ns() // 1000 / 1e6  # dates have microseconds; this makes it the same after reading
 
 
 def _to_timestamp(date: str) -> float | None:

@@ -1,4 +1,4 @@
-"""An event <-> the JSON file it waits in, to be sent later or by another process.
+"""An event <-> a JSON file, to be sent later or by another process.
 
 | key           | value                                                                     |
 |---------------|---------------------------------------------------------------------------|
@@ -7,7 +7,7 @@
 | `attachments` | by name: the absolute path and the SHA-1 of the file when it was attached |
 | `closed`      | whether the event was closed                                              |
 
-A file has its name once it is whole: who lists a folder never reads half an event.
+A file gets its name when it is complete, so a reader of the folder never sees half an event.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_STEM_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """What a file says of an event."""
+    """The content of an event's file."""
 
     name: Any
     uid: Any
@@ -57,10 +57,10 @@ class Dump:
 
 
 def read_dump(path: Path) -> Dump:
-    """Return what a file says.
+    """Read an event's file.
 
     Raises:
-        EventFileError: it cannot be read, or holds something else.
+        EventFileError: the file cannot be read, or is not such a file.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -88,10 +88,10 @@ def read_dump(path: Path) -> Dump:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there as a whole or not at all; its folder is made if need be.
+    """Write a file completely or not at all; its folder is created if missing.
 
     Raises:
-        OSError: it cannot be written; nothing is left behind.
+        OSError: the file cannot be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")

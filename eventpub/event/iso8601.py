@@ -1,4 +1,4 @@
-"""ISO 8601 text -> datetime, as RFC 3339 and other languages write it, on every Python that we run on."""
+"""ISO 8601 text -> datetime, in the forms of RFC 3339 and of other languages, on every supported Python."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _MOMENT = re.compile(
 
 
 def parse_time(text: str) -> dt.datetime:
-    """Return the moment that a text names; without a time zone if it has none.
+    """Return the datetime that a text names; naive if the text has no time zone.
 
-    Python 3.10 reads neither `Z`, nor `+0000`, nor fractions of other than three or six digits, and no Python
-    reads `z`. Digits behind microseconds are left out.
+    `datetime.fromisoformat` of Python 3.10 reads neither `Z`, nor `+0000`, nor fractions of other than three or
+    six digits, and no Python reads `z`. Digits after the microseconds are dropped.
 
     Raises:
-        ValueError: it names none.
+        ValueError: the text is not a date and time.
     """
     match = _MOMENT.fullmatch(text)
     if not match:

@@ -1,6 +1,6 @@
-"""Tracked event or `Event` -> version 2 event of schemas/event.thrift, so that all kinds go down one queue.
+"""Tracked event or `Event` -> version 2 event of schemas/event.thrift, so that one queue can take all kinds.
 
-| of the event                                    | becomes                                                  |
+| in the event                                    | becomes                                                  |
 |-------------------------------------------------|----------------------------------------------------------|
 | name `shop.order.placed`                        | source `shop`, noun `order`, action `placed`             |
 | name `a.b.order.placed`                         | source `a.b`, likewise                                   |
@@ -19,10 +19,10 @@
 | anything else                                   | `properties`, as text: what `serialize_json_event` makes |
 | None                                            | nothing: what is not known is not set                    |
 
-"Any other" keeps its key, behind `context.` if it comes from the context; that goes for what is called like a
-field and does not fit in, too. An `Event` has its `ctxt` for a context if that is a mapping, and of its
-attachments names and SHA-1 stand in the property `attachments`; their contents cannot go along. Nothing else is
-left out: what cannot be written, or would stand in the place of something else, is an error.
+"Any other" keeps its key, with `context.` in front if it comes from the context; so does a value that has the
+name of a field but does not fit it. The context of an `Event` is its `ctxt`, if that is a mapping; names and
+SHA-1 of its attachments go into the property `attachments`, without their contents. Nothing else is left out: a
+value that cannot be written, or two values for one field, is an error.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from eventpub.schemas.event.ttypes import Event as V2Event
 
-_SHORT = {  # keys of contexts that say without a prefix whose field they are
+_SHORT = {  # keys of contexts that name a field without its struct
     **{name: ("request", name) for name in ("method", "host", "path", "route", "status_code", "trace_id")},
     **{name: ("request", name) for name in ("user_agent", "client_address", "languages", "duration_ms")},
     "agent": ("request", "user_agent"),
@@ -61,22 +61,21 @@ _SHORT = {  # keys of contexts that say without a prefix whose field they are
 _IDS = ("uuid", "correlation_id", "noun_id")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _LIST = "experiments"
-_MAX_BITS = 2_000  # of a number that is written as text; Python prints at least 640 digits
+_MAX_BITS = 2_000  # digits of a number written as text; Python prints at least 640
 
 
 def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
-    """Return the version 2 event that says what `event` does; a Thrift struct is returned as it is.
+    """Convert an event to a version 2 event; a Thrift struct is returned as it is.
 
     Usable as a processor: `RoutingBackend(processors=[to_v2_event])`.
 
     Args:
         event: a mapping of `name`, `timestamp`, `data` and `context`, as `Tracker.emit` makes it, with or
             without further keys; or an `Event`. It is not changed.
-        action_first: whether names end in ACTION.NOUN and not in NOUN.ACTION.
+        action_first: whether names end in ACTION.NOUN instead of NOUN.ACTION.
 
     Raises:
-        EventSerializationError: it is neither, its time is none, a value cannot be written, or two have one
-            place.
+        EventSerializationError: wrong type, unreadable time, unwritable value, or two values for one field.
     """
     if is_struct_class(event.__class__):
         return event  # type: ignore[no-any-return]
@@ -86,7 +85,7 @@ def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
     elif isinstance(event, Mapping):
         _read_tracked(draft, event)
     else:
-        reason = "no mapping, eventpub.Event or Thrift struct; give what Tracker.emit makes, or one of these"
+        reason = "not a mapping, eventpub.Event or Thrift struct; pass what Tracker.emit makes, or one of these"
         raise EventSerializationError("event", show_value(event), reason)
     return draft.finish(name_of(event), action_first=action_first)
 
@@ -117,7 +116,7 @@ def _read_tracked(draft: _Draft, event: Mapping[str, Any]) -> None:
 
 
 class _Schema(NamedTuple):
-    """What the generated classes say, looked up once."""
+    """What the generated classes declare, looked up once."""
 
     event: Any
     structs: dict[str, Any]  # class by field of the event
@@ -137,7 +136,7 @@ def _load_schema() -> _Schema:
 
 
 class _Draft:
-    """A version 2 event in the making."""
+    """Builds a version 2 event."""
 
     def __init__(self) -> None:
         self.ids: dict[str, str] = {}
@@ -163,7 +162,7 @@ class _Draft:
             raise EventSerializationError("timestamp", show_value(when), reason) from error
 
     def set_struct(self, name: str, value: Any) -> bool:
-        """Set a struct as a whole, unless `value` is none, is empty, or does not fit as a whole."""
+        """Set a whole struct, unless `value` is empty, is not a mapping, or does not fit."""
         fitting = self._fitting_fields(name, _pair_items(value))
         if fitting:
             self._structs[name] = fitting
@@ -192,7 +191,7 @@ class _Draft:
                 self.add(f"context.{key}", value)
 
     def add(self, key: str, value: Any) -> None:
-        """Put what has no field of its own among the properties or the measurements."""
+        """Add a value that has no field of its own to the properties or the measurements."""
         if value is None:
             return
         if key in self._properties or key in self._measurements:
@@ -206,7 +205,7 @@ class _Draft:
         else:
             try:
                 self._properties[key] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-            except ValueError as error:  # an int of more digits than Python prints
+            except ValueError as error:  # an int with more digits than Python prints
                 raise EventSerializationError(key, show_value(value), str(error)) from error
 
     def finish(self, name: str, *, action_first: bool) -> V2Event:
@@ -227,7 +226,7 @@ class _Draft:
         )
 
     def _set(self, struct: str, name: str, value: Any) -> bool:
-        """Set a field of a struct, unless there is none, it is set, or the value does not fit."""
+        """Set a field of a struct, unless it does not exist, is set, or the value does not fit."""
         fitting = _fit_value(self._schema.types.get((struct, name)), value)
         values = self._structs.get(struct, {})
         if fitting is None or values.get(name, fitting) != fitting:
@@ -251,7 +250,7 @@ class _Draft:
         return True
 
     def _fitting_fields(self, struct: str, items: Iterable[tuple[Any, Any]] | None) -> dict[str, Any] | None:
-        """Return the fields that `items` set, None if there is one that does not fit."""
+        """Return the fields that `items` set; None if one does not fit."""
         if items is None:
             return None
         types = self._schema.types
@@ -262,7 +261,7 @@ class _Draft:
 
 
 def _pair_items(value: Any) -> Iterable[tuple[Any, Any]] | None:
-    """Return names and values of a mapping or a Thrift struct, None of anything else."""
+    """Return names and values of a mapping or a Thrift struct; None for anything else."""
     if isinstance(value, Mapping):
         return value.items()
     if is_struct_class(value.__class__):
@@ -271,7 +270,7 @@ def _pair_items(value: Any) -> Iterable[tuple[Any, Any]] | None:
 
 
 def _fit_value(kind: Type | None, value: Any) -> Any:
-    """Return what a field of that type holds for `value`, None if it cannot, or there is no such field."""
+    """Return `value` as a field of that type holds it; None if it cannot, or there is no such field."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     is_whole = is_number and isinstance(value, int) and value.bit_length() < _MAX_BITS
     fitting: Any = None

@@ -469,7 +469,10 @@ def test_doctor_has_nothing_against_queues_of_others_unless_it_is_asked_about_on
     done = run("doctor", uid=other_uid(), before=see_it)
     assert "failing" not in done.out
     assert done.code in {0, 1}
-    assert f"ok       {queue.name}: this user may not send to it; if it should, run doctor with --queue" in done.out
+    assert (
+        f"ok       {queue.name}: this user may not send to it; if it should, run doctor with --queue"
+        in done.out
+    )
 
 
 def test_doctor_fails_without_kernel_support():

@@ -82,7 +82,7 @@ def test_what_belongs_to_processing_is_no_data_even_when_it_is_set():
     assert event.ctxt == {"user": 7}
     with pytest.raises(AttributeError, match="proc"):
         event.proc = 1
-    with pytest.raises(TypeError, match="proc is no data"):
+    with pytest.raises(TypeError, match="proc is not data"):
         Event("build", proc=3)
     assert event.as_dict().keys() == {"name", "uid", "begin_time", "end_time"}
 
@@ -236,7 +236,7 @@ def test_a_name_that_is_taken_is_refused_and_the_first_file_stays(hello: Path, t
     other.write_text("other")
     event = Event("build")
     event.attach_file(hello)
-    with pytest.raises(AttachmentError, match=f"{hello} by that name; give another") as caught:
+    with pytest.raises(AttachmentError, match=f"{hello} under that name; give another") as caught:
         event.attach_file(other)
     assert (caught.value.attachment, caught.value.path) == ("log", str(other))
     assert event.get_attachments()["log"][0] == str(hello)
@@ -248,8 +248,8 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path):
     os.mkfifo(fifo)
     for path, reason in (
         (tmp_path / "missing", "No such file"),
-        (tmp_path, "no regular file"),
-        (fifo, "no regular file"),
+        (tmp_path, "not a regular file"),
+        (fifo, "not a regular file"),
         ("a\0b", "null"),
     ):
         with pytest.raises(AttachmentError, match=reason):
