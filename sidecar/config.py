@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from eventpub.errors import ConfigError, suggest_install
 from eventpub.settings import address, ini
+from eventpub.sidecar.spool.errors import SpoolError
+from eventpub.sidecar.spool.folder import DAMAGED, DEAD
+from eventpub.sidecar.spool.slot import check_folders
 from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS, http_signature
 from eventpub.wire.signing import Scheme, SigningKey
 
@@ -217,7 +220,7 @@ def check_host(config: SidecarConfig, section: str) -> None:
     """Look whether this host has what the settings name, as far as this user can tell; leaves no trace.
 
     Raises:
-        ConfigError: it has no such group, or the spool's folder can neither be used nor be made.
+        ConfigError: it has no such group, or the spool's folders can neither be used nor be made.
     """
     if config.queue_group is not None and not config.queue_group.isdecimal():
         try:
@@ -231,9 +234,12 @@ def check_host(config: SidecarConfig, section: str) -> None:
             os.rmdir(tempfile.mkdtemp(prefix=".eventpub-", dir=nearest))  # noqa: PTH106, it is a text
         elif not folder.is_dir() or not _is_writable(folder):
             raise PermissionError(0, "is no folder that this user may write to")
+        check_folders(folder / section.removeprefix(SECTION_PREFIX), (DEAD, DAMAGED))
     except OSError as error:
         reason = f"{error.strerror}" if nearest == folder else f"cannot be made in {nearest}: {error.strerror}"
         raise ConfigError(section, "spool.dir", str(folder), reason) from error
+    except SpoolError as error:
+        raise ConfigError(section, "spool.dir", str(folder), f"{error.path}: {error.reason}") from error
 
 
 def _find_contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]]:

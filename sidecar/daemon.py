@@ -107,6 +107,7 @@ class Daemon:
         for stage in stages:
             stage.link_exception(lambda _: arrived.put(_CRASHED))
         ticker = gevent.spawn(self._tick)
+        ticker.link_exception(lambda _: arrived.put(_CRASHED))
         self._look_at_key()
         logger.info("started queue=%s spool=%s", self._receiver.queue, self._spool)
         while (number := arrived.get()) == signal.SIGHUP:
@@ -123,7 +124,7 @@ class Daemon:
             self._sender.finish(self._config.shutdown_timeout_seconds)
             stages[1].join()
         self._close()
-        for stage in stages:
+        for stage in (*stages, ticker):
             if stage.exception is not None:
                 raise stage.exception
         if number == _SPOOL_GONE:
@@ -146,15 +147,22 @@ class Daemon:
     def _tick(self) -> None:
         while True:
             gevent.sleep(_TICK_SECONDS)
-            if self._receiver.queue.fd >= 0 and self._receiver.queue.is_orphaned():
-                logger.warning("queue was removed by somebody, it is made anew queue=%s", self._queue_name)
-                self._receiver.reopen_queue()
-            if time.monotonic() >= self._report_at:
-                self._report_losses()
-            self._look_at_key()
-            if not self._spool.is_in_place():
-                self._arrived.put(_SPOOL_GONE)
-            self._flush()
+            for look in (self._look_at_queue, self._look_at_spool, self._look_at_key, self._flush):
+                try:
+                    look()
+                except OSError as error:  # a folder that cannot be looked at for a moment, say
+                    self._telemetry.disk_error(error)
+
+    def _look_at_queue(self) -> None:
+        if self._receiver.queue.fd >= 0 and self._receiver.queue.is_orphaned():
+            logger.warning("queue was removed by somebody, it is made anew queue=%s", self._queue_name)
+            self._receiver.reopen_queue()
+        if time.monotonic() >= self._report_at:
+            self._report_losses()
+
+    def _look_at_spool(self) -> None:
+        if not self._spool.is_in_place():
+            self._arrived.put(_SPOOL_GONE)
 
     def _look_at_key(self) -> None:
         """Warn once when others may read the key's file; it may have been replaced by such a one."""

@@ -29,7 +29,7 @@ static int64_t now_ns(void) {
 }
 
 static int has_room(const struct burst *b) {
-    return b->body + b->message_size + 1 <= b->body_limit &&
+    return (!b->events || b->body + b->message_size + 1 <= b->body_limit) &&
            b->offset + sizeof(struct record) + b->message_size <= b->size;
 }
 

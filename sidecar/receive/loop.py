@@ -11,7 +11,8 @@ before each call.
 The calls block, and run outside the interpreter's lock: they belong in a thread that does nothing else.
 
 The rule: a batch is FULL when one more message of the queue's size might not fit into its container or its
-file, AGED when its first event has waited for `max_age_ns`. `has_room` is the first half, for both loops.
+file, AGED when its first event has waited for `max_age_ns`. `has_room` is the first half, for both loops. A
+batch takes one message whatever its size: the limit may be smaller than what a queue made by others holds.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Loop(Protocol):
 
 def has_room(state: State) -> bool:
     """Tell whether one more message of the queue's size fits for certain; `receive.c` has the same."""
-    fits_body = state.body + state.message_size + 1 <= state.body_limit
+    fits_body = not state.events or state.body + state.message_size + 1 <= state.body_limit
     return fits_body and state.offset + records.RECORD_HEADER.size + state.message_size <= state.size
 
 

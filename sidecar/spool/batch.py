@@ -94,7 +94,8 @@ class OpenBatch:
         self._disk = disk
         self.path = open_path(directory, sequence)
         # an eighth for record headers: events of under 100 bytes close a batch somewhat early
-        capacity = records.HEADER_BYTES + body_limit_bytes + body_limit_bytes // 8 + message_size_bytes
+        events_bytes = body_limit_bytes + body_limit_bytes // 8
+        capacity = records.HEADER_BYTES + events_bytes + records.padded_size(message_size_bytes)
         self._fd = disk.create(self.path)
         try:
             disk.reserve(self._fd, capacity)

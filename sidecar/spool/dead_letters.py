@@ -2,15 +2,11 @@
 
 A dead letter is named after its batch and its place in it, so burying the same event again after a crash
 replaces the file. Its `event` is the text that came from the queue (`event_base64` where that is no text).
-
-People and other sidecars of the queue add and remove letters too, so how much room there is stands nowhere but
-in the folder.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -18,13 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from eventpub.sidecar.telemetry.reasons import DeadReason
 
 SUFFIX = ".json"
-_OTHERS_SECONDS = 1.0  # how long what other sidecars of the queue add may go unnoticed
-_TICK_NS = 1_000_000_000  # file systems count in units of 4 ms to 1 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,59 +33,6 @@ class Cause:
     reason: DeadReason
     status: int | None = None
     detail: str = ""
-
-
-class Room:
-    """What `dead_letters.max_size` leaves free, in the folder of the dead letters or that of damaged files.
-
-    Args:
-        directory: the folder.
-        max_bytes: how much the files in it may take together.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
-
-    def __init__(self, directory: Path, max_bytes: int) -> None:
-        self._directory = directory
-        self._max_bytes = max_bytes
-        self._measure()
-
-    def beyond(self, sizes_bytes: Mapping[int, int]) -> set[int]:
-        """Return which of the files, by number, there is no room for.
-
-        Raises:
-            OSError: the folder cannot be read.
-        """
-        is_old = time.monotonic() > self._measured_at + _OTHERS_SECONDS
-        is_full = sum(sizes_bytes.values()) > self._left_bytes
-        if (is_full or is_old) and self._changed_ns() != self._measured_ns:
-            self._measure()
-        left_bytes, refused = self._left_bytes, set()
-        for index, size_bytes in sizes_bytes.items():
-            if size_bytes > left_bytes:
-                refused.add(index)
-            else:
-                left_bytes -= size_bytes
-        return refused
-
-    def fill(self, size_bytes: int) -> None:
-        """Note that so many bytes were added."""
-        self._left_bytes -= size_bytes
-
-    def _measure(self) -> None:
-        self._measured_at = time.monotonic()
-        changed_ns = self._changed_ns()  # first: what changes meanwhile is seen the next time
-        # and so is what changes now, in the same tick of the file system's clock
-        self._measured_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else None
-        taken_bytes = 0
-        for path in self._directory.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # dropped or sent again meanwhile
-                taken_bytes += path.stat().st_size
-        self._left_bytes = self._max_bytes - taken_bytes
-
-    def _changed_ns(self) -> int:
-        return self._directory.stat().st_mtime_ns
 
 
 def letter_name(batch_id: str, index: int) -> str:

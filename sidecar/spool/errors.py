@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+from typing import TYPE_CHECKING
+
 from eventpub.errors import EventPubError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# these last until a person mends something; all others (a full disk, no descriptor left) may pass
+_LASTING = frozenset(
+    {
+        errno.EACCES, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOENT,
+        errno.ENOTDIR, errno.EOPNOTSUPP, errno.EPERM,
+    }
+)  # fmt: skip
 
 
 class SpoolError(EventPubError):
@@ -19,3 +33,19 @@ class SpoolError(EventPubError):
 
 class SpoolDiskError(SpoolError):
     """The spool's disk is full or fails; trying again later may work."""
+
+
+def map_error(path: Path, error: OSError, what: str) -> SpoolError:
+    """Return the error to raise for one of the system's.
+
+    Args:
+        path: the file or folder.
+        error: what the system said.
+        what: what could not be done: `cannot be made`.
+
+    Returns:
+        A SpoolDiskError where waiting may help, a SpoolError where a person has to mend something.
+    """
+    if error.errno in _LASTING:
+        return SpoolError(str(path), f"{what}: {error.strerror}; mend it, or name another folder in spool.dir")
+    return SpoolDiskError(str(path), f"{what}: {error.strerror}; free or mend the disk")

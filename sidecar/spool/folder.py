@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from .dead_letters import Room
     from .disk import Disk
+    from .quota import Quota
     from .records import Header
 
 logger = logging.getLogger(__name__)
@@ -113,18 +113,18 @@ class Folder:
             self._disk.remove(path)
             yield int(path.name.split(".")[1])
 
-    def keep_copy(self, path: Path, room: Room) -> str:
+    def keep_copy(self, path: Path, quota: Quota) -> str:
         """Keep a second name for a damaged file, if there is room; return why not, or nothing."""
         try:
-            size_bytes = path.stat().st_size
-            if room.beyond({0: size_bytes}):
+            if not quota.take(path.stat().st_size):
                 return f"{self._damaged} is as large as dead_letters.max_size; look at it, and remove some"
             copy = self._place_for(path)
             self._disk.remove(copy)
             self._disk.link(path, copy)
         except OSError as error:
             return str(error)
-        room.fill(size_bytes)
+        finally:
+            quota.settle()
         logger.error("spool file is damaged file=%s copy=%s", path.name, copy)
         return ""
 

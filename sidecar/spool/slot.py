@@ -15,9 +15,10 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from .errors import SpoolError
+from .errors import SpoolError, map_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 MAX_SLOTS = 64  # sidecars on one queue; two or three saturate a collector
@@ -35,7 +36,11 @@ class Slot:
         return f"<Slot {self.directory}>"
 
     def is_in_place(self) -> bool:
-        """Tell whether the folder of that name is still the one that is owned."""
+        """Tell whether the folder of that name is still the one that is owned.
+
+        Raises:
+            OSError: that cannot be told now.
+        """
         try:
             return os.path.samestat(self.directory.stat(), os.fstat(self._lock_fd))
         except FileNotFoundError:
@@ -58,62 +63,97 @@ def claim_slot(queue_directory: Path) -> tuple[Slot, list[Slot]]:
         SpoolError: all slots are taken, or the folder is not safe to use.
     """
     make_private(queue_directory)
-    own: Slot | None = None
-    orphans: list[Slot] = []
-    for number in range(MAX_SLOTS):
-        directory = queue_directory / str(number)
-        if own is not None and not directory.exists():
-            continue
-        slot = take_slot(directory)
-        if slot is None:
-            continue
-        if own is None:
-            own = slot
-        else:
-            orphans.append(slot)
-    if own is None:
+    owned: list[Slot] = []
+    try:
+        for number in range(MAX_SLOTS):
+            directory = queue_directory / str(number)
+            if owned and not directory.exists():
+                continue
+            slot = take_slot(directory)
+            if slot is not None:
+                owned.append(slot)
+    except BaseException as error:
+        for slot in owned:
+            slot.release()
+        if isinstance(error, OSError):
+            raise map_error(queue_directory, error, "cannot be looked through") from error
+        raise
+    if not owned:
         raise SpoolError(
             str(queue_directory), f"all {MAX_SLOTS} slots are in use; stop a sidecar of this queue"
         )
-    return own, orphans
+    return owned[0], owned[1:]
 
 
 def make_private(directory: Path) -> None:
-    """Make a folder that only its owner can enter, whatever the umask, or check that it is one.
+    """Make a folder that only its owner can enter, whatever the umask, or check that it is safe to use.
 
-    Folders above it that are not there are made likewise; those that are must not let others replace it.
+    Folders above it that are not there are made likewise.
 
     Raises:
-        SpoolError: it is a link, belongs to somebody else, others may write to it or replace it, or it cannot
-            be made.
+        SpoolError: `check_private` refuses it, or it cannot be made.
+        SpoolDiskError: it cannot be made now.
     """
     try:
         for folder in (*reversed(directory.parents), directory):
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
                 _sync_folder(folder.parent)
-        status = directory.lstat()
-        replaceable = _where_others_may_replace(directory)
     except OSError as error:
+        raise map_error(directory, error, "cannot be made") from error
+    check_private(directory)
+
+
+def check_folders(queue_directory: Path, beside: Iterable[str]) -> None:
+    """Check all folders that a start would use, as far as they are there; makes none.
+
+    Args:
+        queue_directory: the queue's folder; the one that it is in is the spool's.
+        beside: names of the queue's folders that are no slots.
+
+    Raises:
+        SpoolError: a start would refuse one of them.
+    """
+    numbers = map(str, range(MAX_SLOTS))
+    slots = (queue_directory / name for name in numbers if os.path.lexists(queue_directory / name))
+    for folder in (queue_directory.parent, queue_directory, *map(queue_directory.joinpath, beside), *slots):
+        check_private(folder)
+
+
+def check_private(directory: Path) -> None:
+    """Check that nobody else can change what is in a folder, or replace it; it need not be there yet.
+
+    A group that this process is in may write to it: Kubernetes gives a volume to the group of its pod.
+
+    Raises:
+        SpoolError: it is a link or a file, belongs to another user, or others can write to it or replace it.
+        SpoolDiskError: it cannot be looked at now.
+    """
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        status = None
+    except OSError as error:
+        raise map_error(directory, error, "cannot be looked at") from error
+    if status is not None:
+        if not stat.S_ISDIR(status.st_mode):
+            raise SpoolError(
+                str(directory), "is no folder of its own (a link or a file); name another in spool.dir"
+            )
+        if status.st_uid != os.geteuid():
+            raise SpoolError(
+                str(directory),
+                f"belongs to uid {status.st_uid}; chown {os.geteuid()} it, or name another in spool.dir",
+            )
+        if _can_others_write(status):
+            raise SpoolError(str(directory), f"others may write to it; run: chmod 700 {directory}")
+    try:
+        weakness = _find_weakness_above(directory)
+    except OSError as error:
+        raise map_error(directory, error, "the folders above it cannot be looked at") from error
+    if weakness:
         raise SpoolError(
-            str(directory), f"{error.strerror}; make it, or name another folder in spool.dir"
-        ) from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise SpoolError(
-            str(directory), "is no folder of its own (a link or a file); name another in spool.dir"
-        )
-    if status.st_uid != os.geteuid():
-        raise SpoolError(
-            str(directory),
-            f"belongs to uid {status.st_uid}; chown {os.geteuid()} it, or name another in spool.dir",
-        )
-    if status.st_mode & 0o022:
-        raise SpoolError(str(directory), f"others may write to it; run: chmod 700 {directory}")
-    if replaceable:
-        raise SpoolError(
-            str(directory),
-            f"others may replace it, as they may write to {replaceable}; run: chmod +t {replaceable}, or name "
-            "another folder in spool.dir",
+            str(directory), f"others may replace it, as {weakness}, or name another folder in spool.dir"
         )
 
 
@@ -127,19 +167,28 @@ def _sync_folder(directory: Path) -> None:
             os.close(fd)
 
 
-def _where_others_may_replace(directory: Path) -> Path | None:
-    """Return the folder above in which others may rename what is ours, and put their own in its place.
+def _can_others_write(status: os.stat_result) -> bool:
+    """Tell whether others than the owner and the groups of this process may write to a folder."""
+    is_ours = status.st_gid in {os.getegid(), *os.getgroups()}
+    return bool(status.st_mode & (stat.S_IWOTH if is_ours else stat.S_IWOTH | stat.S_IWGRP))
 
-    Where the sticky bit is set (`/tmp`) they cannot. A group that this process is in counts as its own: users
-    have private groups, and volumes of Kubernetes the group of their pod.
+
+def _find_weakness_above(directory: Path) -> str:
+    """Return why others can rename what is ours and put their own in its place, and the remedy; or nothing.
+
+    They can where they may write to a folder above, unless its sticky bit is set (`/tmp`), and where one of
+    them owns it.
     """
-    groups = {os.getegid(), *os.getgroups()}
     for folder in (*directory.absolute().parents, *directory.resolve().parents):  # a link may be replaced, too
-        status = folder.stat()
-        writable = stat.S_IWOTH if status.st_gid in groups else stat.S_IWOTH | stat.S_IWGRP
-        if status.st_mode & writable and not status.st_mode & stat.S_ISVTX:
-            return folder
-    return None
+        try:
+            status = folder.stat()
+        except FileNotFoundError:
+            continue
+        if status.st_uid not in (0, os.geteuid()):
+            return f"{folder} belongs to uid {status.st_uid}; run: chown {os.geteuid()} {folder}"
+        if _can_others_write(status) and not status.st_mode & stat.S_ISVTX:
+            return f"they may write to {folder}; run: chmod +t {folder}"
+    return ""
 
 
 def take_slot(directory: Path) -> Slot | None:
@@ -151,15 +200,17 @@ def take_slot(directory: Path) -> Slot | None:
     make_private(directory)
     try:
         fd = _open_folder(directory)
-    except OSError as error:
-        raise SpoolError(str(directory), f"cannot be locked: {error.strerror}") from error
-    while not _lock_folder(fd, fcntl.LOCK_EX):
-        if not _lock_folder(fd, fcntl.LOCK_SH):
+        try:
+            is_locked = _lock_for_good(fd)
+        except BaseException:
             os.close(fd)
-            return None
-        fcntl.flock(fd, fcntl.LOCK_UN)  # somebody only looks
-        time.sleep(_LOOK_SECONDS)
-    return Slot(directory, fd)
+            raise
+    except OSError as error:
+        raise map_error(directory, error, "cannot be locked") from error
+    if is_locked:
+        return Slot(directory, fd)
+    os.close(fd)
+    return None
 
 
 def is_owned(directory: Path) -> bool:
@@ -180,6 +231,16 @@ def is_owned(directory: Path) -> bool:
 
 def _open_folder(directory: Path) -> int:
     return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def _lock_for_good(fd: int) -> bool:
+    """Lock a folder unless somebody owns it; somebody who only looks is waited for."""
+    while not _lock_folder(fd, fcntl.LOCK_EX):
+        if not _lock_folder(fd, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        time.sleep(_LOOK_SECONDS)
+    return True
 
 
 def _lock_folder(fd: int, kind: int) -> bool:

@@ -23,6 +23,7 @@ from .disk import Disk
 from .errors import SpoolDiskError
 from .folder import DAMAGED, DEAD, Folder, Part
 from .framing import is_one_object
+from .quota import Quota
 from .reports import reports_in
 from .slot import claim_slot, make_private
 
@@ -87,16 +88,20 @@ class Spool:
         self._slot, orphans = claim_slot(base)
         self.directory = self._slot.directory
         self._dead, self._damaged = base / DEAD, base / DAMAGED
-        for folder in (self._dead, self._damaged):
-            make_private(folder)
         try:
-            self._dead_room = dead_letters.Room(self._dead, dead_max_bytes)
-            self._copy_room = dead_letters.Room(self._damaged, dead_max_bytes)
+            for folder in (self._dead, self._damaged):
+                make_private(folder)
+            self._dead_quota = Quota(self._dead, dead_max_bytes)
+            self._copy_quota = Quota(self._damaged, dead_max_bytes)
             self._recover(orphans)
-        except OSError as error:
+        except BaseException as error:
             for slot in (self._slot, *orphans):
                 slot.release()
-            raise SpoolDiskError(str(base), f"cannot be read back: {error}; free or mend the disk") from error
+            if isinstance(error, OSError):
+                raise SpoolDiskError(
+                    str(base), f"cannot be read back: {error}; free or mend the disk"
+                ) from error
+            raise
 
     def _recover(self, orphans: list[Slot]) -> None:
         """Find what earlier processes left, in this slot and in those of dead sidecars, and book it."""
@@ -127,8 +132,8 @@ class Spool:
         return f"<Spool {self.directory} events={self.events} bytes={self.size_bytes}>"
 
     def has_room(self) -> bool:
-        """Tell whether another open batch fits below `max_bytes`."""
-        return self.size_bytes + self._reserved_bytes <= self._max_bytes
+        """Tell whether another open batch fits below `max_bytes`; an empty spool takes one of any size."""
+        return not self.size_bytes or self.size_bytes + self._reserved_bytes <= self._max_bytes
 
     def create(self, *, body_limit_bytes: int, message_size_bytes: int) -> OpenBatch:
         """Make the next batch file, with its space reserved.
@@ -203,7 +208,7 @@ class Spool:
         as dropped, and a copy of the file is kept. Returns the batches that replace it.
         """
         is_damaged = contents.damaged or len(contents.events) != batch.events
-        if is_damaged and (why := self._folder.keep_copy(batch.path, self._copy_room)):
+        if is_damaged and (why := self._folder.keep_copy(batch.path, self._copy_quota)):
             self._telemetry.copy_missed(batch.path, why)
         events = contents.events
         bare = [event.strip(_WHITE_SPACE) for event in events]
@@ -257,14 +262,16 @@ class Spool:
             )
             for index, cause in buried.items()
         }
-        refused = self._dead_room.beyond({index: len(data) for index, data in letters.items()})
+        refused = {index for index, letter in letters.items() if not self._dead_quota.take(len(letter))}
         kept = {
             dead_letters.letter_name(batch_id, index): letters[index]
             for index in letters
             if index not in refused
         }
-        replacements = self._folder.replace(batch, parts, kept)
-        self._dead_room.fill(sum(map(len, kept.values())))
+        try:
+            replacements = self._folder.replace(batch, parts, kept)
+        finally:
+            self._dead_quota.settle()
         self._dismiss(batch)
         missing = batch.events - len(contents.events)  # below 0 where the file's name says too few
         self._telemetry.dropped(max(0, missing), DropReason.DAMAGED)

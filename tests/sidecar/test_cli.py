@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,29 @@ def test_check_config_looks_whether_the_host_has_what_the_file_names(
 def test_check_config_leaves_no_trace_of_a_spool_that_can_be_made(config: Path, tmp_path: Path) -> None:
     assert run("--queue-name", "v2", "--check-config", config).returncode == 0
     assert list(tmp_path.iterdir()) == [config]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda spool: spool.chmod(0o777), "spool: others may write to it; run: chmod 700 "),
+        (lambda spool: (spool / "v2").chmod(0o707), "v2: others may write to it; run: chmod 700 "),
+        (lambda spool: (spool / "v2" / "dead").write_text("x"), "dead: is no folder of its own"),
+        (lambda spool: (spool / "v2" / "0").symlink_to("/tmp"), "0: is no folder of its own"),
+        (lambda spool: spool.parent.chmod(0o777), "spool: others may replace it, as they may write to "),
+    ],
+    ids=["spool", "queue", "dead letters", "slot", "above"],
+)
+def test_check_config_refuses_a_spool_that_a_start_would_refuse(
+    config: Path, tmp_path: Path, spoil: Callable[[Path], object], reason: str
+) -> None:
+    (tmp_path / "spool").mkdir(mode=0o700)
+    (tmp_path / "spool" / "v2").mkdir(mode=0o700)
+    spoil(tmp_path / "spool")
+    checked, started = (run("--queue-name", "v2", *words, config) for words in (["--check-config"], []))
+    assert (checked.returncode, started.returncode) == (78, 73)
+    assert reason in checked.stderr
+    assert reason in started.stderr
 
 
 def test_check_config_warns_of_a_queue_that_does_not_fit_this_kernel(config: Path, queue_name: str) -> None:

@@ -213,6 +213,25 @@ def test_a_start_on_a_failing_disk_waits_until_it_is_well(broken: Rig, tmp_path:
     broken.check()
 
 
+def test_a_spool_that_cannot_be_looked_at_for_a_while_is_no_end(broken: Rig, tmp_path: Path) -> None:
+    """ENOTDIR, then ELOOP in place of the folder above; once it is back, all goes on."""
+    spool, away = broken.sidecar.spool, tmp_path / "away"
+    broken.put(20)
+    broken.wait_stored(20)
+    spool.rename(away)
+    said = "spool could not be read or written"
+    for number, make in enumerate((lambda: spool.write_text("x"), lambda: spool.symlink_to(spool)), 1):
+        make()
+        wait_until(lambda n=number: broken.sidecar.log().count(said) >= n, "the tick says so")
+        spool.unlink()
+        away.rename(spool)
+        broken.put(20)
+        broken.wait_stored(len(broken.accepted))
+        spool.rename(away)
+    away.rename(spool)
+    broken.check()
+
+
 # --- a disk that is full or read-only --------------------------------------------------------------------
 
 
@@ -283,6 +302,22 @@ def test_a_sidecar_starts_on_a_full_disk_and_delivers_what_was_left(small: Rig) 
     small.sidecar.start()
     small.wait_stored(100)
     (small.sidecar.spool.parent / "filler").unlink()
+    small.check()
+
+
+def test_a_start_on_a_disk_that_has_no_room_for_a_folder_waits_until_it_has(small: Rig) -> None:
+    small.sidecar.stop()
+    disk = small.sidecar.spool.parent
+    subprocess.run(["rm", "-rf", small.sidecar.spool], check=True)
+    remount(small, "nr_inodes=2")
+    (disk / "filler").touch()
+    small.sidecar.launch()
+    wait_until(lambda: "cannot start yet" in small.sidecar.log(), "it waits")
+    assert small.busy() < MAX_BUSY
+    assert "cannot be made: No space left on device; free or mend the disk" in small.sidecar.log()
+    (disk / "filler").unlink()
+    remount(small, "nr_inodes=100")
+    small.put(20)
     small.check()
 
 

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.commands import letters
 from eventpub.sidecar.commands.place import locate_spool
 from eventpub.sidecar.commands.replay import run_replay
-from eventpub.sidecar.spool import dead_letters
 
 OLD, NEW = b"old secret", b"new secret"
 BATCH = "0123456789abcdef" * 2
@@ -584,25 +582,3 @@ def test_room_made_by_hand_is_seen_by_a_running_sidecar(
     assert sidecar.stop() == 0
     ledger = sidecar.ledger()
     assert (ledger["dead"], ledger["dropped"], ledger["unaccounted"]) == (1, 1, 0)
-
-
-def test_the_bound_is_one_for_all_sidecars_of_a_queue(tmp_path: Path) -> None:
-    """What another one adds is seen a second later."""
-    mine, others = (dead_letters.Room(tmp_path, 1000) for _ in range(2))
-    for number in range(2):
-        (tmp_path / f"{number}.json").write_bytes(b"x" * 400)
-        others.fill(400)
-    wait_until(lambda: mine.beyond({0: 400}) == {0}, "what the other has added is seen")
-
-
-def test_measuring_again_costs_nothing_while_nobody_changes_a_full_folder(tmp_path: Path) -> None:
-    for number in range(2000):
-        (tmp_path / f"{number}.json").write_bytes(b"x" * 100)
-    os.utime(tmp_path, (0, time.time() - 60))
-    room = dead_letters.Room(tmp_path, 200_000)
-    started = time.monotonic()
-    for _ in range(2000):
-        assert room.beyond({0: 1}) == {0}
-    assert time.monotonic() - started < 1.0  # 2,000 times 2,000 files take ten times that
-    (tmp_path / "7.json").unlink()
-    assert room.beyond({0: 100, 1: 1}) == {1}

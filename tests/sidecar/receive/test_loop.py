@@ -23,6 +23,7 @@ from eventpub.sidecar.receive.receiver import plan_gathering
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.disk import Disk
+from eventpub.wire import CONTAINER_OVERHEAD
 
 ID = "00112233445566778899aabbccddeeff"
 
@@ -73,6 +74,22 @@ def test_full_batch_never_exceeds_its_limit(queue: MessageQueue, batch: OpenBatc
     assert batch.state.body <= batch.state.body_limit
     assert batch.state.body + queue.max_message_size + 1 > batch.state.body_limit
     assert len(events_of(batch)) == sent
+
+
+@pytest.mark.parametrize("body_limit", [1, 1024, CONTAINER_OVERHEAD + 1024])
+def test_a_batch_takes_one_message_whatever_its_size(
+    queue: MessageQueue, tmp_path: Path, loop: Loop, body_limit: int
+) -> None:
+    """A limit that is as low as one message, or below it, is no reason to receive nothing for ever."""
+    message = b'{"pad":"' + b"x" * 1014 + b'"}'
+    assert len(message) == 1024
+    queue.send(message)
+    queue.send(message)
+    made = OpenBatch(tmp_path, 1, Disk(), body_limit_bytes=body_limit, message_size_bytes=1024)
+    made.state.queue_fd = queue.fd
+    assert loop.receive(made.state, made.memory) is Ended.FULL
+    assert queue.depth() == 1
+    assert events_of(made) == [message]
 
 
 def test_tiny_messages_never_write_beyond_the_file(queue: MessageQueue, batch: OpenBatch, loop: Loop) -> None:

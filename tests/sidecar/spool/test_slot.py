@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,10 +16,18 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
-from eventpub.sidecar.spool.errors import SpoolError
-from eventpub.sidecar.spool.slot import claim_slot, is_owned, make_private, take_slot
+from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
+from eventpub.sidecar.spool.slot import (
+    check_folders,
+    claim_slot,
+    is_owned,
+    make_private,
+    take_slot,
+)
 
 NOBODY = 65534
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
 
 
 @pytest.fixture
@@ -51,7 +61,7 @@ def test_every_folder_that_is_made_has_its_name_synced(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["", "0"])
-@pytest.mark.parametrize("mode", [0o770, 0o702, 0o720, 0o777])
+@pytest.mark.parametrize("mode", [0o702, 0o722, 0o777])
 def test_a_queues_or_slots_folder_that_others_may_write_to_is_refused(tmp_path, place, mode):
     folder = tmp_path / "queue" / place
     folder.mkdir(parents=True)
@@ -119,7 +129,103 @@ def test_a_group_may_write_above_if_it_is_ours(tmp_path):
         make_private(tmp_path / "shared" / "spool")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+@pytest.mark.parametrize("place", ["", "0"])
+@pytest.mark.parametrize("mode", [0o2770, 0o2775, 0o720])
+def test_folders_that_kubernetes_gave_to_the_group_of_the_pod_are_used_as_before(tmp_path, place, mode):
+    """`fsGroup` has a volume's folders made writable for a group of the process at each mount."""
+    own, _ = claim_slot(tmp_path / "queue")
+    own.release()
+    (tmp_path / "queue" / place).chmod(mode)
+    again, _ = claim_slot(tmp_path / "queue")
+    assert again.directory == own.directory
+    check_folders(tmp_path / "queue", ("dead",))
+    again.release()
+
+
+@needs_root
+def test_a_folder_that_a_group_of_others_may_write_to_is_refused(tmp_path):
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool").chmod(0o770)
+    os.chown(tmp_path / "spool", 0, 54321)
+    with pytest.raises(SpoolError, match="others may write to it; run: chmod 700"):
+        make_private(tmp_path / "spool")
+
+
+@needs_root
+@pytest.mark.parametrize("between", [".", "ours"])
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_spool_below_a_folder_of_another_user_is_refused(shared, between, mode):
+    """Whoever owns a folder can rename what is in it, sticky bit or not."""
+    (shared / "theirs" / between).mkdir(parents=True, exist_ok=True)
+    (shared / "theirs").chmod(mode)
+    os.chown(shared / "theirs", NOBODY, NOBODY)
+    with pytest.raises(SpoolError, match="others may replace it") as refused:
+        make_private(shared / "theirs" / between / "spool")
+    assert f"as {shared / 'theirs'} belongs to uid {NOBODY}; run: chown 0 {shared / 'theirs'}, or" in str(
+        refused.value
+    )
+
+
+@needs_root
+def test_a_link_does_not_hide_that_the_folder_it_leads_to_is_in_one_of_another_user(shared):
+    (shared / "theirs" / "inner").mkdir(parents=True)
+    os.chown(shared / "theirs", NOBODY, NOBODY)
+    (shared / "link").symlink_to(shared / "theirs" / "inner")
+    with pytest.raises(SpoolError, match=f"as {shared / 'theirs'} belongs to uid {NOBODY}"):
+        make_private(shared / "link" / "spool")
+
+
+# --- a system that cannot now ----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Let the system refuse to open anything: EMFILE."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    while held[-1] <= highest:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held[-1] + 1, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for fd in held:
+            os.close(fd)
+
+
+def test_a_slot_that_cannot_be_locked_now_is_tried_again_and_is_not_taken_for_one_in_use(tmp_path):
+    own, _ = claim_slot(tmp_path / "queue")
+    own.release()
+    with no_descriptor_left(), pytest.raises(SpoolDiskError, match="cannot be locked: Too many open files"):
+        claim_slot(tmp_path / "queue")
+    again, orphans = claim_slot(tmp_path / "queue")
+    assert (again.directory, orphans) == (own.directory, [])
+    again.release()
+
+
+def test_slots_that_were_locked_before_another_failed_are_free_again(tmp_path):
+    """Else each try would take the next slot, until there is none."""
+    own, _ = claim_slot(tmp_path / "queue")
+    own.release()
+    (tmp_path / "queue" / "7").write_text("in the way")
+    for _ in range(2):
+        with pytest.raises(SpoolError, match="7: is no folder of its own"):
+            claim_slot(tmp_path / "queue")
+        assert not is_owned(own.directory)
+
+
+def test_what_a_person_has_to_mend_is_not_waited_for(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for place in ("file", "loop", "x" * 300):
+        with pytest.raises(SpoolError) as refused:
+            make_private(tmp_path / place / "spool")
+        assert not isinstance(refused.value, SpoolDiskError)
+
+
+@needs_root
 def test_a_spool_of_another_user_is_refused(shared):
     (shared / "spool").mkdir(mode=0o700)
     os.chown(shared / "spool", NOBODY, NOBODY)

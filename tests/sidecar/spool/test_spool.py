@@ -305,6 +305,15 @@ def test_spool_has_room_until_its_limit(open_spool: Callable[..., Rig]) -> None:
     assert rig.ledger().unaccounted == 0
 
 
+def test_an_empty_spool_takes_a_batch_however_low_its_limit(open_spool: Callable[..., Rig]) -> None:
+    """A limit below one batch file would else be a spool that is full for ever."""
+    rig = open_spool(max_bytes=100)
+    batch = rig.fill(EVENTS)
+    assert not rig.spool.has_room()
+    rig.spool.delivered(batch)
+    assert rig.spool.has_room()
+
+
 def test_folders_are_private_whatever_the_umask(open_spool: Callable[..., Rig]) -> None:
     before = os.umask(0)
     try:
@@ -319,7 +328,7 @@ def test_folders_are_private_whatever_the_umask(open_spool: Callable[..., Rig]) 
 
 def test_folder_that_others_may_write_to_is_refused(open_spool: Callable[..., Rig], tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
-    (tmp_path / "spool").chmod(0o770)
+    (tmp_path / "spool").chmod(0o772)
     with pytest.raises(SpoolError, match="chmod 700"):
         open_spool()
 
