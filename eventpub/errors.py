@@ -93,7 +93,10 @@ class EventQueueFullError(_EventFactsError):
 
 
 class EventSerializationError(_EventFactsError):
-    """Raised by `put` for an event that cannot be written: `field` and `value` say which part, `reason` why."""
+    """Raised by `put` for an event that cannot be written: `field` says where, `reason` what to do.
+
+    `value` says of which type the value there is. What it is stands nowhere: errors go into logs.
+    """
 
     def __init__(self, field: str, value: str, reason: str) -> None:
         super().__init__(field, value, reason)
@@ -103,6 +106,13 @@ class EventSerializationError(_EventFactsError):
 
     def __str__(self) -> str:
         return f"the event cannot be serialized: {self.field} is {self.value}: {self.reason}"
+
+
+class UnwritableValueError(EventSerializationError):
+    """Raised where values are strict, as in tests, for one that would else be replaced by a marker.
+
+    `Tracker.emit` lets it pass, so that the test fails. Outside of tests it is never raised.
+    """
 
 
 class EventQueueClosedError(_EventFactsError):

@@ -12,6 +12,7 @@ from eventpub.errors import EventError, EventQueueFullError
 from eventpub.queue.event_queue import EventQueue
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.serialization.serialize import serialize_json_event, serialize_v2_event
+from eventpub.serialization.unwritable import strict_values
 from eventpub.settings import ini
 
 from .arguments import add_command, parse_as, queue_name
@@ -75,7 +76,8 @@ def add_parser(commands: Commands) -> None:
 def run_put(options: argparse.Namespace) -> int:
     """Put the events, count them, and report those that were not put; stop when the queue stays full."""
     MessageQueue.open(options.name, read=False, create=False).close()  # a mistyped name must not create a queue
-    with EventQueue[dict[str, Any]](options.name, _load_serializer(by_name=options.event)) as queue:
+    serialize = _load_serializer(by_name=options.event)
+    with strict_values(), EventQueue[dict[str, Any]](options.name, serialize) as queue:
         load = _Load(options.events)
         try:
             _on_signals(signal.default_int_handler)  # SIGTERM too, so that the user learns how far this came

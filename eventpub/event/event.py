@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from eventpub import processing
 from eventpub.errors import AttachmentError, EventClosedError, EventSerializationError
 from eventpub.pipeline import name_of
-from eventpub.serialization.thrift_json import show_value
+from eventpub.serialization.unwritable import describe_type
 
 from . import attachment, file
 from .file import Dump
@@ -252,7 +252,7 @@ class Event(processing.Event):
                 written: Any = formatter(key, value)
                 if not isinstance(written, Mapping):
                     reason = f"what the formatter of event {name_of(self)!r} returned; return a mapping"
-                    raise EventSerializationError(key, show_value(written), reason)
+                    raise EventSerializationError(key, describe_type(written), reason)
                 document.update(written)
         return document
 

@@ -7,7 +7,7 @@
 | name `order.placed`                             | source: the app's name in the context, or "unknown"      |
 | name `placed`                                   | noun "unknown", likewise                                 |
 | `timestamp`, `begin_time` of an `Event`         | `client_timestamp`                                       |
-| `uid` of an `Event`; anywhere `uuid`            | `uuid`                                                   |
+| `uid` of an `Event`; `uuid`, but in a context   | `uuid`                                                   |
 | anywhere `correlation_id`, `noun_id`            | the fields of that name                                  |
 | context `user`, `request`, …, `geo`: a mapping  | the struct of that name, by the names of its fields      |
 | context `experiments`: a list of mappings       | the structs                                              |
@@ -21,8 +21,8 @@
 
 "Any other" keeps its key, with `context.` in front if it comes from the context; so does a value that has the
 name of a field but does not fit it. The context of an `Event` is its `ctxt`, if that is a mapping; names and
-SHA-1 of its attachments go into the property `attachments`, without their contents. Nothing else is left out: a
-value that cannot be written, or two values for one field, is an error.
+SHA-1 of its attachments go into the property `attachments`, without their contents. Nothing else is left out but
+a value that cannot be written, or a second value for one field, and that is counted.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventpub.errors import EventSerializationError
 from eventpub.pipeline import UNKNOWN_NAME, name_of, text_of
 from eventpub.serialization.serialize import serialize_json_event
-from eventpub.serialization.thrift_json import show_value
 from eventpub.serialization.thrift_spec import INTEGER_BITS, Type, field_names, is_struct_class, read_fields
+from eventpub.serialization.unwritable import describe_type, give_up
 
 from . import iso8601
 from .event import Event
@@ -75,7 +75,9 @@ def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
         action_first: whether names end in ACTION.NOUN instead of NOUN.ACTION.
 
     Raises:
-        EventSerializationError: wrong type, unreadable time, unwritable value, or two values for one field.
+        EventSerializationError: wrong type.
+        UnwritableValueError: values are strict, as in tests, and the time is unreadable, a value unwritable, or
+            there are two values for one field. Elsewhere such a value is left out, or replaced by a marker.
     """
     if is_struct_class(event.__class__):
         return event  # type: ignore[no-any-return]
@@ -86,7 +88,7 @@ def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
         _read_tracked(draft, event)
     else:
         reason = "not a mapping, eventpub.Event or Thrift struct; pass what Tracker.emit makes, or one of these"
-        raise EventSerializationError("event", show_value(event), reason)
+        raise EventSerializationError("event", describe_type(event), reason)
     return draft.finish(name_of(event), action_first=action_first)
 
 
@@ -157,9 +159,8 @@ class _Draft:
                 self._milliseconds = (aware - _EPOCH) // dt.timedelta(milliseconds=1)
             elif when is not None:
                 self._milliseconds = math.floor(when * 1000)
-        except (TypeError, ValueError, OverflowError) as error:
-            reason = "expected a datetime, seconds since the epoch, or ISO 8601"
-            raise EventSerializationError("timestamp", show_value(when), reason) from error
+        except (TypeError, ValueError, OverflowError):
+            give_up("timestamp", when, "expected a datetime, seconds since the epoch, or ISO 8601")
 
     def set_struct(self, name: str, value: Any) -> bool:
         """Set a whole struct, unless `value` is empty, is not a mapping, or does not fit."""
@@ -187,7 +188,7 @@ class _Draft:
                 continue
             if key in self._schema.places and self._set(*self._schema.places[key], value):
                 continue
-            if not self._set_id(key, value):
+            if key == "uuid" or not self._set_id(key, value):  # a context is of many events
                 self.add(f"context.{key}", value)
 
     def add(self, key: str, value: Any) -> None:
@@ -195,7 +196,8 @@ class _Draft:
         if value is None:
             return
         if key in self._properties or key in self._measurements:
-            raise EventSerializationError(key, "there twice", "give one of the two another name")
+            give_up(key, value, "it is there twice, in data and context; give one of the two another name")
+            return
         if value.__class__ not in (str, int, float, bool):
             value = json.loads(serialize_json_event({key: value}))[key]
         if isinstance(value, str):
@@ -205,8 +207,9 @@ class _Draft:
         else:
             try:
                 self._properties[key] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-            except ValueError as error:  # an int with more digits than Python prints
-                raise EventSerializationError(key, show_value(value), str(error)) from error
+            except ValueError:
+                reason = "it has more digits than Python prints; leave it out"
+                self._properties[key] = give_up(key, value, reason)
 
     def finish(self, name: str, *, action_first: bool) -> V2Event:
         *sources, noun, action = [""] * 2 + [part for part in name.split(".") if part]

@@ -92,12 +92,12 @@ class IncompatibleWantsError(ProcessingError):
 
 
 class HandlerReturnError(ProcessingError):
-    """Raised when `handler` returned something other than a list of events or None: `value` shows it."""
+    """Raised when `handler` returned something other than a list of events or None: a value of `type_name`."""
 
-    def __init__(self, handler: str, value: str) -> None:
-        super().__init__(handler, value)
+    def __init__(self, handler: str, type_name: str) -> None:
+        super().__init__(handler, type_name)
         self.handler = handler
-        self.value = value
+        self.type_name = type_name
 
     def __str__(self) -> str:
-        return f"handler {self.handler!r} returned {self.value}; return a list of events, or None"
+        return f"handler {self.handler!r} returned a {self.type_name}; return a list of events, or None"

@@ -138,5 +138,5 @@ def _list_events(handler: str, returned: Any) -> Iterable[Any]:
     if returned.__class__ is list:  # as nearly always
         return returned
     if isinstance(returned, (str, bytes, Mapping)) or not isinstance(returned, Iterable):
-        raise HandlerReturnError(handler, f"{returned!r:.100}")
+        raise HandlerReturnError(handler, type(returned).__name__)
     return returned

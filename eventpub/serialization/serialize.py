@@ -1,141 +1,89 @@
 """Event -> the bytes of one message: Thrift JSON for version 2 of the wire, plain JSON for version 2j.
 
-Both are compact UTF-8, which a batch takes as it is (see `wire`). An event that cannot be written as a whole
-is not written at all: the error names the value that stands in the way by its dotted path.
+Both are compact UTF-8, which a batch takes as it is (see `wire`). A value that has no form costs that value and
+not the event: a marker that names its type stands in its place and is counted (see `unwritable`). In tests it
+is an error instead.
 """
 
 from __future__ import annotations
 
-import base64
-import datetime as dt
-import enum
 import json
 import sys
 from collections.abc import Callable, Mapping
-from operator import attrgetter, methodcaller
+from functools import lru_cache
 from typing import Any
 
 from eventpub.errors import EventSerializationError
 
+from .json_repair import repair_event
+from .substitutes import substitute
 from .thrift_json import serialize_v2_event as serialize_v2_event  # noqa: PLC0414, found here too
-from .thrift_json import show_value
 from .thrift_spec import is_struct_class
+from .unwritable import describe_type
+
+Default = Callable[[Any], Any]
 
 
-def serialize_event(event: Any) -> bytes:
+def serialize_event(event: Any, *, default: Default | None = None) -> bytes:
     """Serialize a Thrift struct as a version 2 event, a mapping or an `Event` as a version 2j event.
 
+    Args:
+        event: it.
+        default: as for `serialize_json_event`.
+
     Raises:
-        EventSerializationError: `event` is none of these, or holds what its format cannot.
+        EventSerializationError: `event` is none of these, or lacks a required field.
     """
     if is_struct_class(event.__class__):
-        return serialize_v2_event(event)
-    return serialize_json_event(event)
+        return serialize_v2_event(event, default=default)
+    return serialize_json_event(event, default=default)
 
 
-def serialize_json_event(event: Any) -> bytes:
+def serialize_json_event(event: Any, *, default: Default | None = None) -> bytes:
     """Serialize a mapping, or an `Event`'s `as_dict`, as a JSON object; the order of its keys is kept.
 
-    Besides what JSON has, values may be dates and datetimes (ISO 8601), UUIDs, Decimals (as text: readers
-    make floats of JSON's numbers), bytes (base64), enum members (their values), tuples, sets, mappings.
-    Keys that are numbers, booleans or None are written as text. If two keys of a mapping are the same then,
-    such as 1 and "1", both are written, and readers take the last.
+    Values may be of any type that `substitutes` lists; of others, and of NaN and the infinities, a marker is
+    written that names the type. Keys are text: numbers, booleans and None become that, and what has a text for
+    a substitute, such as a date. If two keys of a mapping are the same then, such as 1 and "1", both are
+    written, and readers take the last. Lone surrogates become U+FFFD.
+
+    Args:
+        event: it.
+        default: called with a value of the application's own class, or that has no form here; it returns what
+            is written in its place, or raises TypeError to leave it to us.
 
     Raises:
-        EventSerializationError: `event` is neither, or holds NaN, an infinity, or a value of another type.
+        EventSerializationError: `event` is neither.
+        UnwritableValueError: values are strict, as in tests, and one has no form.
     """
     if event.__class__ is not dict and not isinstance(event, Mapping):
-        if not isinstance(event, _loaded("eventpub.event", "Event")):
-            reason = (
-                "no mapping, eventpub.Event or Thrift struct; give a dict, or an instance of a generated class"
-            )
-            if is_struct_class(event.__class__):
-                reason = "a Thrift struct; give it to serialize_v2_event, or here a dict"
-            raise EventSerializationError("event", show_value(event), reason)
-        event = event.as_dict()
+        event = _read_event(event)
     try:
-        return _write(event).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _explain(event, error) from error
+        return (_write if default is None else _writer_with(default))(event).encode()
+    except Exception:  # noqa: BLE001, a value may raise anything when it is asked for its items
+        return _write(repair_event(event, default)).encode()
 
 
-# --- what JSON does not have -----------------------------------------------------------------------------
-
-_SUBSTITUTES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-    (dt.date, methodcaller("isoformat")),  # a datetime is a date
-    (enum.Enum, attrgetter("value")),
-    ((bytes, bytearray, memoryview), lambda value: base64.b64encode(value).decode()),
-    ((set, frozenset), list),
-    (Mapping, dict),
-)
-
-
-def _substitute(value: Any) -> Any:
-    """Return what JSON writes for a value it has no form for."""
-    for kind, substitute in _SUBSTITUTES:
-        if isinstance(value, kind):
-            return substitute(value)
-    if isinstance(value, _loaded("uuid", "UUID")):
-        return str(value)
-    if isinstance(value, _loaded("decimal", "Decimal")):
-        if not value.is_finite():
-            raise ValueError("JSON has neither NaN nor infinities; leave it out, or give None or text")
-        return str(value)
-    raise TypeError(f"JSON has no {type(value).__name__}; convert it first")
+def _read_event(event: Any) -> Mapping[Any, Any]:
+    """Return the data of an `Event`."""
+    kind: Any = getattr(sys.modules.get("eventpub.event"), "Event", ())
+    if isinstance(event, kind):
+        return event.as_dict()  # type: ignore[no-any-return]
+    reason = "no mapping, eventpub.Event or Thrift struct; give a dict, or an instance of a generated class"
+    if is_struct_class(event.__class__):
+        reason = "a Thrift struct; give it to serialize_v2_event, or here a dict"
+    raise EventSerializationError("event", describe_type(event), reason)
 
 
-def _loaded(module: str, name: str) -> Any:
-    """Return a class, or no class at all if its module is not loaded.
-
-    Whoever holds an instance has loaded it. Nobody else shall pay 9 ms for decimal, nor load subprocess, which
-    comes with uuid on Python 3.10, nor what `Event` needs.
-    """
-    return getattr(sys.modules.get(module), name, ())
-
-
-_write = json.JSONEncoder(
-    ensure_ascii=False,
-    allow_nan=False,
-    check_circular=False,  # what holds itself ends in a RecursionError just as well
-    separators=(",", ":"),
-    default=_substitute,
-).encode
+def _make_writer(default: Default | None) -> Callable[[Any], str]:
+    return json.JSONEncoder(
+        ensure_ascii=False,
+        allow_nan=False,
+        check_circular=False,  # what holds itself ends in a RecursionError just as well
+        separators=(",", ":"),
+        default=substitute if default is None else lambda value: substitute(value, default),
+    ).encode
 
 
-# --- saying what is wrong with an event ------------------------------------------------------------------
-
-
-def _explain(event: Any, error: Exception) -> EventSerializationError:
-    """Return the error that names the first value that cannot be written."""
-    try:
-        _check("", event)
-    except EventSerializationError as found:
-        return found
-    except RecursionError:
-        reason = "nested too deeply; does it hold itself?"
-        return EventSerializationError("event", f"a {type(event).__name__}", reason)
-    return EventSerializationError("event", show_value(event), str(error))
-
-
-def _check(path: str, value: Any) -> None:
-    """Raise EventSerializationError for the first part of `value` that cannot be written."""
-    try:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                _check_key(f"a key of {path or 'event'}", key)
-                _check(f"{path}.{key}" if path else f"{key}", item)
-        elif isinstance(value, (list, tuple)):
-            for index, item in enumerate(value):
-                _check(f"{path}[{index}]", item)
-        elif isinstance(value, (str, int, float, type(None))):
-            _write(value).encode()
-        else:
-            _check(path, _substitute(value))
-    except (TypeError, ValueError) as error:
-        raise EventSerializationError(path or "event", show_value(value), str(error)) from error
-
-
-def _check_key(path: str, key: Any) -> None:
-    if not isinstance(key, (str, int, float, type(None))):
-        raise EventSerializationError(path, show_value(key), "JSON's keys are text")
-    _check(path, key)
+_write = _make_writer(None)
+_writer_with = lru_cache(maxsize=64)(_make_writer)

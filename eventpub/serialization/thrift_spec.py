@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from .thrift_probe import Declared, Token, probe_fields
+from .unwritable import UnfitError
 
 # by thrift.Thrift.TType; the names are those of thrift's JSON protocol in every language
 _NAMES = {
@@ -161,19 +162,21 @@ def write_by_thrift(struct: Any) -> str:
     """Return the Thrift JSON of a struct as thrift itself writes it.
 
     Raises:
-        ValueError: thrift refuses a value, or a required field is unset.
+        UnfitError: thrift refuses a value, or a required field is unset.
     """
     from thrift.protocol.TJSONProtocol import TJSONProtocolFactory  # noqa: PLC0415, 10 ms that few ever need
     from thrift.Thrift import TException  # noqa: PLC0415
     from thrift.TSerialization import serialize  # noqa: PLC0415
 
-    _insist_on_required(struct)
     try:
+        _insist_on_required(struct)
         return str(serialize(struct, TJSONProtocolFactory()), "utf-8")
     except TException as error:
-        raise ValueError(error.message) from error
-    except LookupError as error:
-        raise ValueError(f"no such enum member: {error}") from error
+        raise UnfitError(error.message) from error
+    except LookupError:
+        raise UnfitError("a field has the name of no member of its enum") from None
+    except ValueError as error:
+        raise UnfitError(str(error)) from error
 
 
 def read_by_thrift(cls: type, document: Any) -> Any:

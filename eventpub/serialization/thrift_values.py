@@ -1,7 +1,7 @@
 """Values of Thrift's simple types -> their Thrift JSON; see `thrift_json`.
 
-Each raises TypeError or ValueError, with what was expected, for a value that thrift would write as invalid JSON
-or cannot write at all.
+Each raises UnfitError, TypeError or ValueError, with what was expected, for a value that thrift would write as
+invalid JSON or cannot write at all.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from .thrift_spec import INTEGER_BITS
+from .unwritable import UnfitError
 
 
 def write_boolean(value: Any) -> str:
     """Return the text of a bool: `1` for True itself, `0` for anything else but None."""
     if value is None:
-        raise TypeError("expected a bool")
+        raise UnfitError("expected a bool")
     return "1" if value is True else "0"
 
 
@@ -28,10 +29,10 @@ def integer_writer(bits: int) -> Callable[[Any], str]:
 
     def write(value: Any) -> str:
         if isinstance(value, bool):
-            raise TypeError("a bool is no number; use int(value)")
+            raise UnfitError("a bool is no number; use int(value)")
         number = float(value) if isinstance(value, float) else int(operator.index(value))
         if not low <= number <= high:
-            raise ValueError(f"an i{bits} takes {low:,} to {high:,}")
+            raise UnfitError(f"an i{bits} takes {low:,} to {high:,}")
         return repr(number)
 
     return write
@@ -40,7 +41,7 @@ def integer_writer(bits: int) -> Callable[[Any], str]:
 def write_double(value: Any) -> str:
     """Return the text of a double, with 17 significant digits."""
     if not hasattr(value, "__float__"):  # float() alone would parse text
-        raise TypeError("expected a number")
+        raise UnfitError("expected a number")
     return f"{float(value):.17g}"
 
 
@@ -54,7 +55,7 @@ def uuid_text(value: Any) -> str:
     import uuid  # noqa: PLC0415, rare, and Python 3.10 loads subprocess with it
 
     if not isinstance(value, (uuid.UUID, str)):
-        raise TypeError("expected a uuid.UUID")
+        raise UnfitError("expected a uuid.UUID")
     uuid.UUID(str(value))  # thrift writes any text; one that is no UUID could not be read
     return encode_basestring(str(value))
 
@@ -62,14 +63,14 @@ def uuid_text(value: Any) -> str:
 def take_items(value: Any) -> Any:
     """Return a list, a tuple or a set as it is."""
     if not isinstance(value, Collection) or isinstance(value, (str, bytes, bytearray, Mapping)):
-        raise TypeError("expected a list, a tuple or a set")
+        raise UnfitError("expected a list, a tuple or a set")
     return value
 
 
 def take_mapping(value: Any) -> Any:
     """Return a mapping as it is."""
     if not isinstance(value, Mapping):
-        raise TypeError("expected a dict")
+        raise UnfitError("expected a dict")
     return value
 
 

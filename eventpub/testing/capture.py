@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventpub.queue import event_queue
+from eventpub.serialization.unwritable import count_strict_blocks
 
 from .memory_queue import MemoryMessages
 from .record import Record, Serializer, active, note_events
@@ -31,12 +32,16 @@ _changing = threading.Lock()
 
 
 @contextlib.contextmanager
-def capture_events() -> Iterator[Record]:
+def capture_events(*, strict: bool = True) -> Iterator[Record]:
     """Capture what any thread of this process puts on any `EventQueue` within the block.
 
     The kernel takes no part: queues that are open are diverted until the block ends, and those that are opened
     within it stay in memory for good. Serializers, limits of size and errors are the real ones; no queue is
     ever full. Blocks may be nested, or overlap in several threads: each captures what is put while it lasts.
+
+    Args:
+        strict: whether a value that cannot be written, or a typed event with a wrong one, is an error, which
+            also `Tracker.emit` raises; True by default. Outside of tests the event goes without the value.
 
     Returns:
         The record, as a context manager gives it; it can still be read after the block.
@@ -46,6 +51,7 @@ def capture_events() -> Iterator[Record]:
         if not active:
             _divert_queues()
         active.append(record)
+        count_strict_blocks(+strict)
     try:
         yield record
     finally:
@@ -53,6 +59,7 @@ def capture_events() -> Iterator[Record]:
             if active == [record]:
                 _restore_queues()
             active.remove(record)
+            count_strict_blocks(-strict)
 
 
 def _divert_queues() -> None:

@@ -111,6 +111,8 @@ class MemoryQueue(EventQueue[T], Record):
         max_messages: events it holds until `clear`; None for any number.
         max_message_size: bytes of an event; None for 102,400, which is what any queue takes at most.
         metrics: as for `EventQueue`.
+        strict: whether a value that cannot be written is an error, `UnwritableValueError`; True by default. A
+            real queue takes the event without it.
 
     Raises:
         QueueNameError: that cannot be a name.
@@ -128,11 +130,12 @@ class MemoryQueue(EventQueue[T], Record):
         max_messages: int | None = None,
         max_message_size: int | None = None,
         metrics: Callable[[str, int], object] | None = None,
+        strict: bool = True,
     ) -> None:
         Record.__init__(self)
         super().__init__(
             name,
-            note_events(event_serializer or serialize_event),
+            note_events(event_serializer or serialize_event, strict=strict),
             max_messages=max_messages,
             max_message_size=max_message_size,
             metrics=metrics,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from eventpub.serialization.thrift_json_decode import decode_struct, load_json
 from eventpub.serialization.thrift_spec import is_struct_class
+from eventpub.serialization.unwritable import is_strict, strict_values
 
 Serializer = Callable[[Any], bytes]
 
@@ -74,11 +75,12 @@ active: list[Record] = []  # those of the blocks of `capture_events` that last
 _serialized = threading.local()
 
 
-def note_events(serialize: Serializer) -> Serializer:
-    """Return a serializer that notes the events it is called with."""
+def note_events(serialize: Serializer, *, strict: bool = False) -> Serializer:
+    """Return a serializer that notes the events it is called with; `strict` refuses values without a form."""
 
     def note(event: Any) -> bytes:
-        message = serialize(event)
+        with strict_values(strict=is_strict(otherwise=strict)):
+            message = serialize(event)
         _serialized.event = event
         return message
 

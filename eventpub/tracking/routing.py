@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from eventpub.errors import EventPubError, NotAStageError
+from eventpub.errors import EventPubError, NotAStageError, UnwritableValueError
 from eventpub.pipeline import Backend, check_backend, name_for_log, only_reads
 
 from .errors import EventEmissionExit, EventSkipped
@@ -100,7 +100,7 @@ class RoutingBackend:
         for processor in self.processors:
             try:
                 processed = processor(event)
-            except EventEmissionExit:
+            except (EventEmissionExit, UnwritableValueError):
                 raise
             except Exception as error:  # noqa: BLE001, a processor is anybody's
                 label = getattr(processor, "__qualname__", type(processor).__qualname__)
@@ -117,6 +117,8 @@ class RoutingBackend:
             try:
                 if backend.send(event) is False:  # and has said why
                     self.failures[f"backend {name}"] += 1
+            except UnwritableValueError:  # in tests only, which are to fail by it
+                raise
             except EventSkipped as skipped:
                 logger.info("backend %r does not take event %r: %r", name, name_for_log(event), skipped)
             except Exception as error:  # noqa: BLE001, a backend is anybody's

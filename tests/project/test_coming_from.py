@@ -82,7 +82,7 @@ def test_the_handler_of_the_baseplate_page_says_what_went_wrong(capsys: pytest.C
     namespace["record"](Context, Event(source="shop", action="buy", noun="tea"))
     lines = capsys.readouterr().out.splitlines()
     assert [lines[0], lines[2]] == ["253 bytes are more than 128", "is the sidecar running?"]
-    assert "source is 1" in lines[1]
+    assert "source is of type int: expected text" in lines[1]
 
 
 def test_the_file_of_the_baseplate_page_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -25,6 +25,7 @@ from eventpub.event import unique_id
 from eventpub.event.file import fit_for_a_name, write_whole
 from eventpub.pipeline import name_of
 from eventpub.serialization.serialize import serialize_event, serialize_json_event
+from eventpub.serialization.unwritable import strict_values
 from eventpub.tracking import snapshot
 
 SHA1_OF_HELLO = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
@@ -346,7 +347,7 @@ def test_every_dump_is_a_file_of_its_own_whatever_the_id_says(tmp_path: Path):
 
 
 def test_what_json_cannot_hold_leaves_no_file(tmp_path: Path):
-    with pytest.raises(EventSerializationError, match=r"data\.bad"):
+    with strict_values(), pytest.raises(EventSerializationError, match=r"data\.bad"):
         Event("build", bad=object()).dump(tmp_path / "dumps")
     assert not (tmp_path / "dumps").exists()
 
@@ -503,7 +504,7 @@ def test_an_event_is_serialized_as_its_dict():
 
 
 def test_an_event_that_cannot_be_serialized_names_the_value():
-    with pytest.raises(EventSerializationError, match="bad"):
+    with strict_values(), pytest.raises(EventSerializationError, match="bad"):
         serialize_json_event(Event("build", bad=object()))
 
 

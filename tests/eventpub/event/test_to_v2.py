@@ -21,6 +21,7 @@ from eventpub import Event, EventSerializationError, processing, serialize_v2_ev
 from eventpub.schemas.event import ttypes
 from eventpub.schemas.event.ttypes import App, Device, Experiment, Request, Session, User
 from eventpub.serialization.thrift_spec import read_fields
+from eventpub.serialization.unwritable import strict_values
 
 NOON = dt.datetime(2024, 2, 29, 12, 0, 0, 5999, tzinfo=dt.timezone.utc)
 NOON_MS = 1_709_208_000_005
@@ -39,7 +40,7 @@ def test_data_of_an_event_that_is_called_request_and_is_none_stays_data():
 @pytest.mark.parametrize("key", ["n", "user_id", "user"])
 def test_a_number_of_more_digits_than_python_prints_is_refused_by_its_key(part: str, key: str):
     value: Any = {"id": 10**5000} if key == "user" else 10**5000
-    with pytest.raises(EventSerializationError, match=key):
+    with strict_values(), pytest.raises(EventSerializationError, match=key):
         to_v2_event({"name": "buy", part: {key: value}})
 
 
@@ -143,7 +144,7 @@ def test_a_time_without_a_zone_is_in_utc_wherever_this_runs(monkeypatch: pytest.
     "when", ["noon", "2024-02-30T12:00:00Z", "2024-02-29T12:00:01Zulu", object(), math.nan, math.inf, []]
 )
 def test_a_time_that_is_none_is_refused(when: Any):
-    with pytest.raises(EventSerializationError, match=r"timestamp is .*ISO 8601"):
+    with strict_values(), pytest.raises(EventSerializationError, match=r"timestamp is .*ISO 8601"):
         to_v2_event(tracked(timestamp=when))
 
 
@@ -196,21 +197,25 @@ def test_keys_beside_data_and_context_count_as_data():
 
 
 def test_two_values_of_one_key_are_refused():
-    with pytest.raises(
-        EventSerializationError, match=r"color is there twice: give one of the two another name"
-    ):
-        to_v2_event(tracked(color="green", data={"color": "red"}))
+    twice = tracked(color="green", data={"color": "red"})
+    with strict_values(), pytest.raises(EventSerializationError, match="give one of the two another name"):
+        to_v2_event(twice)
+    assert to_v2_event(twice) == minimal(properties={"color": "red"})
 
 
 def test_a_value_that_cannot_be_written_is_named():
-    with pytest.raises(EventSerializationError, match="bad"):
+    with strict_values(), pytest.raises(EventSerializationError, match="bad"):
         to_v2_event(tracked(data={"bad": object()}))
+    assert to_v2_event(tracked(data={"bad": object()})) == minimal(
+        properties={"bad": "<unserializable object>"}
+    )
 
 
 def test_ids_are_found_wherever_they_stand():
     ids = {"uuid": "u1", "correlation_id": "c1", "noun_id": "o1"}
     assert to_v2_event(tracked(data=ids)) == minimal(**ids)
-    assert to_v2_event(tracked(context=ids)) == minimal(**ids)
+    in_context = {**ids, "uuid": None}
+    assert to_v2_event(tracked(context=ids)) == minimal(**in_context, properties={"context.uuid": "u1"})
     assert to_v2_event(tracked(**ids)) == minimal(**ids)
     other = to_v2_event(tracked(data={"noun_id": "o2"}, context={"noun_id": "o1"}))
     assert (other.noun_id, other.properties) == ("o1", {"noun_id": "o2"})

@@ -33,11 +33,12 @@ def test_processors_that_are_added_see_what_was_tracked_and_the_queue_gets_versi
     assert [tracked["data"] for tracked in memory.events] == [{"kind": "oolong", "price": 4.5}]
 
 
-def test_what_cannot_become_a_version_2_event_is_a_failure_of_the_queue():
+def test_a_value_that_cannot_be_written_costs_a_version_2_event_that_value():
     queue: MemoryQueue[Any] = MemoryQueue(event_serializer=serialize_v2_event)
     tracker = open_events({"queue": queue}, "EVENTPUB").tracker
     tracker.emit("cart.opened", {"lock": object()})
-    assert (queue.events, tracker.routing_backend.failures) == ([], {"backend queue": 1})
+    (event,) = queue.events
+    assert (event.properties, tracker.routing_backend.failures) == ({"lock": "<unserializable object>"}, {})
 
 
 def test_a_queue_that_is_none_is_not_given():

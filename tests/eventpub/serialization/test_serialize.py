@@ -21,6 +21,7 @@ import eventpub
 from eventpub.errors import EventSerializationError
 from eventpub.schemas.event.ttypes import Event
 from eventpub.serialization.serialize import serialize_event, serialize_json_event, serialize_v2_event
+from eventpub.serialization.unwritable import strict_values
 
 STRUCT = Event(source="s", action="a", noun="n")
 
@@ -38,7 +39,7 @@ class Number(enum.IntEnum):
 
 
 def refused(event: Any) -> EventSerializationError:
-    with pytest.raises(EventSerializationError) as caught:
+    with strict_values(), pytest.raises(EventSerializationError) as caught:
         serialize_json_event(event)
     return caught.value
 
@@ -73,10 +74,8 @@ def test_a_mapping_given_to_serialize_v2_event_is_told_which_serializer_takes_it
         serialize_v2_event({"source": "s"})
 
 
-def test_a_struct_given_to_serialize_json_event_is_refused() -> None:
-    assert "neither" not in refused({"event": STRUCT}).reason
-    assert refused({"event": STRUCT}).field == "event"
-    assert refused(STRUCT).field == "event"
+def test_a_struct_within_a_mapping_is_an_object_of_its_fields() -> None:
+    assert serialize_json_event({"event": STRUCT}) == b'{"event":{"source":"s","action":"a","noun":"n"}}'
 
 
 def test_both_serializers_are_importable_from_the_package() -> None:
@@ -147,23 +146,21 @@ def test_a_value_json_does_not_have_is_written_as_its_substitute(value: Any, tex
 @pytest.mark.parametrize(
     ("event", "field", "value", "reason"),
     [
-        ({"score": math.nan}, "score", "nan", "JSON"),
-        ({"a": {"b": [1, math.inf]}}, "a.b[1]", "inf", "JSON"),
-        ({"a": (0, {"b": -math.inf})}, "a[1].b", "-inf", "JSON"),
-        ({"a": Decimal("NaN")}, "a", "Decimal('NaN')", "JSON has neither NaN nor infinities"),
-        ({"a": [object()]}, "a[0]", "<object", "JSON has no object"),
-        ({"a": dt.timedelta(1)}, "a", "datetime.timedelta", "JSON has no timedelta"),
-        ({"a": {"b": complex(1)}}, "a.b", "(1+0j)", "JSON has no complex"),
-        ({"a": {object}}, "a[0]", "<class 'object'>", "JSON has no type"),
-        ({"a": types.MappingProxyType({"b": math.nan})}, "a.b", "nan", "JSON"),
-        ({"a": "\ud800"}, "a", "'\\ud800'", "surrogates not allowed"),
-        ({"a": {"\udfff": 1}}, "a key of a", "'\\udfff'", "surrogates not allowed"),
-        ({(1, 2): 1}, "a key of event", "(1, 2)", "keys are text"),
-        ({"a": {uuid.UUID(int=5): 1}}, "a key of a", "UUID(", "keys are text"),
-        ({"a": {math.nan: 1}}, "a key of a", "nan", "JSON"),
-        ({5: {None: math.nan}}, "5.None", "nan", "JSON"),
-        ({"a": Plain}, "a", "Plain", "JSON has no Enum"),
-        ({"a": 10**5000}, "a", "<int>", "4300"),
+        ({"score": math.nan}, "score", "float", "neither NaN"),
+        ({"a": {"b": [1, math.inf]}}, "a.b[1]", "float", "neither NaN"),
+        ({"a": (0, {"b": -math.inf})}, "a[1].b", "float", "neither NaN"),
+        ({"a": Decimal("NaN")}, "a", "Decimal", "neither NaN nor infinities"),
+        ({"a": [object()]}, "a[0]", "object", "no form"),
+        ({"a": {"b": complex(1)}}, "a.b", "complex", "no form"),
+        ({"a": {object}}, "a[0]", "type", "no form"),
+        ({"a": types.MappingProxyType({"b": math.nan})}, "a.b", "float", "JSON"),
+        ({"a": "\ud800"}, "a", "str", "lone surrogates"),
+        ({"a": {"\udfff": 1}}, "a key of a", "str", "lone surrogates"),
+        ({(1, 2): 1}, "a key of event", "tuple", "cannot be a key"),
+        ({"a": {math.nan: 1}}, "a key of a", "float", "cannot be a key"),
+        ({5: {None: math.nan}}, "[key of type int].None", "float", "JSON"),
+        ({"a": Plain}, "a", "EnumType", "no form"),
+        ({"a": 10**5000}, "a", "int", "more digits"),
     ],
 )
 def test_a_value_that_cannot_be_written_is_named_by_its_path(
@@ -171,7 +168,7 @@ def test_a_value_that_cannot_be_written_is_named_by_its_path(
 ) -> None:
     error = refused(event)
     assert error.field == field
-    assert value in error.value
+    assert error.value in (f"of type {value}", "of type EnumMeta")
     assert reason in error.reason
 
 
@@ -179,14 +176,10 @@ def test_a_mapping_that_holds_itself_is_refused() -> None:
     held: dict[str, Any] = {}
     held["self"] = types.MappingProxyType(held)
     for event in (held, held["self"]):
-        assert "hold itself" in refused(event).reason
+        assert "holds itself" in refused(event).reason
 
 
-def test_a_wide_value_is_shown_shortened() -> None:
-    assert len(refused({"a": {"x" * 10_000}, "b": [object()] * 10_000}).value) <= 200
-
-
-def test_an_error_that_cannot_be_found_again_is_still_an_error() -> None:
+def test_a_value_that_is_wrong_only_once_costs_nothing() -> None:
     class OnlyOnceWrong(dict[str, int]):
         calls = 0
 
@@ -194,4 +187,4 @@ def test_an_error_that_cannot_be_found_again_is_still_an_error() -> None:
             self.calls += 1
             return [(object(), 1)] if self.calls == 1 else []
 
-    assert refused({"a": OnlyOnceWrong(b=1)}).field == "event"
+    assert serialize_json_event({"a": OnlyOnceWrong(b=1)}) == b'{"a":{}}'

@@ -25,6 +25,7 @@ from eventpub.schemas.event.ttypes import Event, Experiment, Request, User
 from eventpub.serialization.thrift_json import serialize_v2_event as encode
 from eventpub.serialization.thrift_json import show_value
 from eventpub.serialization.thrift_spec import read_fields
+from eventpub.serialization.unwritable import strict_values
 
 POINT = struct_class(None, (1, TType.I32, "x"), (2, TType.I32, "y"), name="Point")
 STRINGS = (TType.STRING, "UTF8", False)
@@ -32,7 +33,7 @@ INTEGERS = [(TType.BYTE, 8), (TType.I16, 16), (TType.I32, 32), (TType.I64, 64)]
 
 
 def refused(struct: Any) -> EventSerializationError:
-    with pytest.raises(EventSerializationError) as caught:
+    with strict_values(), pytest.raises(EventSerializationError) as caught:
         encode(struct)
     return caught.value
 
@@ -313,7 +314,7 @@ def test_enums_by_name_are_left_to_thrift(tmp_path: Any) -> None:
     zoo = compiled(ZOO, "py:enum", tmp_path)
     mixed = zoo.Mixed(colour="GREEN", colours=["RED"])
     assert encode(mixed) == by_thrift(mixed)
-    assert "no such enum member" in refused(zoo.Mixed(colour="PINK")).reason
+    assert "no member of its enum" in refused(zoo.Mixed(colour="PINK")).reason
 
 
 def test_required_fields_of_nested_structs_are_checked(tmp_path: Any) -> None:
@@ -349,7 +350,7 @@ def test_a_missing_required_field_is_named(required: str) -> None:
 @pytest.mark.parametrize("kind", [TType.BYTE, TType.I16, TType.I32, TType.I64])
 def test_a_bool_in_an_integer_field_is_refused(kind: int) -> None:
     error = refused(holder(kind)(value=True))
-    assert (error.field, error.value) == ("value", "True")
+    assert (error.field, error.value) == ("value", "of type bool")
     assert "int(value)" in error.reason
 
 
@@ -361,26 +362,26 @@ def test_a_float_no_integer_comes_near_is_refused_in_an_integer_field(value: flo
 @pytest.mark.parametrize(
     ("event", "field", "value", "reason"),
     [
-        (Event(source=5), "source", "5", "expected text (str)"),
-        (Event(source=b"s"), "source", "b's'", "expected text (str)"),
-        (Event(source=["s"]), "source", "['s']", "expected text (str)"),
-        (Event(source="\ud800"), "source", "'\\ud800'", "surrogates not allowed"),
-        (Event(properties={"\udfff": "x"}), "a key of properties", "'\\udfff'", "surrogates not allowed"),
-        (Event(properties={1: "x"}), "a key of properties", "1", "expected text"),
-        (Event(properties={"k": 1}), "properties['k']", "1", "expected text"),
-        (Event(properties=["k"]), "properties", "['k']", "expected a dict"),
-        (Event(measurements={"k": "1"}), "measurements['k']", "'1'", "expected a number"),
-        (Event(measurements={"k": 10**400}), "measurements['k']", "1000", "too large"),
-        (Event(client_timestamp="1"), "client_timestamp", "'1'", "integer"),
-        (Event(client_timestamp=2**63), "client_timestamp", "9223372036854775808", "i64 takes"),
-        (Event(user=User(id=5)), "user.id", "5", "expected text"),
-        (Event(user={"id": "5"}), "user", "{'id': '5'}", "expected a User struct"),
+        (Event(source=5), "source", "int", "expected text (str)"),
+        (Event(source=b"s"), "source", "bytes", "expected text (str)"),
+        (Event(source=["s"]), "source", "list", "expected text (str)"),
+        (Event(source="\ud800"), "source", "str", "lone surrogates"),
+        (Event(properties={"\udfff": "x"}), "a key of properties", "str", "lone surrogates"),
+        (Event(properties={1: "x"}), "a key of properties", "int", "expected text"),
+        (Event(properties={"k": 1}), "properties.k", "int", "expected text"),
+        (Event(properties=["k"]), "properties", "list", "expected a dict"),
+        (Event(measurements={"k": "1"}), "measurements.k", "str", "expected a number"),
+        (Event(measurements={"k": 10**400}), "measurements.k", "int", "too large"),
+        (Event(client_timestamp="1"), "client_timestamp", "str", "integer"),
+        (Event(client_timestamp=2**63), "client_timestamp", "int", "i64 takes"),
+        (Event(user=User(id=5)), "user.id", "int", "expected text"),
+        (Event(user={"id": "5"}), "user", "dict", "expected a User struct"),
         (Event(user=Request(id="5")), "user", "Request", "expected a User struct"),
-        (Event(user=User(roles="admin")), "user.roles", "'admin'", "expected a list"),
-        (Event(user=User(roles={"admin": 1})), "user.roles", "{'admin': 1}", "expected a list"),
-        (Event(user=User(roles=["a", "b", None])), "user.roles[2]", "None", "expected text"),
-        (Event(experiments=[Experiment(), Experiment(name=7)]), "experiments[1].name", "7", "expected text"),
-        (Event(request=Request(status_code=2**31)), "request.status_code", "2147483648", "i32 takes"),
+        (Event(user=User(roles="admin")), "user.roles", "str", "expected a list"),
+        (Event(user=User(roles={"admin": 1})), "user.roles", "dict", "expected a list"),
+        (Event(user=User(roles=["a", "b", None])), "user.roles[2]", "NoneType", "expected text"),
+        (Event(experiments=[Experiment(), Experiment(name=7)]), "experiments[1].name", "int", "expected text"),
+        (Event(request=Request(status_code=2**31)), "request.status_code", "int", "i32 takes"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_path(event: Event, field: str, value: str, reason: str) -> None:
@@ -388,7 +389,7 @@ def test_a_wrong_value_is_named_by_its_path(event: Event, field: str, value: str
     event.action = event.noun = "x"
     error = refused(event)
     assert error.field == field
-    assert value in error.value
+    assert error.value == f"of type {value}"
     assert reason in error.reason
     assert f"{field} is {error.value}: {error.reason}" in str(error)
 
@@ -411,13 +412,11 @@ def test_a_value_of_a_wrong_type_is_refused(kind: int, arguments: Any, value: An
     assert reason in error.reason
 
 
-def test_an_attribute_that_was_never_set_is_named() -> None:
-    assert "x" in refused(POINT.__new__(POINT)).reason
+def test_an_attribute_that_was_never_set_is_not_written() -> None:
+    assert encode(POINT.__new__(POINT)) == b"{}"
 
 
 def test_a_value_is_shown_shortened() -> None:
-    error = refused(Event(source="s", action="a", noun="n", client_timestamp="x" * 100_000))
-    assert len(error.value) < 50
     assert len(show_value([["x" * 1000] * 1000] * 1000)) <= 200
     assert show_value(10**5000) == "<int>"
 
@@ -428,8 +427,9 @@ def test_a_struct_that_holds_itself_is_refused() -> None:
     loop = node()
     loop.next = loop
     error = refused(loop)
-    assert (error.field, error.value) == ("event", "a Node")
-    assert "hold itself" in error.reason
+    assert (error.field, error.value) == ("next", "of type Node")
+    assert "holds itself" in error.reason
+    assert encode(loop) == b"{}"
 
 
 @pytest.mark.parametrize("value", [None, 5, "event", {"source": "s"}, Event, object()])
@@ -438,20 +438,6 @@ def test_what_is_no_struct_is_refused_and_told_what_to_pass(value: Any) -> None:
     assert error.field == "event"
     assert "generated class" in error.reason
     assert "serialize_json_event" in error.reason
-
-
-def test_an_error_that_cannot_be_found_again_is_still_an_error() -> None:
-    class OnlyOnceWrong:
-        calls = 0
-
-        def __index__(self) -> int:
-            self.calls += 1
-            if self.calls == 1:
-                raise TypeError("not now")
-            return 1
-
-    error = refused(holder(TType.I32)(value=OnlyOnceWrong()))
-    assert (error.field, error.reason) == ("event", "not now")
 
 
 def test_an_error_can_be_pickled() -> None:

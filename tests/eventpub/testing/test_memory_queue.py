@@ -20,11 +20,13 @@ from eventpub.errors import (
     QueueLimitError,
     QueueMissingError,
     QueueNameError,
+    UnwritableValueError,
 )
 from eventpub.pipeline import Backend
 from eventpub.queue.event_queue import Counts
 from eventpub.queue.message_queue import remove_queue
 from eventpub.schemas.event.ttypes import Event
+from eventpub.serialization.unwritable import strict_values
 from eventpub.testing import MemoryQueue, posix_queue, take_messages
 
 Make = Callable[..., EventQueue[Any]]
@@ -132,7 +134,7 @@ def test_both_are_backends_and_context_factories_and_close_themselves(make_eithe
 @BOTH
 def test_both_count_and_refuse_alike(make_either: Make):
     queue = make_either()
-    with pytest.raises(EventSerializationError) as unwritable:
+    with strict_values(), pytest.raises(UnwritableValueError) as unwritable:
         queue.put({"noun": {"kind": object}})
     with pytest.raises(EventTooLargeError) as too_large:
         queue.put({"noun": "x" * 200})

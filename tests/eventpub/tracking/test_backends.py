@@ -16,6 +16,7 @@ from eventpub.errors import EventSerializationError
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event as ThriftEvent
 from eventpub.serialization.thrift_json_decode import decode_struct, load_json
+from eventpub.serialization.unwritable import strict_values
 from eventpub.tracking import LoggerBackend, LogLineTooLongError, MemoryBackend, Tracker
 
 
@@ -110,15 +111,15 @@ def test_a_line_has_as_many_bytes_as_allowed_and_not_one_more(lines: Lines):
     assert len(lines.messages) == 1
 
 
-def test_what_cannot_be_written_reaches_nobody_but_the_log(lines: Lines, caplog: pytest.LogCaptureFixture):
+def test_a_value_that_cannot_be_written_costs_that_value_alone(lines: Lines, caplog: pytest.LogCaptureFixture):
     backend = LoggerBackend(name="tracking test")
-    with pytest.raises(EventSerializationError):
+    with strict_values(), pytest.raises(EventSerializationError):
         backend.send({"value": object()})
     memory = MemoryBackend()
-    Tracker({"log": backend, "memory": memory}).emit("n", {"value": object()})
+    Tracker({"log": backend, "memory": memory}).emit("n", {"price": object()})
     assert memory.names == ["n"]
-    assert lines.messages == []
-    assert "data.value" in caplog.text
+    assert '"price":"<unserializable object>"' in lines.messages[0]
+    assert "data.price is of type object" in caplog.text
 
 
 # --- memory ----------------------------------------------------------------------------------------------
@@ -165,13 +166,14 @@ def test_a_queue_as_backend_takes_tracked_events_out_of_the_process_and_needs_no
 
     with tracker.context("request", {"path": "/"}):
         tracker.emit("shop.cart.opened", {"items": 2})
-    tracker.emit("refused", {"watched": Watched()})
+    tracker.emit("watched", {"watched": Watched()})
     assert copies == []
     with MessageQueue.open(queue_name) as reader:
-        event = json.loads(reader.receive())
+        event, watched = (json.loads(message) for message in iter(reader.receive, None))
     del event["timestamp"]
     assert event == {"name": "shop.cart.opened", "data": {"items": 2}, "context": {"path": "/"}}
-    assert tracker.routing_backend.failures == {"backend queue": 1}
+    assert watched["data"] == {"watched": "<unserializable Watched>"}
+    assert not tracker.routing_backend.failures
     queue.close()
 
 
