@@ -12,7 +12,7 @@ from typing import Any
 
 from eventpub.errors import EventSerializationError
 
-from .substitutes import substitute
+from .substitutes import substitute_by
 from .unwritable import UnfitError, describe_type, free_key, give_up, reason_of, step_to
 
 Default = Callable[[Any], Any]
@@ -61,7 +61,7 @@ def repair_value(path: str, value: Any, default: Default | None, around: tuple[i
         if issubclass(kind, (list, tuple)):
             items = enumerate(list(value))
             return [repair_value(f"{path}[{index}]", item, default, within) for index, item in items]
-        return repair_value(path, substitute(value, default), default, within)
+        return repair_value(path, substitute_by(default, value), default, within)
     except EventSerializationError:
         raise
     except UnfitError as refused:
@@ -93,7 +93,7 @@ def _repair_key(path: str, key: Any, default: Default | None) -> Any:
     """Return a key as JSON can write it: text, or a number, a bool or None, which the encoder makes text."""
     place = f"a key of {path or 'event'}"
     try:
-        text = key if issubclass(type(key), _PLAIN) else substitute(key, default)
+        text = key if issubclass(type(key), _PLAIN) else substitute_by(default, key)
         if issubclass(type(text), _PLAIN):
             return _repair_plain(place, text)
         return give_up(place, key, _NO_KEY)

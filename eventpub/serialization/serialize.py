@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from eventpub.errors import EventSerializationError
 
 from .json_repair import repair_event
-from .substitutes import substitute
+from .substitutes import substitute, substitute_by
 from .thrift_json import serialize_v2_event as serialize_v2_event  # noqa: PLC0414, found here too
 from .thrift_spec import is_struct_class
 from .unwritable import describe_type
@@ -59,7 +59,9 @@ def serialize_json_event(event: Any, *, default: Default | None = None) -> bytes
     if event.__class__ is not dict and not isinstance(event, Mapping):
         event = _read_event(event)
     try:
-        return (_write if default is None else _writer_with(default))(event).encode()
+        if default is None:
+            return _write(event).encode()
+        return _writer_with(default)(event).encode()
     except Exception:  # noqa: BLE001, a value may raise anything when it is asked for its items
         return _write(repair_event(event, default)).encode()
 
@@ -81,7 +83,7 @@ def _make_writer(default: Default | None) -> Callable[[Any], str]:
         allow_nan=False,
         check_circular=False,  # what holds itself ends in a RecursionError just as well
         separators=(",", ":"),
-        default=substitute if default is None else lambda value: substitute(value, default),
+        default=substitute if default is None else partial(substitute_by, default),
     ).encode
 
 

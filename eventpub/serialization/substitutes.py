@@ -37,25 +37,29 @@ from .unwritable import UnfitError
 Convert = Callable[[Any], Any]
 
 _MAX_ITEMS = 102_400  # an event has no more bytes; a range of a billion is no list
-_MAX_KINDS = 2000  # classes remembered; a program that makes classes without an end starts anew
+_MAX_KINDS = 2000  # classes remembered
 
 NO_FORM = "JSON has no form for it; convert it first, or give the serializer a default="
 
 
-def substitute(value: Any, default: Convert | None = None) -> Any:
+def substitute(value: Any) -> Any:
     """Return what is written in the place of a value that JSON has no form for.
 
-    Args:
-        value: it.
-        default: asked before a class of the application's own is taken apart, and for what has no form here. It
-            returns what is written instead, or raises TypeError.
-
     Raises:
-        UnfitError: there is none.
-        Exception: whatever the value, or `default`, raised.
+        UnfitError: there is nothing.
+        Exception: whatever the value raised.
     """
-    kind = type(value)
-    convert = _known.get(kind) or _learn_kind(kind, value)
+    return _known[type(value)](value)
+
+
+def substitute_by(default: Convert | None, value: Any) -> Any:
+    """Return the same, asking the application first about its own classes and what has no form here.
+
+    Args:
+        default: returns what is written instead, or raises TypeError to leave it to us; None to ask nobody.
+        value: it.
+    """
+    convert = _known[type(value)]
     if default is None or convert not in _AFTER_DEFAULT:
         return convert(value)
     try:
@@ -68,10 +72,6 @@ def substitute(value: Any, default: Convert | None = None) -> Any:
 
 
 # --- the conversions -------------------------------------------------------------------------------------
-
-
-def _refuse(_value: Any) -> Any:
-    raise UnfitError(NO_FORM)
 
 
 def _text_of_decimal(value: Any) -> str:
@@ -121,18 +121,20 @@ def _read_struct(value: Any) -> dict[str, Any]:
     return {name: item for name in field_names(value) if (item := getattr(value, name)) is not None}
 
 
-def _look_behind(proxy: Any) -> Any:
+def _look_behind(value: Any) -> Any:
     """Return what a proxy stands for, or its substitute: its `__class__` says what it behaves like."""
-    behind = proxy.__class__
+    behind = value.__class__
+    if behind is type(value):
+        raise UnfitError(NO_FORM)
     for plain in (str, bool, int, float, dict, list, tuple):
         if issubclass(behind, plain):
-            return plain(proxy)
+            return plain(value)
     if behind is NoneType:
         return None
-    convert = _converter_of(behind)
-    if convert in (None, _look_behind):
+    convert = _find_converter(behind)
+    if convert is _look_behind:
         raise UnfitError(NO_FORM)
-    return convert(proxy)
+    return convert(value)
 
 
 # Asked in this order; a module's name stands where the class is not to be imported for it.
@@ -161,25 +163,13 @@ _CONVERSIONS: tuple[tuple[Any, str, Convert], ...] = (
     ("msgspec", "Struct", _read_msgspec),
 )
 _AFTER_DEFAULT = frozenset({
-    _read_dataclass, _read_attrs, _read_msgspec, _read_pydantic, _read_struct, _look_behind, _refuse,
+    _read_dataclass, _read_attrs, _read_msgspec, _read_pydantic, _read_struct, _look_behind,
 })  # fmt: skip
 
-_known: dict[type, Convert] = {}
 
-
-def _learn_kind(kind: type, value: Any) -> Convert:
-    if isinstance(value, type):  # a class has the attributes of its instances' fields, and no values
-        return _refuse
-    convert = _converter_of(kind)
-    if convert is None:
-        convert = _refuse if value.__class__ is kind else _look_behind
-    if len(_known) >= _MAX_KINDS:
-        _known.clear()
-    _known[kind] = convert
-    return convert
-
-
-def _converter_of(kind: Any) -> Convert | None:
+def _find_converter(kind: Any) -> Convert:
+    if issubclass(kind, type):  # a class has the attributes of its instances' fields, and no values
+        return _look_behind
     for class_or_module, name, convert in _CONVERSIONS:
         wanted = getattr(sys.modules.get(class_or_module), name, ()) if name else class_or_module
         if issubclass(kind, wanted):
@@ -188,4 +178,17 @@ def _converter_of(kind: Any) -> Convert | None:
         return _read_dataclass
     if hasattr(kind, "__attrs_attrs__"):
         return _read_attrs
-    return _read_struct if is_struct_class(kind) else None
+    return _read_struct if is_struct_class(kind) else _look_behind
+
+
+class _Known(dict[type, Convert]):
+    """The conversion of each class that was met; a program that makes classes without an end starts anew."""
+
+    def __missing__(self, kind: type) -> Convert:
+        if len(self) >= _MAX_KINDS:
+            self.clear()
+        convert = self[kind] = _find_converter(kind)
+        return convert
+
+
+_known = _Known()

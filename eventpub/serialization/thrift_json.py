@@ -23,7 +23,7 @@ import reprlib
 from typing import TYPE_CHECKING, Any
 
 from .thrift_repair import repair_struct
-from .thrift_writers import write_struct
+from .thrift_writers import writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def serialize_v2_event(struct: Any, *, default: Callable[[Any], Any] | None = No
         UnwritableValueError: values are strict, as in tests, and one is not of its field's type.
     """
     try:
-        text = write_struct(struct)
+        text = writers[struct.__class__](struct)
         if "\\" in text and "\\u00" in text:
             text = _escape_like_thrift(text)
         return text.encode()

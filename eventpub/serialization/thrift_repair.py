@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventpub.errors import EventSerializationError
 
 from .json_repair import repair_text, repair_value
-from .substitutes import substitute
+from .substitutes import substitute_by
 from .thrift_spec import Type, is_struct_class, read_fields, write_by_thrift
 from .thrift_values import take_items, take_mapping
-from .thrift_writers import WRITERS, class_of, write_struct
+from .thrift_writers import WRITERS, class_of, writers
 from .unwritable import UnfitError, describe_type, free_key, give_up, is_strict, reason_of, step_to
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def repair_struct(struct: Any, error: Exception, default: Default | None) -> str
         reason = "no Thrift struct; give an instance of a generated class, or a mapping to serialize_json_event"
         raise EventSerializationError("event", describe_type(struct), reason) from None
     try:
-        return write_struct(_Repair(default).struct("", cls, struct, ()))
+        return writers[cls](_Repair(default).struct("", cls, struct, ()))
     except EventSerializationError:
         raise
     except Exception:  # noqa: BLE001, anything may be in it
@@ -94,7 +94,7 @@ class _Repair(NamedTuple):
             refusal = error
         if not is_strict():
             try:
-                found = substitute(value, self.default)
+                found = substitute_by(self.default, value)
                 if found is not value:
                     return self._as_kind(path, kind, found, around)
             except Exception:  # noqa: BLE001, S110, likewise; what was wrong at first is what counts
@@ -131,7 +131,7 @@ class _Repair(NamedTuple):
         if value is None or is_strict():
             raise UnfitError("expected text (str)")
         if not issubclass(type(value), (int, float, dict, list, tuple)):
-            value = substitute(value, self.default)
+            value = substitute_by(self.default, value)
         if issubclass(type(value), str):
             return repair_text(path, value)
         return json.dumps(repair_value(path, value, self.default), ensure_ascii=False, separators=(",", ":"))

@@ -19,17 +19,19 @@ from .unwritable import UnfitError
 
 Writer = Callable[[Any], str]
 
-_writers: dict[type, Writer] = {}
 
+class _Writers(dict[type, Writer]):
+    """The writer of each struct class, made when it is first asked for.
 
-def write_struct(struct: Any) -> str:
-    """Return the text of a struct, with control characters escaped as JSON has it.
-
-    Raises:
-        Exception: of any kind, for a value that is not of its field's type.
+    It returns the text of a struct, with control characters escaped as JSON has it. For a value that is not of
+    its field's type it raises any kind of exception.
     """
-    cls = struct.__class__
-    return (_writers.get(cls) or _compile_class(cls))(struct)
+
+    def __missing__(self, cls: type) -> Writer:
+        return _compile_class(cls)
+
+
+writers = _Writers()
 
 
 def class_of(cls: type, value: Any) -> type:
@@ -71,7 +73,7 @@ def _compile_class(cls: type) -> Writer:
         raise TypeError  # `_explain` finds the words
     made: dict[type, Writer] = {}
     _make_writer(cls, made)
-    _writers.update(made)  # only now: another thread must not meet a writer whose nested writers are missing
+    writers.update(made)  # only now: another thread must not meet a writer whose nested writers are missing
     return made[cls]
 
 
@@ -151,7 +153,7 @@ class _Source:
 
 def _write_other(cls: type, value: Any) -> str:
     found = class_of(cls, value)
-    return (_writers.get(found) or _compile_class(found))(value)
+    return writers[found](value)
 
 
 def _write_by_thrift(cls: type, struct: Any) -> str:
