@@ -22,6 +22,7 @@ from .errors import (
     EventSerializationError,
     EventTooLargeError,
     QueueError,
+    UnwritableValueError,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = [  # noqa: RUF022, grouped by stage
     "EventSerializationError",
     "EventTooLargeError",
     "QueueError",
+    "UnwritableValueError",
 ]
 __version__ = "0.1.0"
 

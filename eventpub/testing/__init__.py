@@ -12,9 +12,11 @@ Under pytest the fixtures of `eventpub.pytest_plugin` are there without an impor
 
 from __future__ import annotations
 
+from eventpub.serialization.unwritable import strict_values
+
 from .capture import capture_events
 from .memory_queue import MemoryQueue
 from .posix import posix_queue, take_messages
 from .record import Put, Record
 
-__all__ = ["MemoryQueue", "Put", "Record", "capture_events", "posix_queue", "take_messages"]
+__all__ = ["MemoryQueue", "Put", "Record", "capture_events", "posix_queue", "strict_values", "take_messages"]
