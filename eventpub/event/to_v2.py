@@ -21,8 +21,8 @@
 
 "Any other" keeps its key, with `context.` in front if it comes from the context; so does a value that has the
 name of a field but does not fit it. The context of an `Event` is its `ctxt`, if that is a mapping; names and
-SHA-1 of its attachments go into the property `attachments`, without their contents. Nothing else is left out but
-a value that cannot be written, or a second value for one field, and that is counted.
+SHA-1 of its attachments go into the property `attachments`, without their contents. Nothing else is left out
+but a value that cannot be written, or a second value for one field, and that is counted.
 """
 
 from __future__ import annotations
