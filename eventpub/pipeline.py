@@ -1,7 +1,7 @@
 """What all stages of the pipeline agree on: an event has a name, and a stage has `send`.
 
-Nothing else is asked of an event, so a mapping, an `Event` and a Thrift struct go the same way; and nothing
-else of a stage, so that any of them can stand behind any other, to any depth.
+An event needs nothing else, so mappings, `Event`s and Thrift structs go the same way; a stage needs nothing
+else, so any stage can follow any other, to any depth.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ UNKNOWN_NAME = "unknown"
 
 @runtime_checkable
 class Backend(Protocol):
-    """Whatever events can be sent to: `EventQueue`, `RoutingBackend`, `Processor`, `EventManager`, or yours."""
+    """Takes events: `EventQueue`, `RoutingBackend`, `Processor`, `EventManager`, or your own class."""
 
     def send(self, event: Any, /) -> object:
         """Take one event.
 
-        False says that it is lost here, which the stage has logged itself: whoever sent it counts that as a
-        failure and logs nothing more. Whatever else is returned is the stage's own affair.
+        Return False if you lost the event and logged why; the caller only counts it. Any other return value is
+        ignored.
         """
 
 
 def name_of(event: Any) -> str:
     """Return an event's name, or "unknown".
 
-    It is `event["name"]` of a mapping and `event.name` of anything else; for want of that, SOURCE.NOUN.ACTION
-    of what has these three, as version 2 events do. A member of an enum stands for its value.
+    The name is `event["name"]` for a mapping and `event.name` for anything else. An event without one, but with
+    source, noun and action like version 2 events, is called SOURCE.NOUN.ACTION. An enum member counts as its
+    value.
     """
-    # dict first: it is asked for without the machinery of ABCs
+    # dict first: this check is much cheaper than the one for Mapping
     if isinstance(event, (dict, Mapping)):
         name = event.get("name")
     else:
@@ -41,20 +42,20 @@ def name_of(event: Any) -> str:
         if name is None:
             parts = [getattr(event, part, None) for part in ("source", "noun", "action")]
             name = None if None in parts else ".".join(map(text_of, parts))
-    if name.__class__ is str:  # as nearly always
+    if name.__class__ is str:  # the usual case
         return name
     return UNKNOWN_NAME if name is None else text_of(name)
 
 
 def text_of(name: Any) -> str:
-    """Return a name as JSON and hashing have it: of a member of an enum its value, not its `str`."""
+    """Return a name as JSON and hashing see it: the value of an enum member, not its `str`."""
     if isinstance(name, str):
         return str.__str__(name)
     return text_of(name.value) if isinstance(name, Enum) else str(name)
 
 
 def name_for_log(event: Any) -> str:
-    """Return an event's name, and "unknown" too where asking for it fails."""
+    """Return an event's name; "unknown" if reading it fails."""
     try:
         return name_of(event)
     except Exception:  # noqa: BLE001, an event is anybody's
@@ -62,22 +63,22 @@ def name_for_log(event: Any) -> str:
 
 
 def check_backend(argument: str, backend: Any) -> None:
-    """Refuse what events cannot be sent to.
+    """Raise unless events can be sent to `backend`.
 
     Args:
-        argument: what the error calls it.
-        backend: what should have a `send(event)`.
+        argument: its name in the error.
+        backend: the object that should have `send(event)`.
 
     Raises:
-        NotAStageError: it has no `send`, or none that can be called.
+        NotAStageError: it has no callable `send`.
     """
     if not callable(getattr(backend, "send", None)):
         raise NotAStageError(argument, repr(backend), "has no send(event) that can be called")
 
 
 def only_reads(stage: object) -> bool:
-    """Tell whether a stage promises to neither change nor keep what it is sent: by an attribute `only_reads`.
+    """Return whether a stage promises, by an attribute `only_reads`, to neither change nor keep events.
 
-    A stage that does not is sent copies of what belongs to others.
+    A stage that does not gets copies of events that belong to others.
     """
     return getattr(stage, "only_reads", False) is True

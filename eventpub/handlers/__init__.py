@@ -40,7 +40,7 @@ __all__ = [
     "unique_id",
 ]
 
-logger = logging.getLogger(__name__)  # what is set on it goes for the managers' and the handlers' own loggers
+logger = logging.getLogger(__name__)  # its settings apply to the loggers of managers and handlers
 
 default_manager = EventManager()
 add_handler = default_manager.add_handler

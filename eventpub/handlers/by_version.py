@@ -1,4 +1,4 @@
-"""Event -> bytes, as collectors of a version of the wire take it."""
+"""Event -> bytes in the format of a version of the wire."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from eventpub.serialization.serialize import serialize_json_event, serialize_v2_
 
 
 def serialize_as(version: str, event: Any) -> bytes:
-    """Return an event as JSON for version "2j", and for "2" as Thrift JSON, which others are turned into.
+    """Return an event as plain JSON for version "2j", as Thrift JSON for "2"; other events are converted.
 
     Raises:
-        EventSerializationError: it cannot be written so.
+        EventSerializationError: the event cannot be written in that format.
     """
     return serialize_v2_event(to_v2_event(event)) if version == "2" else serialize_json_event(event)

@@ -1,7 +1,7 @@
-"""Handlers whose arguments are the fields of a dataclass: checked when made, and written as one line of text.
+"""Handlers whose arguments are the fields of a dataclass: checked when created, written as one line of text.
 
-The text is `FIRST?key=value&key=value`: the first field as it is, then those that differ from their default,
-with `%7C` for `|` and so on: `mail.example.com?sender=ci@example.com&recipients=a@example.com,b@example.com`.
+The text is `FIRST?key=value&key=value`: the value of the first field, then the fields that differ from their
+defaults, percent-encoded: `mail.example.com?sender=ci@example.com&recipients=a@example.com,b@example.com`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from .handler import EventHandler
 if TYPE_CHECKING:
     from eventpub.settings import ini
 
-_PLAIN = "/:,@+ ="  # beside letters, digits and _.-~; an = in a value is no other key's
+_PLAIN = "/:,@+ ="  # besides letters, digits and _.-~; an = in a value cannot start another key
 
 
 @dataclasses.dataclass(frozen=True)
 class ConfiguredHandler(EventHandler):
-    """A handler whose fields are declared by `eventpub.settings.ini.setting`, each named as its key.
+    """A handler whose fields are declared by `eventpub.settings.ini.setting`, each named like its key.
 
-    Fields may be given as values or as text; paths become absolute. None, where that is the default, means
-    unset.
+    Fields can be passed as values or as text; paths become absolute. None means unset, where it is the default.
     """
 
     def __post_init__(self) -> None:
@@ -39,14 +38,14 @@ class ConfiguredHandler(EventHandler):
         self.check()
 
     def check(self) -> None:
-        """Raise HandlerError for fields that make no sense together; by default all do."""
+        """Raise HandlerError for fields that contradict each other; accepts all by default."""
 
     @classmethod
     def decode_config(cls, config_str: str) -> dict[str, Any]:
-        """Return the fields that a text gives, as text.
+        """Return the fields that a text sets, as text.
 
         Raises:
-            HandlerError: it is not of the form above, or names a field twice, or one that there is not.
+            HandlerError: the text is malformed, or names a field twice or an unknown one.
         """
         fields = dataclasses.fields(cls)
         first, _, query = config_str.partition("?")
@@ -84,7 +83,7 @@ class ConfiguredHandler(EventHandler):
         except ValueError:
             reason = f"{field.name} is {_write_value(value)!r}: expected {kind.allowed}"
             raise HandlerError(type(self).__name__, reason) from None
-        # whoever is told of this handler may be in another folder
+        # another process that reads this may run in another folder
         return parsed.absolute() if isinstance(parsed, Path) else parsed
 
 

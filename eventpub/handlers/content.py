@@ -1,7 +1,7 @@
-"""What handlers for people and files send of an event: JSON with names in it, and attachments.
+"""What handlers for people and files send: an event as JSON with field names, and its attachments.
 
-The stages of the pipeline write Thrift structs as Thrift JSON, which has numbers for names. Here they become
-objects of field names, which `eventpub put --event` takes.
+The stages of the pipeline write Thrift structs as Thrift JSON, which has numbers instead of names. Here they
+become objects with field names, which `eventpub put --event` takes.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 
 def json_of(event: Any) -> bytes:
-    """Return an event as a JSON object of names.
+    """Return an event as a JSON object with field names.
 
     Raises:
-        EventSerializationError: it is no event, or JSON has no form for a value.
+        EventSerializationError: this is not an event, or JSON has no form for a value.
     """
     return serialize_json_event(_make_plain(event))
 
 
 def stem_of(event: Any) -> str:
-    """Return a fresh name, for the file of an event, that tells which it is."""
+    """Return a new name for the file of an event, made of its name and id."""
     return f"{fit_for_a_name(name_of(event))}-{unique_id()}"
 
 
 def attachments_of(event: Any) -> Iterator[tuple[str, Path]]:
-    """Yield name and file of each attachment; nothing but an `Event` has any.
+    """Yield name and file of each attachment; only an `Event` has any.
 
     Raises:
-        AttachmentError: a file is not there any more.
+        AttachmentError: a file was removed.
     """
     if not isinstance(event, Event):
         return
@@ -49,7 +49,7 @@ def attachments_of(event: Any) -> Iterator[tuple[str, Path]]:
 
 
 def _make_plain(value: Any) -> Any:
-    """Return a value with mappings for Thrift structs, without the fields that are not set."""
+    """Return a value with mappings in place of Thrift structs, without unset fields."""
     if is_struct_class(value.__class__):
         given = [(name, getattr(value, name)) for name in field_names(value)]
         return {name: _make_plain(item) for name, item in given if item is not None}

@@ -1,7 +1,7 @@
 """Handlers' configurations <-> one text for a variable of the environment: `name=value|name=value|name`.
 
-A value may hold `=`; an empty one is left out with its `=`. Neither may hold `|`, or NUL, which no variable of
-the environment can, and a name may hold no `=`.
+A value may contain `=`; an empty value is left out with its `=`. Neither may contain `|`, or NUL, which an
+environment variable cannot hold, and a name may not contain `=`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ def encode_handlers(configurations: Mapping[str, str]) -> str:
     parts = []
     for name, value in configurations.items():
         if not name or name != name.strip() or {"=", _BETWEEN, "\0"} & set(name):
-            raise HandlerError(name, "its name cannot be written into a variable; take one without = and |")
+            raise HandlerError(name, "its name cannot be written to a variable; use one without = and |")
         if {_BETWEEN, "\0"} & set(value):
-            reason = "its encode_config returned a text with | in it (or NUL); escape that there"
+            reason = "its encode_config returned a text with | (or NUL) in it; escape it there"
             raise HandlerError(name, reason)
         parts.append(f"{name}={value}" if value else name)
     return _BETWEEN.join(parts)
 
 
 def decode_handlers(text: str) -> dict[str, str]:
-    """Return the configurations, by name, of the handlers that a text lists; blank parts are skipped.
+    """Return `{name: configuration}` for the handlers that a text lists; blank parts are skipped.
 
     Raises:
         HandlerError: a name is missing, or appears twice.

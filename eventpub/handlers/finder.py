@@ -1,4 +1,4 @@
-"""The name of a handler -> its class, by the entry points of all installed packages."""
+"""The name of a handler -> its class, through the entry points of all installed packages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ GROUP = "eventpub.handlers"
 
 
 def find_handler(name: str) -> type[EventHandler]:
-    """Return the class that the entry point `name` leads to.
+    """Return the class that the entry point `name` refers to.
 
     Raises:
-        HandlerError: there is none, packages disagree, or it leads to something else; the reason says which
-            handlers there are.
+        HandlerError: there is none, several packages have one, or it is not a handler; the reason lists the
+            installed handlers.
     """
     points = entry_points(group=GROUP)
     found = {point.value: point for point in points if point.name == name}
@@ -32,8 +32,8 @@ def find_handler(name: str) -> type[EventHandler]:
     ((value, point),) = found.items()
     try:
         cls = point.load()
-    except Exception as error:  # somebody else's module
+    except Exception as error:  # third-party code
         raise HandlerError(name, f"{value} cannot be loaded: {error}") from error
     if not isinstance(cls, type) or not issubclass(cls, EventHandler):
-        raise HandlerError(name, f"{value} is no subclass of eventpub.handlers.EventHandler")
+        raise HandlerError(name, f"{value} is not a subclass of eventpub.handlers.EventHandler")
     return cls

@@ -1,4 +1,4 @@
-"""Event -> every handler that was added; what one of them does is nothing to the next."""
+"""Event -> every handler that was added; a failing handler does not affect the next."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_VARIABLE = "EVENTPUB_HANDLERS"
 class EventManager:
     """Sends events through handlers, in the order they were added.
 
-    A manager takes `Event`s, mappings and Thrift structs, and can stand behind a `Tracker`.
+    A manager takes `Event`s, mappings and Thrift structs, and can be a backend of a `Tracker`.
     """
 
     def __init__(self) -> None:
@@ -34,14 +34,14 @@ class EventManager:
 
     @property
     def handlers(self) -> Mapping[str, EventHandler]:
-        """The handlers by name, not to be changed here."""
+        """The handlers by name; read only."""
         return MappingProxyType(self._handlers)
 
     def send_event(self, event: Any) -> bool:
-        """Send an event through all handlers, and return whether each of them succeeded.
+        """Send an event through all handlers and return whether all of them succeeded.
 
-        A handler that fails is logged, whether it returns False or raises, and the next gets the event all the
-        same. Without handlers nothing can fail.
+        A failure is logged, whether the handler returns False or raises, and the next handler still gets the
+        event. Returns True if there are no handlers.
         """
         succeeded = True
         for name, handler in self._handlers.items():
@@ -49,28 +49,28 @@ class EventManager:
                 if not handler.send_event(event):
                     succeeded = False
                     logger.error("handler %r has not sent event %r", name, name_for_log(event))
-            except Exception:  # a handler is anybody's
+            except Exception:  # third-party code
                 succeeded = False
                 logger.exception("handler %r failed on event %r", name, name_for_log(event))
         return succeeded
 
     def send(self, event: Any, /) -> bool:
-        """Send an event: `send_event` under the name that whatever receives events is called by."""
+        """Send an event; `send_event` under the name that all stages have."""
         return self.send_event(event)
 
     def send_event_from_file(self, filename: str | os.PathLike[str]) -> bool:
-        """Send the event that `Event.dump` wrote into a file; see `send_event`.
+        """Send the event that `Event.dump` wrote to a file; see `send_event`.
 
         Raises:
-            EventFileError: the file cannot be read, or holds something else.
+            EventFileError: the file cannot be read, or is not such a file.
         """
         return self.send_event(Event.load(filename))
 
     def get_handler(self, name: str) -> type[EventHandler]:
-        """Return the class of the handlers that are called `name`.
+        """Return the handler class called `name`.
 
         Raises:
-            HandlerError: no installed package has an entry point of that name, or it leads nowhere.
+            HandlerError: no installed package has an entry point of that name, or it cannot be loaded.
         """
         return finder.find_handler(name)
 
@@ -81,34 +81,34 @@ class EventManager:
     def add_handler(self, *, name: str, **kwargs: Any) -> None: ...
 
     def add_handler(self, *args: Any, **kwargs: Any) -> None:
-        """Make a handler and add it; it takes the place of one that has its name.
+        """Create a handler and add it, in place of one with the same name.
 
         Args:
-            name: what its entry point is called; the first argument, or by name.
-            args: for its class, as `kwargs`, which may have another `name` where the first argument is one.
-            kwargs: see there.
+            name: the name of its entry point.
+            args: positional arguments of its class.
+            kwargs: keyword arguments of its class; one may be called `name` if the name above is positional.
 
         Raises:
-            HandlerError: there is no such handler, or it does not take these arguments.
+            HandlerError: there is no such handler, or it does not accept these arguments.
         """
         name, *rest = args or (kwargs.pop("name", ""),)
         self.register(name, _make_handler(name, self.get_handler(name), rest, kwargs))
 
     def register(self, name: str, handler: EventHandler) -> None:
-        """Add a handler that is there already; it takes the place of one that has its name.
+        """Add an existing handler, in place of one with the same name.
 
         Only a handler whose entry point has that `name` can be rebuilt by `load_handlers_from_env`.
         """
-        self._handlers = {**self._handlers, name: handler}  # a thread may be going through the old one
+        self._handlers = {**self._handlers, name: handler}  # another thread may be iterating over the old one
 
     def load_handlers_from_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
-        """Add the handlers that a variable of the environment lists: all of them, or on an error none.
+        """Add the handlers that an environment variable lists: all of them, or none on an error.
 
         Args:
-            var_name: the variable, `name=value|name=value|name`; a missing one lists none.
+            var_name: the variable, `name=value|name=value|name`; an unset one lists none.
 
         Raises:
-            HandlerError: its text is not of that form, or names a handler that cannot be found or set up.
+            HandlerError: its text is malformed, or names a handler that cannot be found or set up.
         """
         made = []
         for name, value in environment.decode_handlers(os.environ.get(var_name, "")).items():
@@ -118,10 +118,10 @@ class EventManager:
             self.register(name, handler)
 
     def handler_config_as_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
-        """Set a variable of the environment, from which `load_handlers_from_env` adds the same handlers.
+        """Set an environment variable from which `load_handlers_from_env` adds the same handlers.
 
         Raises:
-            HandlerError: a handler's configuration, or its name, has a character that the format does not take.
+            HandlerError: a handler's name or configuration has a character that the format cannot hold.
         """
         configurations = {name: handler.encode_config() for name, handler in self._handlers.items()}
         os.environ[var_name] = environment.encode_handlers(configurations)
@@ -133,9 +133,9 @@ class EventManager:
 def _rebuild_handler(name: str, cls: type[EventHandler], value: str) -> EventHandler:
     try:
         return cls(**cls.decode_config(value))
-    except Exception as error:  # a handler is anybody's
+    except Exception as error:  # third-party code
         reason = error.reason if isinstance(error, HandlerError) else f"{type(error).__name__}: {error}"
-        raise HandlerError(name, f"it cannot be made of {value!r}: {reason}") from error
+        raise HandlerError(name, f"it cannot be created from {value!r}: {reason}") from error
 
 
 def _make_handler(name: str, cls: type[EventHandler], args: list[Any], kwargs: dict[str, Any]) -> EventHandler:

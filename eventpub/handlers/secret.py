@@ -1,6 +1,6 @@
-"""A secret that is never an argument: it stands in a file or a variable of its own, and is read at every use.
+"""A secret that is never an argument: it is in a file or a variable of its own, and is read at every use.
 
-So it is in no repr, no log and no configuration that other processes are given, and a new one works at once.
+So it never appears in a repr, a log, or a configuration passed to other processes, and a new one works at once.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def check_secret(handler: str, what: str, file: Path | None, variable: str | None) -> None:
-    """Raise HandlerError unless one of the two is given."""
+    """Raise HandlerError unless exactly one of the two is given."""
     if (file is None) == (variable is None):
-        raise HandlerError(handler, f"give either {what}_file or {what}_variable, and not both")
+        raise HandlerError(handler, f"give either {what}_file or {what}_variable, not both")
 
 
 def read_secret(handler: str, what: str, file: Path | None, variable: str | None) -> str:
-    """Return the secret, without the blanks around it.
+    """Return the secret without surrounding white space.
 
     Raises:
-        HandlerError: it cannot be read, or is empty; its text is not shown.
+        HandlerError: the secret cannot be read, or is empty; its text is not shown.
     """
     place = f"{what}_file {file}" if file else f"{what}_variable {variable}"
     try:
@@ -32,7 +32,7 @@ def read_secret(handler: str, what: str, file: Path | None, variable: str | None
     except OSError as error:
         raise HandlerError(handler, f"{place} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise HandlerError(handler, f"{place} is no text") from None
+        raise HandlerError(handler, f"{place} is not text") from None
     except KeyError:
         raise HandlerError(handler, f"{place} is not set in the environment") from None
     if not text.strip():

@@ -1,7 +1,7 @@
 """`file`: each event becomes a JSON file in a folder, its attachments a folder beside it.
 
-`NAME-ID.json` is the event, `NAME-ID/log` its attachment `log`. The JSON file comes last and has its name once
-it is whole: whoever finds it finds the attachments too.
+`NAME-ID.json` is the event, `NAME-ID/log` its attachment `log`. The JSON file is written last and gets its name
+when it is complete, so its attachments are always there too.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileHandler(ConfiguredHandler):
-    """Writes events into a folder, which is made if need be.
+    """Writes events to a folder.
 
     Args:
-        folder: where to.
+        folder: created if missing.
     """
 
     folder: Path = ini.setting("folder", ini.path())
 
     def send_event(self, event: Any) -> bool:
-        """Write an event; on an error nothing of it is left behind."""
+        """Write an event; leave nothing behind on an error."""
         content, stem = json_of(event), stem_of(event)
         copies = self.folder / stem
         try:

@@ -1,8 +1,7 @@
 """`http`: each event is posted to a collector at once, signed, as a batch of its own (see `eventpub.wire`).
 
-For the few events of a script, or of a machine without a sidecar: the caller waits for the collector, and what
-that does not take is not sent again. An event with an id (`uid`, `uuid`) is stored once, however often it is
-sent.
+For scripts with few events, or machines without a sidecar: the caller waits for the collector, and nothing is
+sent again by itself. An event with an id (`uid`, `uuid`) is stored once, however often it is sent.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ class HttpHandler(ConfiguredHandler):
 
     Args:
         hostname: host or host:port of the collector.
-        key_name: of the key that signs.
-        secret_file: the key in base64; or `secret_variable`, the environment variable that has it.
-        version: "2" for Thrift events, which others are turned into (`to_v2_event`), or "2j" for JSON.
+        key_name: the name of the signing key.
+        secret_file: the file with the key in base64; or `secret_variable`, the environment variable with it.
+        version: "2" for Thrift events (others are converted by `to_v2_event`), or "2j" for JSON.
         scheme: "https", or "http".
         signature: "x-signature", "rfc9421" or "both".
-        ca_file: whom to trust; default: `$REQUESTS_CA_BUNDLE`, else the public authorities.
-        timeout_seconds: for connecting, and for each wait for the other end.
+        ca_file: certificates to trust; default: `$REQUESTS_CA_BUNDLE`, else the public authorities.
+        timeout_seconds: for connecting, and for each wait for an answer.
     """
 
     hostname: str = ini.setting("hostname", address.server())
@@ -70,14 +69,14 @@ class HttpHandler(ConfiguredHandler):
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=10.0)
 
     def check(self) -> None:
-        """Raise HandlerError unless there is one place for the secret, and what its use takes."""
+        """Raise HandlerError unless there is one place for the secret, and the package that signs with it."""
         secret.check_secret(type(self).__name__, "secret", self.secret_file, self.secret_variable)
         if self.signature != "x-signature" and not http_signature.INSTALLED:
             reason = f"signature {self.signature} needs a package: {suggest_install('rfc9421')}"
             raise HandlerError(type(self).__name__, reason)
 
     def send_event(self, event: Any) -> bool:
-        """Post an event, and return whether the collector took it; what it said instead is logged."""
+        """Post an event and return whether the collector accepted it; a refusal is logged."""
         url = f"{self.scheme}://{self.hostname}/v{self.version}"
         body = wire.container(self.version, [serialize_as(self.version, event)])
         headers = _HEADERS | signed_headers(
@@ -100,7 +99,7 @@ class HttpHandler(ConfiguredHandler):
         return not refusal
 
     def _refusal(self, url: str, body: bytes, headers: dict[str, str]) -> str:
-        """Post a request, and return what the answer says if it is no acceptance."""
+        """Post a request; return the reason if the event was not accepted, else an empty text."""
         with requests.Session() as session:
             session.trust_env = False  # ~/.netrc must not add a password to signed requests
             response = session.post(
@@ -126,12 +125,12 @@ class HttpHandler(ConfiguredHandler):
             return SigningKey(self.key_name, ini.base64_bytes().parse(text), self.signature)
         except ValueError:
             raise HandlerError(
-                type(self).__name__, "its secret is not base64; the collector's file has it so"
+                type(self).__name__, "its secret is not base64; use the text in the collector's file"
             ) from None
 
 
 def _read_beginning(response: requests.Response) -> bytes:
-    """Return as much of a body as tells a web page, or all there is."""
+    """Return the beginning of a body, enough to recognise a web page."""
     beginning = b""
     for piece in response.iter_content(wire.PAGE_START_BYTES):  # a piece may be a single byte
         beginning += piece
@@ -141,13 +140,15 @@ def _read_beginning(response: requests.Response) -> bytes:
 
 
 def _has_id(event: Any) -> bool:
-    """Tell whether an event has an id where `to_v2_event` looks for one, or a `uid`."""
+    """Return whether an event has an id where `to_v2_event` looks for one, or a `uid`."""
     if not isinstance(event, Mapping):
         ids = [getattr(event, name, None) for name in ("uid", "uuid")]
     else:
         ids = [event.get(name) for name in ("uid", "uuid")]
         parts = [event.get(name) for name in ("data", "context")]
-        ids += [part.get("uuid") for part in parts if isinstance(part, Mapping)]  # a `uid` there may be a user
+        ids += [
+            part.get("uuid") for part in parts if isinstance(part, Mapping)
+        ]  # a `uid` there may be a user's id
     return any(id_ not in (None, "") for id_ in ids)
 
 

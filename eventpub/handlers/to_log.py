@@ -1,4 +1,4 @@
-"""`logging`: each event becomes a line of the application's log; of attachments it has names and SHA-1."""
+"""`logging`: each event becomes a line of the application's log, with names and SHA-1 of its attachments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .content import json_of
 def _level_kind() -> ini.Kind[int]:
     def parse(value: str) -> int:
         level = int(value) if value.isdecimal() else logging.getLevelName(value.upper())
-        return int(level)  # of an unknown name logging makes a text
+        return int(level)  # logging returns a text for an unknown name
 
     return ini.Kind(parse, "the name or the number of a level")
 

@@ -20,8 +20,8 @@ class QueueHandler(ConfiguredHandler):
 
     Args:
         name: the queue.
-        version: "2" for Thrift events, which others are turned into (`to_v2_event`), or "2j" for JSON; what the
-            queue's sidecar has as `collector.version`.
+        version: "2" for Thrift events (others are converted by `to_v2_event`), or "2j" for JSON; must equal the
+            sidecar's `collector.version`.
         timeout_seconds: how long to wait for room, 0 by default.
     """
 
@@ -31,7 +31,7 @@ class QueueHandler(ConfiguredHandler):
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0, 86_400), default=0.0)
 
     def send_event(self, event: Any) -> bool:
-        """Put an event; what `EventQueue.put` raises says why it is not there."""
+        """Put an event; raises what `EventQueue.put` raises."""
         self._queue.put(event, self.timeout_seconds)
         return True
 

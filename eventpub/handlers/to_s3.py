@@ -1,7 +1,7 @@
 """`s3`: each event becomes an object of a bucket, its attachments objects beside it.
 
-`PREFIX/NAME-ID.json` is the event, `PREFIX/NAME-ID/log` its attachment `log`; the event comes last. Credentials
-are found as by every program that uses boto3: in the environment, `~/.aws`, or by the machine's role.
+`PREFIX/NAME-ID.json` is the event, `PREFIX/NAME-ID/log` its attachment `log`; the event is stored last. boto3
+finds the credentials: in the environment, in `~/.aws`, or from the machine's role.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class S3Handler(ConfiguredHandler):
 
     Args:
         bucket: its name.
-        prefix: what goes before all keys, such as "ci/"; by default nothing.
-        endpoint_url: of another service than AWS's.
+        prefix: put in front of all keys, such as "ci/"; empty by default.
+        endpoint_url: for a service other than AWS's.
         region: by default as boto3 is configured.
         profile: of the credentials, likewise.
-        encryption: at rest, "AES256", "aws:kms" or "none" to leave it to the bucket, which is the default.
-        timeout_seconds: for connecting, and for each wait for the other end.
+        encryption: at rest: "AES256", "aws:kms", or "none", the default, which leaves it to the bucket.
+        timeout_seconds: for connecting, and for each wait for an answer.
     """
 
     bucket: str = ini.setting("bucket", ini.text("the name of a bucket", r"[A-Za-z0-9_.:/-]+"))
@@ -41,7 +41,7 @@ class S3Handler(ConfiguredHandler):
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=30.0)
 
     def send_event(self, event: Any) -> bool:
-        """Store an event; what boto3 raises says why it is not there."""
+        """Store an event; raises what boto3 raises."""
         content, stem = json_of(event), f"{self.prefix}{stem_of(event)}"
         for name, path in attachments_of(event):
             with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""`smtp`: each event is mailed: its JSON as the text, its attachments as parts.
+"""`smtp`: each event becomes a mail, with its JSON as text and its attachments as parts.
 
 The connection is encrypted, and the server's certificate verified, unless `tls = none` says otherwise.
 """
@@ -52,14 +52,14 @@ class SmtpHandler(ConfiguredHandler):
     """Mails events.
 
     Args:
-        server: host or host:port; the port is by default 587, with `tls` ssl 465, with none 25.
-        sender: the address mails come from.
-        recipients: the addresses they go to.
-        subject: what goes before the event's name in their subject; by default "Event".
-        tls: "starttls", "ssl", or "none" for a server of this host.
-        ca_file: whom to trust; default: the authorities this machine trusts.
-        username: to log in; default: no login, and with one TLS has to be used.
-        password_file: its password; or `password_variable`, the environment variable that has it.
+        server: host or host:port; the default port is 587, or 465 with `tls` ssl, or 25 with none.
+        sender: the address of the sender.
+        recipients: the addresses of the recipients.
+        subject: put in front of the event's name in the subject; "Event" by default.
+        tls: "starttls", "ssl", or "none" for a server on this host.
+        ca_file: certificates to trust; default: those of this machine.
+        username: to log in, which requires TLS; default: no login.
+        password_file: the file with its password; or `password_variable`, the environment variable with it.
         timeout_seconds: for connecting, and for each wait for the server.
     """
 
@@ -78,19 +78,17 @@ class SmtpHandler(ConfiguredHandler):
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=30.0)
 
     def check(self) -> None:
-        """Raise HandlerError for a login without password, the other way round, or in clear text."""
+        """Raise HandlerError for a user without password, a password without user, or a login in clear text."""
         if self.username is None:
             if self.password_file or self.password_variable:
-                raise HandlerError(type(self).__name__, "a password is of no use without username; give both")
+                raise HandlerError(type(self).__name__, "a password needs a username; give both")
         else:
             secret.check_secret(type(self).__name__, "password", self.password_file, self.password_variable)
             if self.tls == "none":
-                raise HandlerError(
-                    type(self).__name__, "a password does not go over a connection in clear text; set tls"
-                )
+                raise HandlerError(type(self).__name__, "a password is never sent in clear text; set tls")
 
     def send_event(self, event: Any) -> bool:
-        """Mail an event, and return whether the server took it for all recipients."""
+        """Mail an event and return whether the server accepted it for all recipients."""
         message = self._message(event)
         with self._connection() as connection:
             refused = connection.send_message(message, self.sender, list(self.recipients))
@@ -139,9 +137,9 @@ class SmtpHandler(ConfiguredHandler):
 
 
 def _type_of(name: str) -> str:
-    """Return the type of a part by its file's name, where it is of use and may go in base64.
+    """Return the media type of a part by its file name, if it can be sent in base64.
 
-    RFC 2046 forbids that for mails (message/rfc822) and what has parts itself: readers would misread it.
+    RFC 2046 forbids base64 for messages (message/rfc822) and for multipart types.
     """
     kind, encoding = mimetypes.guess_type(name)
     is_of_use = kind and not encoding and not kind.startswith(("message/", "multipart/"))
@@ -149,7 +147,7 @@ def _type_of(name: str) -> str:
 
 
 def _describe_charset(kind: str, content: bytes) -> dict[str, str]:
-    """Return what a part's type says of its text, which without it is ASCII to whoever reads the mail."""
+    """Return the charset parameter of a text part; without one, mail readers assume ASCII."""
     if kind == "text":
         with contextlib.suppress(UnicodeDecodeError):
             content.decode()

@@ -1,7 +1,7 @@
-"""eventpub inside web frameworks: a queue from the application's settings, events that say their request.
+"""eventpub inside web frameworks: a queue from the application's settings, and the request on every event.
 
-`eventpub.integrations.baseplate`, `.pyramid`, `.flask`, `.django`, `.asgi` and `.wsgi` need what they are named
-after and nothing else.
+`eventpub.integrations.baseplate`, `.pyramid`, `.flask`, `.django`, `.asgi` and `.wsgi` import only the
+framework they are named after.
 """
 
 from .request_context import bound, current_request, inherit_context, with_request

@@ -8,15 +8,15 @@
 | `max_message_size` | bytes of an event, likewise                                          | the largest |
 | `queue_mode`       | permission bits in octal, likewise                                   | `0600`           |
 | `queue_group`      | its group, likewise                                                  | this process's   |
-| `queue`            | in Python: a queue that is open already, such as a test's            |                  |
+| `queue`            | in Python: an open queue, such as a test's                           |                  |
 
-The sidecar of a queue takes version 2 events or JSON (`collector.version`). With `v2` the queue takes Thrift
-structs only, and what the tracker emits is turned into them; with `json` mappings only. `auto` writes structs
-as version 2 events and mappings as JSON, whichever the sidecar takes. A `queue` that is open already has a
-serializer of its own, and `serializer` says what the tracker makes for it.
+The sidecar of a queue takes version 2 events or JSON (`collector.version`). With `v2` the queue takes only
+Thrift structs, and the tracker's events are converted to them; with `json` it takes only mappings. `auto`
+writes structs as version 2 events and mappings as JSON, whatever the sidecar takes. An open `queue` has a
+serializer of its own; `serializer` then says what the tracker makes for it.
 
-A queue is opened once per process, or once before its server forks: parent and children go on with the same
-queue. It stays open as long as the process lives.
+A queue is opened once per process, or once before its server forks: parent and children share it. It stays open
+as long as the process lives.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class QueueSettings:
         """Open the queue, or create it.
 
         Raises:
-            QueueError: it cannot be opened; the message says what would help.
+            QueueError: the queue cannot be opened; the message says how to fix that.
         """
         return EventQueue(
             self.queue_name,
@@ -94,7 +94,7 @@ class QueueSettings:
 
 @dataclass(frozen=True, slots=True)
 class AppEvents:
-    """What an application's code uses: `queue.put(event)` raises `EventError`, `tracker.emit(…)` does not."""
+    """What an application uses: `queue.put(event)` raises `EventError`, `tracker.emit(…)` never does."""
 
     queue: EventQueue[Any]
     tracker: Tracker
@@ -104,8 +104,8 @@ def read_settings(settings: Mapping[str, Any], place: str) -> QueueSettings:
     """Read an application's settings.
 
     Args:
-        settings: by the names above; values are text, or what Python programs write in its place.
-        place: where they stand, for errors: "eventpub" for keys that begin with "eventpub.".
+        settings: by the names above; values are text, or Python objects.
+        place: where they come from, for errors: "eventpub" for keys that begin with "eventpub.".
 
     Raises:
         ConfigError: a setting is unknown, missing or out of range.
@@ -121,7 +121,7 @@ def read_settings(settings: Mapping[str, Any], place: str) -> QueueSettings:
 
 
 def open_events(settings: Mapping[str, Any], place: str) -> AppEvents:
-    """Open the queue that an application's settings speak of, and a tracker whose events go onto it.
+    """Open the queue of an application's settings, and a tracker that puts its events on it.
 
     Args:
         settings: as for `read_settings`.
@@ -140,7 +140,7 @@ def open_events(settings: Mapping[str, Any], place: str) -> AppEvents:
 
 
 class _AsStructs:
-    """Makes version 2 events, last of all: processors that are added to the tracker see what was tracked."""
+    """Converts to version 2 events, after all other processors: these see the event as it was tracked."""
 
     only_reads = True
 
@@ -153,12 +153,12 @@ class _AsStructs:
 
 
 def _take_object(settings: Mapping[str, Any], name: str) -> Any:
-    """Return a setting that may be an object of Python, in whichever case its key is written, or None."""
+    """Return a setting that may be a Python object, whatever the case of its key; None if it is missing."""
     return next((value for key, value in settings.items() if key.lower() == name), None)
 
 
 def _write_text(key: str, value: Any) -> str:
-    """Return what an INI file would hold."""
+    """Return the text that an INI file would have."""
     if key.lower() == "queue_mode" and isinstance(value, int):
         return f"{value:o}"
     return "" if value is None or callable(value) else str(value)

@@ -1,4 +1,4 @@
-"""ASGI middleware, for Starlette, FastAPI and whatever else speaks ASGI."""
+"""ASGI middleware, for Starlette, FastAPI and other ASGI frameworks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class EventPubMiddleware:
-    """Give requests and websockets `state.events_v2`, the queue, and `state.tracker`, and bind what they are.
+    """Give requests and websockets `state.events_v2`, the queue, and `state.tracker`; bind their description.
 
     In Starlette: `app = EventPubMiddleware(app, {"queue_name": "v2"})`, then `request.state.tracker.emit(…)`.
-    As `Middleware(EventPubMiddleware, …)` it is made, and its settings are read, when the server first calls.
+    As `Middleware(EventPubMiddleware, …)` it is created, and reads its settings, at the server's first call.
 
     Args:
         app: the application.

@@ -4,11 +4,11 @@
     baseplate.register(RequestContextObserver())
     baseplate.configure_context({"events_v2": EventQueueParser()})  # reads events_v2.queue_name, …
 
-or, where the settings stand under another prefix,
+or, if the settings have another prefix,
 
     baseplate.add_to_context("events_v2", event_queue_from_config(app_config, prefix="events."))
 
-For the names behind the prefix see `eventpub.integrations.app_events`.
+For the names after the prefix see `eventpub.integrations.app_events`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def events_from_config(app_config: dict[str, str], prefix: str = "events.") -> AppEvents:
-    """Open the queue, and a tracker whose events go onto it.
+    """Open the queue, and a tracker that puts its events on it.
 
     Args:
         app_config: as baseplate read it from the INI file.
@@ -56,7 +56,7 @@ def event_queue_from_config(app_config: dict[str, str], prefix: str = "events.")
 
 
 class EventContextFactory(ContextFactory):  # type: ignore[misc]  # without baseplate there are no types
-    """Gives each request what it puts events on, and reports what became of them as runtime metrics.
+    """Gives each request the queue, and reports its counts as runtime metrics.
 
     Args:
         queue: opened once, for all requests.
@@ -76,18 +76,18 @@ class EventContextFactory(ContextFactory):  # type: ignore[misc]  # without base
 
 
 class EventQueueParser(config.Parser):  # type: ignore[misc]  # without baseplate there are no types
-    """For `Baseplate.configure_context`: opens the queue that the settings below its name speak of."""
+    """For `Baseplate.configure_context`: opens the queue of the settings below its name."""
 
     def parse(self, key_path: str, raw_config: dict[str, str]) -> EventContextFactory:
-        """Return the factory for the context's attribute that is called like the last part of `key_path`."""
+        """Return the factory for the context attribute named by the last part of `key_path`."""
         return EventContextFactory(event_queue_from_config(raw_config, f"{key_path}."))
 
 
 class RequestContextObserver(BaseplateObserver):  # type: ignore[misc]  # without baseplate there are no types
-    """Binds the server span's ids and name as the request's, and what else a Pyramid request tells."""
+    """Binds the server span's ids and name as the request, with what a Pyramid request adds."""
 
     def on_server_span_created(self, context: RequestContext, server_span: ServerSpan) -> None:
-        """Bind them from the span's start to its end."""
+        """Bind the request from the span's start to its end."""
         environ = getattr(context, "environ", None)
         described = from_environ(environ) if environ else {}
         ids = {"id": server_span.id, "trace_id": server_span.trace_id, "route": server_span.name}

@@ -1,9 +1,8 @@
-"""A request as a framework hands it over -> what every event inside it should say about it.
+"""A request as a framework passes it -> its description on every event.
 
-The names are those of `Request` in schemas/event.thrift, so the same words stand in JSON and in Thrift events.
-What came from the client is untrusted: every text is cut to its bound and holds printable characters only, and
-an id that does not look like one is replaced by a fresh one. The query string is left out, since it may hold
-secrets.
+The names are those of `Request` in schemas/event.thrift, so JSON and Thrift events use the same words. What
+comes from the client is untrusted: every text is cut to a bound and has only printable characters, and an
+invalid id is replaced by a new one. The query string is left out, since it may contain secrets.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ def from_environ(environ: Mapping[str, Any], path: str | None = None) -> dict[st
     """Describe the request of a WSGI environ, or of Django's `request.META`.
 
     Args:
-        environ: as PEP 3333 has it.
-        path: where the framework knows it better than SCRIPT_NAME and PATH_INFO do.
+        environ: as in PEP 3333.
+        path: the framework's, if it is better than SCRIPT_NAME and PATH_INFO.
     """
     if path is None:
         joined = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
-        path = joined.encode("latin-1", "replace").decode("utf-8", "replace")  # PEP 3333 hands over bytes so
+        path = joined.encode("latin-1", "replace").decode("utf-8", "replace")  # how PEP 3333 passes bytes
     return describe_request(
         lambda name: environ.get(f"HTTP_{name.upper().replace('-', '_')}"),
         method=environ.get("REQUEST_METHOD"),
@@ -63,13 +62,13 @@ def from_scope(scope: MutableMapping[str, Any]) -> dict[str, str]:
 def describe_request(
     header: Callable[[str], str | None], *, method: str | None, path: str, client_address: str | None
 ) -> dict[str, str]:
-    """Return what is known of a request, by the names of the Thrift `Request`; what is not known is left out.
+    """Return what is known about a request, by the names of the Thrift `Request`; unknown fields are left out.
 
     Args:
-        header: the value of a header by its name in lower case, None if it was not sent.
+        header: returns the value of a header by its name in lower case, None if it was not sent.
         method: as the client sent it, None for a websocket.
         path: without the query.
-        client_address: of the peer; behind a proxy, whatever the server made of its headers.
+        client_address: of the peer; behind a proxy, what the server derived from its headers.
     """
     request_id = header("x-request-id") or ""
     texts = {
@@ -87,12 +86,12 @@ def describe_request(
 
 
 def new_id() -> str:
-    """Return a fresh id: 32 hexadecimal digits, as W3C trace ids have."""
+    """Return a new id: 32 hexadecimal digits, like a W3C trace id."""
     return os.urandom(16).hex()
 
 
 def _trace_id(header: Callable[[str], str | None]) -> str | None:
-    """Return the id of the trace the request belongs to, from the first header that holds a valid one."""
+    """Return the request's trace id, from the first header that has a valid one."""
     for name, pattern in _TRACE_HEADERS:
         found = pattern.fullmatch(header(name) or "")
         if found and found[1].strip("0"):
@@ -101,7 +100,7 @@ def _trace_id(header: Callable[[str], str | None]) -> str | None:
 
 
 def _make_printable(text: str, max_characters: int) -> str:
-    """Cut a text, and replace controls, separators, lone surrogates and what else has no shape of its own."""
+    """Cut a text, and replace controls, separators, lone surrogates and other unprintable characters."""
     text = text[:max_characters]
     if text.isprintable():
         return text

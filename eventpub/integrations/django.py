@@ -4,11 +4,11 @@
     MIDDLEWARE = ["eventpub.integrations.django.EventPubMiddleware", ...]
     EVENTPUB = {"queue_name": "v2"}  # see eventpub.integrations.app_events
 
-Requests get `request.events_v2` (the queue) and `request.tracker`, and events emitted in them say which, in
-views that are synchronous, asynchronous or streamed. Elsewhere, `events()` has both.
+Requests get `request.events_v2` (the queue) and `request.tracker`. Events emitted during a request carry its
+description, in synchronous, asynchronous and streaming views. Elsewhere, `events()` returns queue and tracker.
 
 `manage.py check` checks the settings. The queue is opened when a server starts, or at the first call of
-`events()`, so that commands which emit no events need none.
+`events()`, so commands that emit no events need no queue.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class EventPubConfig(AppConfig):  # type: ignore[misc]  # Django has no types
     label = "eventpub"
 
     def ready(self) -> None:
-        """Let `manage.py check` look at the settings, and tests override them."""
+        """Lets `manage.py check` check the settings, and tests override them."""
         register(_check_settings)
         setting_changed.connect(_forget_events)
 
@@ -64,7 +64,7 @@ class EventPubMiddleware:
     """Bind each request's description while it is served.
 
     Args:
-        get_response: what serves it.
+        get_response: serves the request.
     """
 
     sync_capable = True
@@ -95,7 +95,7 @@ class EventPubMiddleware:
 
 
 def _bind_stream(response: HttpResponse, described: dict[str, str]) -> HttpResponse:
-    """Have the parts of a streamed answer made with the request bound."""
+    """Bind the request while the parts of a streamed response are produced."""
     if response.streaming and getattr(response, "file_to_stream", None) is None:
         bind = BoundAsyncBody if response.is_async else BoundBody
         response.streaming_content = bind(response.streaming_content, described)

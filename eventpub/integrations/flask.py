@@ -1,7 +1,7 @@
 """Flask: `EventPub(app)`, or `events = EventPub()` and later `events.init_app(app)`.
 
 Settings are `EVENTPUB_QUEUE_NAME`, `EVENTPUB_SERIALIZER`, … (see `eventpub.integrations.app_events`). The
-request's description is bound by WSGI middleware, so that it is there in every hook and in streamed answers.
+request's description is bound by WSGI middleware, so it is available in every hook and in streamed responses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eventpub.tracking import Tracker
 
 _KEY = "eventpub"
-_NOT_OURS = {"handlers", "key"}  # the environment may be loaded into the settings as a whole
+_NOT_OURS = {"handlers", "key"}  # the whole environment may have been loaded into the settings
 
 
 class EventPub:

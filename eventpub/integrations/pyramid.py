@@ -1,10 +1,10 @@
 """Pyramid: `config.include("eventpub.integrations.pyramid")`.
 
-It opens the queue that the settings `eventpub.queue_name`, `eventpub.serializer`, … speak of (see
+It opens the queue of the settings `eventpub.queue_name`, `eventpub.serializer`, … (see
 `eventpub.integrations.app_events`), adds `request.events_v2` (the queue) and `request.tracker`, and binds the
 request's description by a tween around exception views and all tweens added before it; so include it last.
-Parts of a streamed answer are made with it as well. Response and finished callbacks run when it is bound no
-more.
+The description is also bound while parts of a streamed response are produced, but not in response callbacks and
+finished callbacks.
 
 Outside of requests the two are `registry["eventpub"].queue` and `registry["eventpub"].tracker`.
 """
@@ -55,7 +55,7 @@ def request_context_tween(
         with bound(described):
             response = handler(request)
         if not isinstance(response.app_iter, (list, tuple)):
-            length = response.content_length  # which WebOb forgets with the body it was of
+            length = response.content_length  # WebOb removes it together with the body
             response.app_iter = BoundBody(response.app_iter, described)
             response.content_length = length
         return response

@@ -1,7 +1,7 @@
-"""The request being served, bound while it is served and seen by whatever emits events meanwhile.
+"""The request being served, bound while it is served and visible to everything that emits events meanwhile.
 
-It is bound by a context variable, so threads, greenlets and asyncio tasks never see each other's. Asyncio tasks
-and `asyncio.to_thread` inherit it; plain threads and pools take it along by `eventpub.tracking.carried`,
+It is bound by a context variable, so threads, greenlets and asyncio tasks each see only their own. Asyncio
+tasks and `asyncio.to_thread` inherit it; threads and pools get it through `eventpub.tracking.carried`,
 greenlets once `inherit_context` is a spawn callback.
 """
 
@@ -25,7 +25,7 @@ _NAME = "request"  # of the context, and of its one key
 
 
 def current_request() -> dict[str, str]:
-    """Return what is known of the request being served, in a dict of its own; empty outside of one.
+    """Return a new dict of what is known about the request being served; empty outside of a request.
 
     Its keys are those of the Thrift `Request`: id, trace_id, method, host, path, user_agent, client_address,
     route.
@@ -35,16 +35,16 @@ def current_request() -> dict[str, str]:
 
 
 def bound(request: dict[str, str]) -> AbstractContextManager[None]:
-    """Bind a request for the block: an event emitted in it, by any tracker, has it as `context["request"]`."""
+    """Bind a request for the block: events that any tracker emits in it have `context["request"]`."""
     return ambient.bound(_NAME, {_NAME: request})
 
 
 def with_request(event: E) -> E:
-    """Return a copy of an event that is about to be put, with the request it happens in.
+    """Return a copy of an event with the request being served, to be put.
 
-    A mapping gets it as `event["context"]["request"]`, where a tracked event has it; a Thrift struct with a
-    field `request`, in that; an `eventpub.Event`, be it closed, as its data `request`. An event that has one
-    already or no room for one, and any event outside of a request, is returned as it is.
+    A mapping gets it as `event["context"]["request"]`, like a tracked event; a Thrift struct in its field
+    `request`, if it has one; an `eventpub.Event`, even a closed one, as its data `request`. An event that has a
+    request, or no place for one, and any event outside of a request, is returned as it is.
     """
     request = current_request()
     if not request:
@@ -79,8 +79,8 @@ def _told(event: E, request: Any) -> E:
 
 
 def inherit_context(greenlet: Any) -> None:
-    """Give a greenlet that is being spawned the context it is spawned in, as asyncio gives it to tasks.
+    """Give a new greenlet the context of the one that spawns it, as asyncio does for tasks.
 
-    `gevent.Greenlet.add_spawn_callback(inherit_context)`, once, when the application starts.
+    Call `gevent.Greenlet.add_spawn_callback(inherit_context)` once, when the application starts.
     """
     greenlet.gr_context = contextvars.copy_context()

@@ -1,6 +1,6 @@
-"""The parts of a streamed answer, each made while its request is bound.
+"""The parts of a streamed response, each produced while its request is bound.
 
-Nothing remains bound between them, so one thread or task may serve several streams by turns.
+Nothing remains bound in between, so one thread or task can serve several streams in turn.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class BoundBody(Generic[P]):
     """A body that is iterated.
 
     Args:
-        body: what makes the parts.
-        request: bound while it does.
+        body: produces the parts.
+        request: bound meanwhile.
     """
 
     def __init__(self, body: Iterable[P], request: dict[str, str]) -> None:
@@ -37,7 +37,7 @@ class BoundBody(Generic[P]):
             return next(self._parts)
 
     def close(self) -> None:
-        """Let the body clean up; a server calls it, whether all parts were sent or not."""
+        """Let the body clean up; servers call it whether all parts were sent or not."""
         if close := getattr(self._body, "close", None):
             with bound(self._request):
                 close()
@@ -47,8 +47,8 @@ class BoundAsyncBody(Generic[P]):
     """A body that is iterated asynchronously.
 
     Args:
-        body: what makes the parts.
-        request: bound while it does.
+        body: produces the parts.
+        request: bound meanwhile.
     """
 
     def __init__(self, body: AsyncIterable[P], request: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""WSGI middleware: binds the request, while the application is called and while its answer is iterated."""
+"""WSGI middleware: binds the request while the application runs and while its response is iterated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RequestContextMiddleware:
-    """Wrap a WSGI application so that each event emitted in a request says which.
+    """Wrap a WSGI application so that events emitted during a request carry its description.
 
     Args:
         app: the application.
@@ -32,6 +32,6 @@ class RequestContextMiddleware:
 
 
 def _is_made(body: Any, environ: WSGIEnvironment) -> bool:
-    """Tell whether all parts are there: in a list, whose length servers ask for, or in a file they can send."""
+    """Return whether all parts exist already: a list, whose length servers ask for, or a file they can send."""
     file = environ.get("wsgi.file_wrapper")
     return isinstance(body, (list, tuple)) or (isinstance(file, type) and isinstance(body, file))

@@ -252,8 +252,12 @@ class Chat(EventHandler):
     [
         ({"odd": "odd_of_a_test:Missing"}, "", "odd_of_a_test:Missing cannot be loaded"),
         ({"odd": "odd_of_a_test:Raises"}, "raise RuntimeError('broken')", "cannot be loaded: broken"),
-        ({"odd": "odd_of_a_test:Odd"}, "class Odd: pass", "is no subclass of eventpub.handlers.EventHandler"),
-        ({"odd": "odd_of_a_test:Odd"}, "Odd = 5", "is no subclass of eventpub.handlers.EventHandler"),
+        (
+            {"odd": "odd_of_a_test:Odd"},
+            "class Odd: pass",
+            "is not a subclass of eventpub.handlers.EventHandler",
+        ),
+        ({"odd": "odd_of_a_test:Odd"}, "Odd = 5", "is not a subclass of eventpub.handlers.EventHandler"),
         ({"file": "odd_of_a_test:Odd"}, "", "several packages have one"),
     ],
 )

@@ -257,7 +257,7 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path):
     with pytest.raises(HandlerError, match=r"secret_file .*/key cannot be read: No such file"):
         handler.send_event({"name": "build"})
     (tmp_path / "key").write_bytes(b"\xff")
-    with pytest.raises(HandlerError, match=r"secret_file .*/key is no text"):
+    with pytest.raises(HandlerError, match=r"secret_file .*/key is not text"):
         handler.send_event({"name": "build"})
 
 

@@ -253,7 +253,7 @@ def test_a_server_that_never_answers_is_given_up(event: Event):
         ({"subject": "a\nb"}, "expected a text of one line"),
         ({"server": "a b"}, "expected host"),
         ({"server": "localhost:99999"}, "port from 1 to 65,535"),
-        ({"password_variable": "P"}, "no use without username"),
+        ({"password_variable": "P"}, "needs a username"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], reason: str):
