@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from eventpub.errors import ConfigError
 
-from . import Health, Outcome, Receipt, dedupe
+from . import Health, Outcome, Receipt, dedupe, fingerprints
+from .tables import INSERT, prepare_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,45 +22,9 @@ if TYPE_CHECKING:
 
     from . import IncomingBatch
 
-APPLICATION_ID = 0x65767075  # "evpu": in the file's header, where `file` and SQLite look for it
-SCHEMA_VERSION = 1  # PRAGMA user_version
 REMOVED = "the store file was removed or replaced; restart the collector"
 
-_SCHEMA = (
-    """
-CREATE TABLE events (
-    id               INTEGER PRIMARY KEY AUTOINCREMENT,
-    received_at      REAL NOT NULL,     -- seconds since 1970
-    batch_id         TEXT NOT NULL,
-    key_name         TEXT NOT NULL,
-    version          TEXT NOT NULL,     -- 2 or 2j
-    source           TEXT,
-    action           TEXT,
-    noun             TEXT,
-    name             TEXT,
-    client_timestamp NUMERIC,           -- as the event has it; milliseconds since 1970 in version 2
-    uuid             TEXT,
-    correlation_id   TEXT,
-    user_id          TEXT,
-    event            TEXT NOT NULL      -- the whole event as JSON
-)
-""",
-    "CREATE INDEX events_by_time ON events (received_at)",
-    "CREATE INDEX events_by_batch ON events (batch_id)",
-    "CREATE INDEX events_by_kind ON events (source, action, noun) WHERE source IS NOT NULL",
-    "CREATE INDEX events_by_uuid ON events (uuid) WHERE uuid IS NOT NULL",
-    "CREATE INDEX events_by_user ON events (user_id) WHERE user_id IS NOT NULL",
-    "CREATE TABLE health (checks INTEGER NOT NULL)",
-    "INSERT INTO health VALUES (0)",
-    *dedupe.SCHEMA,
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
-_INSERT = """
-INSERT INTO events (received_at, batch_id, key_name, version,
-                    source, action, noun, name, client_timestamp, uuid, correlation_id, user_id, event)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_CHECKPOINT_PAGES = 4_000  # of 4 KiB: fewer checkpoints write pages that change often once, and not ten times
 
 
 class SqliteStore:
@@ -90,10 +55,11 @@ class SqliteStore:
                 on_refusal.callback(self._connection.close)
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
                 with self._transaction():
-                    found = self._prepare()
+                    is_ours = prepare_tables(self._connection)
                     self._opened = self._identities()
-                if found != (APPLICATION_ID, SCHEMA_VERSION):
+                if not is_ours:
                     raise ConfigError(
                         "collector", "store.path", str(path), "is no file of this collector; name another"
                     )
@@ -116,7 +82,10 @@ class SqliteStore:
                         return Receipt(Outcome.KEY_REUSED)
                     if claim is dedupe.Claim.TAKEN_APART:
                         return Receipt(Outcome.TAKEN_APART)
-                self._connection.executemany(_INSERT, (origin + row for row in batch.events))
+                self._connection.executemany(INSERT, [origin + row for row in batch.events])
+                if batch.events:
+                    (last_id,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
+                    fingerprints.add_batch(self._connection, batch, last_id)
         except sqlite3.Error as error:
             return Receipt(Outcome.UNAVAILABLE, str(error))
         return Receipt(Outcome.STORED)
@@ -143,15 +112,6 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file; SQLite folds the WAL into it."""
         self._connection.close()
-
-    def _prepare(self) -> tuple[int, int]:
-        """Make the tables in an empty file; return what the file says it is."""
-        if not self._connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            for statement in _SCHEMA:
-                self._connection.execute(statement)
-        (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        return application_id, version
 
     def _identities(self) -> list[tuple[int, int] | None]:
         """Return device and inode of what is at the paths of the files now; two stats take 6 µs."""

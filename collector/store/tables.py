@@ -1,0 +1,83 @@
+"""The tables of the SQLite file: one list of columns, and how a file of an earlier version becomes one of today.
+
+| version | what changed                                                                                         |
+|---------|------------------------------------------------------------------------------------------------------|
+| 1       | an index each on time, batch, kind, uuid and user                                                     |
+| 2       | `batches` with fingerprints in place of the indexes on batch, uuid and user, whose keys are random:   |
+|         | they cost more than the rows, and more the larger the table is                                        |
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from . import EventRow, dedupe, fingerprints
+
+if TYPE_CHECKING:
+    import sqlite3
+
+logger = logging.getLogger(__name__)
+
+APPLICATION_ID = 0x65767075  # "evpu": in the file's header, where `file` and SQLite look for it
+SCHEMA_VERSION = 2  # PRAGMA user_version
+
+ORIGIN = {  # of each event, beside what `EventRow` has of it
+    "received_at": "REAL NOT NULL",  # seconds since 1970
+    "batch_id": "TEXT NOT NULL",
+    "key_name": "TEXT NOT NULL",
+    "version": "TEXT NOT NULL",  # 2 or 2j
+}
+_TYPES = {
+    "client_timestamp": "NUMERIC",
+    "event": "TEXT NOT NULL",
+}  # of the columns of EventRow that are not text
+COLUMNS = {**ORIGIN, **{name: _TYPES.get(name, "TEXT") for name in EventRow._fields}}
+
+INSERT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+
+_EVENTS = ",\n    ".join(
+    ("id INTEGER PRIMARY KEY AUTOINCREMENT", *(f"{name} {kind}" for name, kind in COLUMNS.items()))
+)
+_SCHEMA = (
+    f"CREATE TABLE events (\n    {_EVENTS}\n)",
+    "CREATE INDEX events_by_time ON events (received_at)",
+    "CREATE INDEX events_by_kind ON events (source, action, noun) WHERE source IS NOT NULL",
+    "CREATE TABLE health (checks INTEGER NOT NULL)",
+    "INSERT INTO health VALUES (0)",
+    *dedupe.SCHEMA,
+    *fingerprints.SCHEMA,
+)
+
+
+def prepare_tables(connection: sqlite3.Connection) -> bool:
+    """Make the tables in an empty file, or bring those of an earlier version up to date; the caller commits.
+
+    Returns:
+        Whether the file is one of a collector, of this version or an earlier one.
+    """
+    if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application_id != APPLICATION_ID or not 1 <= version <= SCHEMA_VERSION:
+        return False
+    for target, migrate in enumerate(_MIGRATIONS[version - 1 :], version + 1):
+        logger.info("store is brought to version %d, which takes a minute for 20 million events", target)
+        migrate(connection)
+        connection.execute(f"PRAGMA user_version = {target}")
+    return True
+
+
+def _replace_random_indexes(connection: sqlite3.Connection) -> None:
+    for name in ("events_by_batch", "events_by_uuid", "events_by_user"):
+        connection.execute(f"DROP INDEX IF EXISTS {name}")
+    for statement in fingerprints.SCHEMA:
+        connection.execute(statement)
+    fingerprints.take_all(connection)
+
+
+_MIGRATIONS = (_replace_random_indexes,)
