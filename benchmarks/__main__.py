@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import handlers, importing, processing, put, sidecar, tracking
+from benchmarks import collector, handlers, importing, processing, put, sidecar, tracking
 from benchmarks.machine import FEEDING_CORE, MEASURED_CORE, describe
 from benchmarks.report import table
 
@@ -25,6 +25,7 @@ PARTS = {
     "tracking": (tracking.rows, PEERS),
     "processing": (processing.rows, PEERS),
     "handlers": (handlers.rows, PEERS),
+    "collector": (lambda _, *, quick: collector.rows(quick=quick), BASEPLATE),  # its yardstick is no peer
 }
 
 

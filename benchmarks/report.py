@@ -27,6 +27,12 @@ def ratio(measurement: str, times: float, goal_times: float | None, *, peer: str
     return replace(row, goal=f">= {goal_times:g} x", verdict=_verdict(times >= goal_times))
 
 
+def at_most_times(measurement: str, times: float, goal_times: float, *, peer: str, eventpub: str) -> Row:
+    """Return the row of a ratio, ours to the peer's, that should be at most `goal_times`."""
+    met = _verdict(times <= goal_times)
+    return Row(measurement, peer, eventpub, f"{times:.2f} x", f"<= {goal_times:g} x", met)
+
+
 def at_most(measurement: str, goal: float, value: float, unit: str, *, peer: str = "") -> Row:
     """Return the row of a quantity of eventpub's that should be at most `goal`."""
     return Row(measurement, peer, f"{value:.0f} {unit}", "", f"<= {goal:g} {unit}", _verdict(value <= goal))

@@ -78,7 +78,7 @@ class EventReader:
         return Events(rows, unknown)
 
     def _check_possible(self, array: bytes) -> None:
-        """Refuse too many events before each gets a text of its own: 8 MiB have room for four million digits."""
+        """Refuse too many events before each gets a text of its own: 8 MiB have room for four million."""
         if array.count(b",") >= self._max_events:
             documents = load_json(array)
             self._check_number(len(documents) if isinstance(documents, list) else 0)

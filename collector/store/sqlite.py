@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from eventpub.errors import ConfigError
 
-from . import Health, Outcome, Receipt, dedupe, fingerprints
+from . import Health, Outcome, Receipt, dedupe, lookup
 from .tables import INSERT, prepare_tables
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class SqliteStore:
                 self._connection.executemany(INSERT, [origin + row for row in batch.events])
                 if batch.events:
                     (last_id,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
-                    fingerprints.add_batch(self._connection, batch, last_id)
+                    lookup.add_batch(self._connection, batch, last_id)
         except sqlite3.Error as error:
             return Receipt(Outcome.UNAVAILABLE, str(error))
         return Receipt(Outcome.STORED)

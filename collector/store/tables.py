@@ -1,10 +1,8 @@
-"""The tables of the SQLite file: one list of columns, and how a file of an earlier version becomes one of today.
+"""The tables of the SQLite file: one list of columns, and how a file of an earlier version becomes today's.
 
-| version | what changed                                                                                         |
-|---------|------------------------------------------------------------------------------------------------------|
-| 1       | an index each on time, batch, kind, uuid and user                                                     |
-| 2       | `batches` with fingerprints in place of the indexes on batch, uuid and user, whose keys are random:   |
-|         | they cost more than the rows, and more the larger the table is                                        |
+Version 1 had an index each on time, batch, kind, uuid and user. Version 2 has `batches` with fingerprints (see
+`lookup`) in place of those on batch, uuid and user, whose keys are random: they cost more than the rows, and
+the more the larger the table is.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from . import EventRow, dedupe, fingerprints
+from . import EventRow, dedupe, lookup
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,17 +34,15 @@ COLUMNS = {**ORIGIN, **{name: _TYPES.get(name, "TEXT") for name in EventRow._fie
 
 INSERT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 
-_EVENTS = ",\n    ".join(
-    ("id INTEGER PRIMARY KEY AUTOINCREMENT", *(f"{name} {kind}" for name, kind in COLUMNS.items()))
-)
+_DECLARED = ("id INTEGER PRIMARY KEY AUTOINCREMENT", *(f"{name} {kind}" for name, kind in COLUMNS.items()))
 _SCHEMA = (
-    f"CREATE TABLE events (\n    {_EVENTS}\n)",
+    f"CREATE TABLE events ({', '.join(_DECLARED)})",
     "CREATE INDEX events_by_time ON events (received_at)",
     "CREATE INDEX events_by_kind ON events (source, action, noun) WHERE source IS NOT NULL",
     "CREATE TABLE health (checks INTEGER NOT NULL)",
     "INSERT INTO health VALUES (0)",
     *dedupe.SCHEMA,
-    *fingerprints.SCHEMA,
+    *lookup.SCHEMA,
 )
 
 
@@ -75,9 +71,9 @@ def prepare_tables(connection: sqlite3.Connection) -> bool:
 def _replace_random_indexes(connection: sqlite3.Connection) -> None:
     for name in ("events_by_batch", "events_by_uuid", "events_by_user"):
         connection.execute(f"DROP INDEX IF EXISTS {name}")
-    for statement in fingerprints.SCHEMA:
+    for statement in lookup.SCHEMA:
         connection.execute(statement)
-    fingerprints.take_all(connection)
+    lookup.take_all(connection)
 
 
 _MIGRATIONS = (_replace_random_indexes,)

@@ -1,9 +1,9 @@
 """How one event is found among millions by its uuid or its user, without an index of random keys.
 
-Each batch has a row in `batches` that says which events it has, and holds four bytes of each event's uuid and user:
-what an index costs per event grows with the table, and this does not. A search reads these, 80 MB for 20 million
-events, and then only the batches in which the bytes occur. Two of four billion fingerprints are the same by chance,
-so the events themselves are compared in the end.
+Each batch has a row in `batches` that says which events it has, and holds four bytes of each event's uuid and
+user, its fingerprints: what an index costs per event grows with the table, and this does not. A search reads
+these, 80 MB for 20 million events, and then only the batches in which the bytes occur. Different values may
+have the same fingerprint, one in four billion, so the events themselves are compared in the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
-    from . import EventRow, IncomingBatch
+    from . import IncomingBatch
 
 SCHEMA = (
     """
@@ -27,7 +27,7 @@ CREATE TABLE batches (
     batch_id    TEXT NOT NULL,
     key_name    TEXT NOT NULL,
     received_at REAL NOT NULL,
-    uuids       BLOB NOT NULL,       -- four bytes for each event, see collector/store/fingerprints.py
+    uuids       BLOB NOT NULL,       -- four bytes for each event, see collector/store/lookup.py
     users       BLOB NOT NULL
 )
 """,
@@ -35,18 +35,20 @@ CREATE TABLE batches (
 )
 _BYTES = 4
 _INSERT = """
-INSERT INTO batches (first_id, last_id, batch_id, key_name, received_at, uuids, users) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO batches (first_id, last_id, batch_id, key_name, received_at, uuids, users)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 
 def take_fingerprints(values: Iterable[str | None]) -> bytes:
     """Return the fingerprints of values, in their order; that of a missing one is that of an empty text."""
-    return array("I", [zlib.crc32(value.encode()) if value else 0 for value in values]).tobytes()
+    crcs = [zlib.crc32(value.encode()) if value else 0 for value in values]
+    return array("I", crcs).tobytes()
 
 
 def add_batch(connection: sqlite3.Connection, batch: IncomingBatch, last_id: int) -> None:
     """Note a batch whose events were just stored up to `last_id`; the caller commits."""
-    rows: tuple[EventRow, ...] | list[EventRow] = [*batch.events]
+    rows = batch.events
     connection.execute(
         _INSERT,
         (
@@ -73,14 +75,32 @@ def take_all(connection: sqlite3.Connection) -> None:
         connection.execute(_INSERT, (rows[0][0], rows[-1][0], batch_id, key_name, received_at, uuids, users))
 
 
-def find_batches(connection: sqlite3.Connection, column: str, value: str) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last id of the events of each batch that may have an event with that value.
+COLUMNS = ("uuid", "user_id", "batch_id")  # what events are found by
 
-    Args:
-        connection: the file's.
-        column: `uuid` or `user_id`.
-        value: what to look for.
+
+def find_events(connection: sqlite3.Connection, column: str, value: str) -> Iterator[sqlite3.Row]:
+    """Yield the stored events that have a value in one of `COLUMNS`, the latest batch first.
+
+    Raises:
+        sqlite3.Error: the file cannot be read, or is not one of a collector.
     """
+    batches = (
+        _batches_of(connection, value) if column == "batch_id" else _batches_with(connection, column, value)
+    )
+    for first_id, last_id in batches:
+        yield from connection.execute(
+            f"SELECT * FROM events WHERE id BETWEEN ? AND ? AND {column} = ? ORDER BY id",  # noqa: S608
+            (first_id, last_id, value),
+        )
+
+
+def _batches_of(connection: sqlite3.Connection, batch_id: str) -> list[tuple[int, int]]:
+    found = connection.execute("SELECT first_id, last_id FROM batches WHERE batch_id = ?", (batch_id,))
+    return [*map(tuple, found)]
+
+
+def _batches_with(connection: sqlite3.Connection, column: str, value: str) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last id of the events of each batch that may have an event with that value."""
     wanted = take_fingerprints([value])
     blobs = {"uuid": "uuids", "user_id": "users"}[column]
     for first_id, last_id, found in connection.execute(
@@ -91,12 +111,3 @@ def find_batches(connection: sqlite3.Connection, column: str, value: str) -> Ite
             place = found.find(wanted, place + 1)
         if place >= 0:
             yield first_id, last_id
-
-
-def find_events(connection: sqlite3.Connection, column: str, value: str) -> Iterator[sqlite3.Row]:
-    """Yield the stored events with that uuid or user, the latest batch first; arguments as in `find_batches`."""
-    for first_id, last_id in find_batches(connection, column, value):
-        yield from connection.execute(
-            f"SELECT * FROM events WHERE id BETWEEN ? AND ? AND {column} = ? ORDER BY id",  # noqa: S608
-            (first_id, last_id, value),
-        )

@@ -1,4 +1,4 @@
-"""Announces the collector to the command line: `eventpub collector`."""
+"""Announces the collector's commands to the command line: `eventpub collector` and `eventpub store`."""
 
 from __future__ import annotations
 
@@ -7,3 +7,4 @@ from eventpub.cli.extensions import Extension
 COLLECTOR = Extension(
     "take events over HTTP and store each once, until stopped", "eventpub.collector.__main__", is_program=True
 )
+STORE = Extension("find events that a collector has stored", "eventpub.collector.commands.store")
