@@ -1,6 +1,10 @@
 """`python -m eventpub.collector`, and `eventpub collector`: gevent's patches first, then the program."""
 
-from gevent import monkey
+import signal
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload; by default it ends a process
+
+from gevent import monkey  # noqa: E402
 
 monkey.patch_all()
 

@@ -16,9 +16,9 @@ from eventpub.collector.events import EventReader, Limits
 from eventpub.collector.events.unknown import UnknownFieldsLog
 from eventpub.collector.store import IncomingBatch, Outcome
 
-from . import encodings
-from .responses import FACTS, RefusedError, Response, refuse
-from .signatures import Keyring, claimed_key, has_http_signature, is_timely, signed_request
+from .intake import Intake
+from .responses import FACTS, QUIET, RefusedError, Response, refuse
+from .signatures import claimed_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from eventpub.collector.store import Receipt, Store
 
     from .config import Config
+    from .intake import SignedBody
 
 logger = logging.getLogger(__name__)
 
@@ -42,20 +43,11 @@ def _environ_key(header: str) -> str:
     return "HTTP_" + header.upper().replace("-", "_")
 
 
-_SIGNATURE = _environ_key(wire.SIGNATURE_HEADER)
 _IDEMPOTENCY = _environ_key(wire.IDEMPOTENCY_HEADER)
 _PARENT = _environ_key(wire.PARENT_HEADER)
 _ATTEMPT = _environ_key(wire.ATTEMPT_HEADER)
 _COUNT = _environ_key(wire.COUNT_HEADER)
-
-_CHALLENGE = (("WWW-Authenticate", f'{wire.SIGNATURE_HEADER} realm="eventpub"'),)
-_UNAUTHORIZED = refuse(
-    401,
-    "unauthorized",
-    f"{wire.SIGNATURE_HEADER} is missing, malformed, of an unknown key, or not that of the uncompressed body, "
-    "or Signature is not that of the request as it came",
-    headers=_CHALLENGE,
-)
+_ALLOWED = {"POST": "POST, OPTIONS", "GET": "GET, HEAD, OPTIONS"}
 
 
 class Application:
@@ -73,13 +65,13 @@ class Application:
             config.schemas, Limits(settings.max_event_bytes, settings.schema_strict), settings.max_events
         )
         self._unknown = UnknownFieldsLog()
-        self._keyring = Keyring(config.secrets)
+        self._intake = Intake(settings, config.secrets, clock)
         self._store = store
         self._clock = clock
 
     def use_keys(self, secrets: Mapping[str, tuple[bytes, ...]]) -> None:
         """Take requests that are signed by one of these secrets, from the next one on."""
-        self._keyring = Keyring(secrets)
+        self._intake.use_keys(secrets)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -101,28 +93,35 @@ class Application:
         if path in _VERSION_BY_PATH:
             if method == "POST":
                 return self._take(_VERSION_BY_PATH[path], environ)
-            return _not_allowed(method, "POST")
-        if path == "/health":
-            return self._health() if method == "GET" else _not_allowed(method, "GET")
+            return _describe("POST") if method == "OPTIONS" else _not_allowed(method, "POST")
+        if path == "/health" or (method == "OPTIONS" and path in ("/", "*")):  # HAProxy's check by default
+            if method in ("GET", "HEAD", "OPTIONS"):
+                return self._health(environ)
+            return _not_allowed(method, "GET")
         return refuse(
             404, "not_found", f"there are {', '.join(_VERSION_BY_PATH)} to POST to, and /health to GET"
         )
 
     def _take(self, version: str, environ: WSGIEnvironment) -> Response:
         """Take a batch through the stages; the first refusal is the answer."""
-        facts = environ[FACTS]
-        window_seconds, date = self._settings.replay_window_seconds, environ.get("HTTP_DATE")
-        if window_seconds and date is not None and not is_timely(date, self._clock(), window_seconds):
-            reason = (
-                f"Date is more than {window_seconds:g} s from the collector's clock; set the sender's right"
-            )
-            return refuse(401, "date_out_of_window", reason, headers=_CHALLENGE)
-        signed = self._read(environ)
         sent_id, parents = environ.get(_IDEMPOTENCY, ""), wire.split_ids(environ.get(_PARENT, ""))
-        if isinstance(signed, Response):
-            is_too_large = signed.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            return (is_too_large and self._find_unread(version, environ, sent_id, parents)) or signed
-        key_name, body = signed
+        try:
+            signed = self._intake.read(environ)
+        except RefusedError as error:
+            is_too_large = error.response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return (is_too_large and self._find_unread(version, environ, sent_id, parents)) or error.response
+        with signed.loan:
+            return self._take_signed(version, environ, signed, sent_id, parents)
+
+    def _take_signed(
+        self,
+        version: str,
+        environ: WSGIEnvironment,
+        signed: SignedBody,
+        sent_id: str,
+        parents: tuple[str, ...],
+    ) -> Response:
+        facts = environ[FACTS]
         if sent_id and not _BATCH_ID.fullmatch(sent_id):
             reason = f"{wire.IDEMPOTENCY_HEADER} takes 1 to 128 visible ASCII characters"
             return refuse(400, "bad_idempotency_key", reason)
@@ -130,19 +129,19 @@ class Application:
             reason = f"{wire.PARENT_HEADER} takes up to {_MAX_PARENTS} batch ids, separated by commas"
             return refuse(400, "bad_parent_batch", reason)
         batch_id = sent_id or wire.new_batch_id()
-        facts |= {"key": key_name, "batch": batch_id, "attempt": environ.get(_ATTEMPT, "-")}
+        facts |= {"key": signed.key_name, "batch": batch_id, "attempt": environ.get(_ATTEMPT, "-")}
         batch = IncomingBatch(
-            key_name=key_name,
+            key_name=signed.key_name,
             batch_id=batch_id,
             deduplicate=bool(sent_id),
-            digest=hashlib.sha256(body).digest(),
+            digest=hashlib.sha256(signed.plain).digest(),
             version=version,
             received_at=self._clock(),
             events=(),
             parents=parents if sent_id else (),
         )
         try:
-            events = self._reader.read(key_name, version, body, environ.get(_COUNT, ""))
+            events = self._reader.read(signed.key_name, version, signed.plain, environ.get(_COUNT, ""))
         except RefusedError as refused:
             refusal = refused.response
             named = dataclasses.replace(refusal, fields={**refusal.fields, "batch_id": batch_id})
@@ -150,58 +149,8 @@ class Application:
         facts["events"] = len(events.rows)
         if events.unknown:
             facts["unknown_fields"] = events.unknown.total()
-            self._unknown.note(key_name, events.unknown)
+            self._unknown.note(signed.key_name, events.unknown)
         return self._keep(dataclasses.replace(batch, events=events.rows), events.unknown.total())
-
-    def _read(self, environ: WSGIEnvironment) -> tuple[str, bytes] | Response:
-        """Return who sent a request, and its plain body; all signatures must be right, and of one key."""
-        encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
-        if encoding not in (*encodings.ACCEPTED, "identity"):
-            reason = f"send the body in one of {', '.join(encodings.ACCEPTED)}, identity"
-            return refuse(415, "unsupported_encoding", reason)
-        sent = self._receive(environ)
-        if isinstance(sent, Response):
-            return sent
-        signers: set[str | None] = set()
-        if has_http_signature(environ):
-            request, window_seconds = signed_request(environ), self._settings.replay_window_seconds
-            signers.add(self._keyring.http_signer(request, sent, window_seconds=window_seconds))
-        elif self._settings.require_signature == "rfc9421":
-            signers.add(None)
-        if None in signers:
-            return _UNAUTHORIZED  # before anything is unpacked
-        body = self._unpack(encoding, sent)
-        if isinstance(body, Response):
-            return body
-        if _SIGNATURE in environ or not signers:
-            signers.add(self._keyring.signer(environ.get(_SIGNATURE, ""), body))
-        key_name = signers.pop()
-        return _UNAUTHORIZED if key_name is None or signers else (key_name, body)
-
-    def _receive(self, environ: WSGIEnvironment) -> bytes | Response:
-        """Return the request's body as it was sent."""
-        limit_bytes = self._settings.max_compressed_bytes
-        length = environ.get("CONTENT_LENGTH")
-        if length is None and "HTTP_TRANSFER_ENCODING" not in environ:
-            return refuse(411, "length_required", "send Content-Length, or Transfer-Encoding: chunked")
-        if int(length or 0) > limit_bytes:
-            return _too_large("as sent", limit_bytes)
-        try:
-            sent: bytes = environ["wsgi.input"].read(limit_bytes + 1)
-        except TimeoutError:
-            return refuse(408, "body_timeout", "the body did not arrive in time")
-        except OSError as error:
-            return refuse(400, "bad_framing", f"the body cannot be read: {error}")
-        return sent if len(sent) <= limit_bytes else _too_large("as sent", limit_bytes)
-
-    def _unpack(self, encoding: str, sent: bytes) -> bytes | Response:
-        """Return the plain form of a body."""
-        plain = encodings.decode_body(encoding, sent, self._settings.max_body_bytes)
-        if plain is encodings.Damage.TOO_LARGE:
-            return _too_large("uncompressed", self._settings.max_body_bytes)
-        if plain is encodings.Damage.BROKEN:
-            return refuse(400, "bad_encoding", f"the body is not one whole {encoding} stream and nothing else")
-        return plain
 
     def _find_unread(
         self, version: str, environ: WSGIEnvironment, batch_id: str, parents: tuple[str, ...]
@@ -249,25 +198,20 @@ class Application:
         duplicate = receipt.outcome is Outcome.DUPLICATE
         return Response(200, {"batch_id": batch_id, **counted, "duplicate": duplicate})
 
-    def _health(self) -> Response:
+    def _health(self, environ: WSGIEnvironment) -> Response:
+        """Answer a probe; the access log has those that fail."""
         health = self._store.health()
         if not health.writable:
-            logger.error("store unavailable reason=%r", health.reason)
+            environ[FACTS]["reason"] = health.reason
             return _answer_unavailable(health.reason)
-        return Response(
-            200,
-            {
-                "status": "ok",
-                "events_stored": health.events_stored,
-                "unknown_fields": self._unknown.total,
-                "version": eventpub.__version__,
-            },
-        )
-
-
-def _too_large(form: str, limit_bytes: int) -> Response:
-    reason = f"the body {form} has more than {limit_bytes:,} bytes; send fewer events at once"
-    return refuse(413, "too_large", reason, limit_bytes=limit_bytes)
+        environ[QUIET] = True
+        fields = {
+            "status": "ok",
+            "events_stored": health.events_stored,
+            "unknown_fields": self._unknown.total,
+            "version": eventpub.__version__,
+        }
+        return Response(200, fields, (("Allow", _ALLOWED["GET"]),))
 
 
 def _answer_unavailable(reason: str) -> Response:
@@ -280,6 +224,9 @@ def _answer_unavailable(reason: str) -> Response:
 
 
 def _not_allowed(method: str, allowed: str) -> Response:
-    return refuse(
-        405, "method_not_allowed", f"{method} is not served here, {allowed} is", headers=(("Allow", allowed),)
-    )
+    reason = f"{method} is not served here, {allowed} is"
+    return refuse(405, "method_not_allowed", reason, headers=(("Allow", _ALLOWED[allowed]),))
+
+
+def _describe(allowed: str) -> Response:
+    return Response(200, {"allowed": _ALLOWED[allowed].split(", ")}, (("Allow", _ALLOWED[allowed]),))

@@ -9,26 +9,32 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import gevent.event
 
 from eventpub import __version__
-from eventpub.collector.http.server import Server, tls_context
+from eventpub.collector.http.server import Server
+from eventpub.collector.http.tls import tls_context
 from eventpub.collector.store.sqlite import SqliteStore
 from eventpub.collector.store.thread import StoreThread
 from eventpub.errors import ConfigError
-from eventpub.settings import ini
 
 from . import config, faults
 from .application import Application
+from .errors import NotYetError
+from .reload import reload_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+_TELL_SECONDS = 60.0
 
 EXIT_OK = 0  # stopped by a signal; every request in flight had its answer
 EXIT_USAGE = 2  # the command line makes no sense; argparse's own
@@ -48,11 +54,12 @@ examples:
 
 exit codes:
   0 stopped by a signal   2 wrong arguments   69 cannot listen   75 stopped with requests in flight
-  78 wrong configuration, or no store where it says
+  78 wrong configuration, or no store where it says; a store that is locked or full, and a file of tls.*
+     that is not there yet, are waited for
 
 signals:
   TERM, INT  stop, and answer the requests in flight; a second one ends it at once
-  HUP        read the file again for its [keys]; what else has changed there takes a restart
+  HUP        read the file again for its [keys], and the files of its tls.*; all other changes take a restart
 """
 
 
@@ -64,28 +71,39 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    stop, reload = _watch_signals()
     try:
         loaded = config.load_config(options.config)
         script = _read_script(options.faults or loaded.settings.faults)
-        tls = tls_context(loaded.settings)
         if options.check_config:
+            tls_context(loaded.settings)
             print(f"{options.config}: good; keys: {', '.join(loaded.secrets)}")
             return EXIT_OK
-        store = _open_store(loaded.settings)
+        opened = _open_when_possible(loaded.settings, stop)
     except ConfigError as error:
         print(f"eventpub.collector: {error}", file=sys.stderr)
         return EXIT_CONFIG
+    if opened is None:
+        return EXIT_OK
+    tls, store = opened
     application = Application(loaded, store)
-    gevent.signal_handler(signal.SIGHUP, _reload_keys, options.config, application, loaded)
     served = application if script is None else faults.Faults(application, script)
+    server = Server(served, loaded.settings, tls)
+
+    def reload_when_asked() -> None:
+        while reload.wait():
+            reload.clear()
+            reload_config(options.config, loaded.settings, application, server)
+
+    reloader = gevent.spawn(reload_when_asked)
     try:
-        return _serve_requests(Server(served, loaded.settings, tls), options.ready_file)
+        return _serve_requests(server, stop, options.ready_file)
     finally:
+        reloader.kill()
         store.close()
 
 
-def _serve_requests(server: Server, ready_file: Path | None) -> int:
-    stop = _stop_on_signals()
+def _serve_requests(server: Server, stop: gevent.event.Event, ready_file: Path | None) -> int:
     try:
         server.start()
     except OSError as error:
@@ -103,31 +121,33 @@ def _serve_requests(server: Server, ready_file: Path | None) -> int:
     return EXIT_CUT_OFF if cut_off else EXIT_OK
 
 
-def _stop_on_signals() -> gevent.event.Event:
-    """Return an event that the first SIGTERM or SIGINT sets; the second ends the process at once."""
-    stop = gevent.event.Event()
+def _watch_signals() -> tuple[gevent.event.Event, gevent.event.Event]:
+    """Return events that SIGTERM or SIGINT, and SIGHUP, set; the second SIGTERM ends the process at once."""
+    stop, reload = gevent.event.Event(), gevent.event.Event()
 
-    def on_signal() -> None:
+    def on_stop() -> None:
         if stop.is_set():
             os._exit(EXIT_CUT_OFF)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, on_signal)
-    return stop
+        gevent.signal_handler(number, on_stop)
+    gevent.signal_handler(signal.SIGHUP, reload.set)
+    return stop, reload
 
 
-def _reload_keys(path: Path, application: Application, started: config.Config) -> None:
-    """Use the keys that the file has now; one that cannot be read changes nothing."""
-    try:
-        loaded = config.load_config(path)
-    except ConfigError as error:
-        logger.error("reload failed, the old keys stay: %s", error)  # noqa: TRY400, no traceback
-        return
-    application.use_keys(loaded.secrets)
-    for key in sorted(ini.changed_keys(started.settings, loaded.settings)):
-        logger.warning("reload: a change of %s takes effect at the next start", key)
-    logger.info("reloaded file=%s keys=%s", path, ",".join(loaded.secrets))
+def _open_when_possible(settings: config.Settings, stop: gevent.event.Event) -> tuple[Any, StoreThread] | None:
+    """Return TLS context and store; wait for what may come by itself, and return None if `stop` comes first."""
+    told_at = -_TELL_SECONDS
+    while True:
+        try:
+            return tls_context(settings), _open_store(settings)
+        except NotYetError as error:
+            if time.monotonic() - told_at >= _TELL_SECONDS:
+                logger.warning("waiting: %s; trying again every %g s", error, _RETRY_SECONDS)
+                told_at = time.monotonic()
+        if stop.wait(_RETRY_SECONDS):
+            return None
 
 
 def _open_store(settings: config.Settings) -> StoreThread:

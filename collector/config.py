@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from eventpub.collector.events.schemas import DEFAULT_KEY, Schemas
 from eventpub.collector.events.schemas import SECTION as SCHEMAS_SECTION
@@ -27,24 +29,38 @@ _KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
 _DAY_SECONDS = 24 * 60 * 60.0
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 def _tcp_endpoint() -> ini.Kind[tuple[str, int]]:
     endpoint = address.endpoint()
 
     def parse(value: str) -> tuple[str, int]:
-        parsed = endpoint.parse(value)
+        host, colon, port = value.rpartition(":")
+        parsed = endpoint.parse(f"0.0.0.0:{port}" if host == "*" and colon else value)
         if isinstance(parsed, str):
             raise ValueError  # noqa: TRY004, what a Kind raises
         return parsed
 
-    return ini.Kind(parse, "host:port or [ipv6]:port; port 0 takes a free one")
+    return ini.Kind(
+        parse,
+        "host:port or [ipv6]:port; *:port is 0.0.0.0:port, [::]:port has IPv6 too; port 0 takes a free one",
+    )
+
+
+def _networks() -> ini.Kind[tuple[Network, ...]]:
+    def parse(value: str) -> tuple[Network, ...]:
+        return tuple(map(ipaddress.ip_network, value.replace(",", " ").split()))
+
+    return ini.Kind(parse, "addresses or networks such as 10.0.0.0/8, ::1, with blanks or commas between them")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The `[collector]` section.
 
-    Bodies on their way in take `max_connections` x `max_compressed_bytes` of memory at most; one of them at a
-    time is unpacked and parsed, which takes up to 27 times `max_body_bytes`: `[],` becomes 72 bytes.
+    Bodies on their way in take `max_connections` x `max_compressed_bytes` of memory at most; those that are
+    unpacked, parsed or wait for the store take up to 27 times `max_pending_bytes`: `[],` becomes 72 bytes.
     """
 
     listen: tuple[str, int] = ini.setting("listen", _tcp_endpoint(), default=("127.0.0.1", 8080))
@@ -69,13 +85,17 @@ class Settings:
     # twice what a batch has uncompressed (500 KiB), so that one comes through however badly it compresses
     max_compressed_bytes: int = ini.setting("max_compressed_size", ini.size(_KIB, _GIB), default=1 * _MIB)
     max_body_bytes: int = ini.setting("max_body_size", ini.size(_KIB, _GIB), default=8 * _MIB)
+    # all that are unpacked and not yet answered, or the largest alone: 32 of the sidecar's usual 500 KiB
+    max_pending_bytes: int = ini.setting("max_pending_size", ini.size(_KIB, 64 * _GIB), default=16 * _MIB)
     # of 84 bytes in the largest body; in one of the sidecar's usual 500 KiB it is never reached
     max_events: int = ini.setting("max_events", ini.integer(1, 10_000_000), default=100_000)
     # of one event as it is stored; a queue takes 100 KiB, field names and numbers may be longer written out
     max_event_bytes: int = ini.setting("max_event_size", ini.size(64, _GIB), default=256 * _KIB)
     max_head_bytes: int = ini.setting("max_head_size", ini.size(256, _MIB), default=16 * _KIB)
-    # half of the 1,024 descriptors a process usually gets; more connections wait in the kernel
+    # half of the 1,024 descriptors a process usually gets; for more, those silent longest are closed
     max_connections: int = ini.setting("max_connections", ini.integer(1, 100_000), default=512)
+    # whose X-Forwarded-For the access log believes
+    proxies: tuple[Network, ...] = ini.setting("proxies", _networks(), default=())
 
     # --- schemas
     # an application may be newer than its collector: what [schemas] does not know is kept, unless it is refused
@@ -129,7 +149,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         allowed = f"its package is not installed: {suggest_install('rfc9421')}"
         raise ConfigError(SECTION, "require_signature", "rfc9421", allowed)
     secrets = {
-        name: _parse_secrets(name, text)
+        unquote(name).lower(): _parse_secrets(name, text)  # an INI file has no other way to write : or = there
         for name, text in ini.section_items(parser, KEYS_SECTION).items()
         if name not in parser.defaults()
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FACTS = "eventpub.facts"  # environ key: a dict of what the access log is to say besides
+QUIET = "eventpub.quiet"  # environ key: there if the access log is to say nothing
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -7,6 +7,7 @@ key is known: whoever has none learns nothing about those there are.
 
 from __future__ import annotations
 
+import enum
 import hmac
 import re
 import secrets
@@ -26,6 +27,15 @@ _HTTP_SIGNATURE = {f"HTTP_{header.upper().replace('-', '_')}" for header in http
 _X_SIGNATURE = f"HTTP_{wire.SIGNATURE_HEADER.upper().replace('-', '_')}"
 _KEY_ID = re.compile(r';\s*keyid="([^"\\]{1,200})"')
 _ANY_TIME_SECONDS = 100 * 365 * 86400.0
+
+
+class Check(enum.Enum):
+    """What a request is refused for."""
+
+    X_SIGNATURE = "X-Signature"
+    HTTP_SIGNATURE = "Signature"
+    REQUIRED = "an HTTP Message Signature is required, and there is none"
+    ONE_KEY = "the signatures are of different keys"
 
 
 class Keyring:
@@ -65,6 +75,25 @@ class Keyring:
                 return name.lower()
         return None
 
+    def explain(self, environ: WSGIEnvironment, failed: Check) -> dict[str, str]:
+        """Return for the log, never for the sender, which key a refused request claims and what is wrong."""
+        if failed is Check.REQUIRED:
+            cause, name = "no_http_signature", claimed_key(environ)
+        elif failed is Check.ONE_KEY:
+            cause, name = "two_keys", claimed_key(environ)
+        else:
+            is_x = failed is Check.X_SIGNATURE
+            name = x_signature_key(environ) if is_x else http_signature_key(environ)
+            if is_x and _X_SIGNATURE not in environ:
+                cause = "no_signature"
+            elif not name:
+                cause = "malformed"
+            elif name not in self._secrets:
+                cause = "unknown_key"
+            else:
+                cause = "wrong_signature"
+        return {"claimed_key": name or "-", "cause": cause}
+
     def _candidates(self, name: str) -> tuple[bytes, ...]:
         """Return what may be the secret of a key, as many for every name; INI keys are in lower case."""
         return (*self._secrets.get(name.lower(), ()), *self._dummy)[: self._tries]
@@ -89,17 +118,25 @@ def signed_request(environ: WSGIEnvironment) -> http_signature.Request:
 
 def claimed_key(environ: WSGIEnvironment) -> str:
     """Return the name of the key that a request says it is signed by; empty where it says none."""
+    return x_signature_key(environ) or http_signature_key(environ)
+
+
+def x_signature_key(environ: WSGIEnvironment) -> str:
+    """Return the name that `X-Signature` claims; empty where it is not of that form."""
     signature = wire.parse_signature(environ.get(_X_SIGNATURE, ""))
-    if signature:
-        return signature[0].lower()
+    return signature[0].lower() if signature else ""
+
+
+def http_signature_key(environ: WSGIEnvironment) -> str:
+    """Return the name that an HTTP Message Signature claims; empty where it claims none."""
     found = _KEY_ID.search(environ.get("HTTP_SIGNATURE_INPUT", ""))
     return found[1].lower() if found else ""
 
 
-def is_timely(date: str, now: float, window_seconds: float) -> bool:
-    """Tell whether a value of `Date` is a date at most so many seconds from `now`."""
+def measure_skew(date: str, now: float) -> float | None:
+    """Return how many seconds a value of `Date` is ahead of `now`; None if it is no date."""
     try:
         sent_at = parsedate_to_datetime(date)
     except (ValueError, TypeError, OverflowError, IndexError):  # what email.utils raises over garbage
-        return False
-    return abs(sent_at.replace(tzinfo=sent_at.tzinfo or timezone.utc).timestamp() - now) <= window_seconds
+        return None
+    return sent_at.replace(tzinfo=sent_at.tzinfo or timezone.utc).timestamp() - now

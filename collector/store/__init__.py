@@ -98,7 +98,7 @@ class Store(Protocol):
         """Return DUPLICATE for a batch that was stored before, whole or with a parent; None for any other."""
 
     def health(self) -> Health:
-        """Write something, and say whether that worked."""
+        """Say at once whether batches can be stored; write only to see whether what failed last works again."""
 
     def close(self) -> None:
         """Let go of files and connections; no call follows."""

@@ -4,16 +4,19 @@ A part of a batch names its parents, the batches that it was taken out of. It is
 When it is new, its parents are remembered as taken apart, so that none of them is stored if it arrives late.
 
 An id is remembered for at least a given time. Older ones go a few at a time with every batch that comes, so
-that forgetting never takes long and needs no clockwork.
+that forgetting never takes long and needs no clockwork. That time is one in which a collector ran: how the time
+of day is set, rightly or wrongly, makes no id older.
 """
 
 from __future__ import annotations
 
 import enum
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
     from . import IncomingBatch
 
@@ -23,7 +26,7 @@ CREATE TABLE batch_ids (
     key_name    TEXT NOT NULL,
     batch_id    TEXT NOT NULL,
     digest      BLOB NOT NULL,
-    received_at REAL NOT NULL,
+    received_at REAL NOT NULL,  -- by `AgeClock`
     PRIMARY KEY (key_name, batch_id)
 ) WITHOUT ROWID
 """,
@@ -47,15 +50,44 @@ class Claim(enum.Enum):
     TAKEN_APART = "parts of it were seen"
 
 
-def claim_batch(connection: sqlite3.Connection, batch: IncomingBatch, memory_seconds: float) -> Claim:
-    """Remember the id of `batch`, unless it is known already; the caller commits."""
-    connection.execute(_FORGET, (batch.received_at - memory_seconds, _FORGOTTEN_PER_BATCH))
+class AgeClock:
+    """Tells how old ids are: it goes on from the youngest of them, while the store is open.
+
+    Args:
+        connection: to the store.
+        monotonic: a clock that nobody sets, in seconds.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, monotonic: Callable[[], float] = time.monotonic) -> None:
+        (youngest,) = connection.execute("SELECT max(received_at) FROM batch_ids").fetchone()
+        # a store of earlier versions may have been written under a clock that was ahead
+        start = time.time() if youngest is None else min(youngest, time.time())
+        self._monotonic = monotonic
+        self._offset = start - monotonic()
+
+    def now(self) -> float:
+        """Return seconds since 1970, less those in which no collector ran."""
+        return self._offset + self._monotonic()
+
+
+def claim_batch(
+    connection: sqlite3.Connection, batch: IncomingBatch, now: float, memory_seconds: float
+) -> Claim:
+    """Remember the id of `batch`, unless it is known already; the caller commits.
+
+    Args:
+        connection: to the store, in a transaction.
+        batch: it has a sender's id.
+        now: by an `AgeClock`.
+        memory_seconds: how old ids become at least.
+    """
+    connection.execute(_FORGET, (now - memory_seconds, _FORGOTTEN_PER_BATCH))
     known = look_up(connection, batch)
     if known is not Claim.NEW:
         return known
-    connection.execute(_REMEMBER, (batch.key_name, batch.batch_id, batch.digest, batch.received_at))
+    connection.execute(_REMEMBER, (batch.key_name, batch.batch_id, batch.digest, now))
     for parent in batch.parents:
-        connection.execute(_REMEMBER, (batch.key_name, parent, _NO_BODY, batch.received_at))
+        connection.execute(_REMEMBER, (batch.key_name, parent, _NO_BODY, now))
     return Claim.NEW
 
 

@@ -8,20 +8,26 @@ committed to a file that is no longer at its path: it would be gone with the pro
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
+from eventpub.collector.errors import NotYetError
 from eventpub.errors import ConfigError
 
 from . import Health, Outcome, Receipt, dedupe, lookup
 from .tables import INSERT, prepare_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from . import IncomingBatch
 
+WAL_BYTES = 20 * 1024**2  # to which the WAL shrinks again, once nobody reads; a checkpoint waits for 16 MiB
+    20 * 1024**2
+)  # to which the WAL shrinks again, more than a checkpoint waits for; it grows while somebody reads
 REMOVED = "the store file was removed or replaced; restart the collector"
 
 _CHECKPOINT_PAGES = 4_000  # of 4 KiB: fewer checkpoints write pages that change often once, and not ten times
@@ -35,14 +41,23 @@ class SqliteStore:
         synchronous: `full` or `normal`.
         busy_timeout_seconds: how long to wait while another process holds the file.
         dedupe_memory_seconds: how long batch ids are remembered at least.
+        monotonic: a clock that nobody sets, in seconds.
 
     Raises:
         ConfigError: the file cannot be opened, or something else is in it.
+        NotYetError: the file cannot be opened now: it is locked, or the disk is full.
     """
 
     def __init__(
-        self, path: Path, *, synchronous: str, busy_timeout_seconds: float, dedupe_memory_seconds: float
+        self,
+        path: Path,
+        *,
+        synchronous: str,
+        busy_timeout_seconds: float,
+        dedupe_memory_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._failed = False  # whether the last batch could not be stored
         self._memory_seconds = dedupe_memory_seconds
         real_path = path.resolve()  # SQLite, too, puts the WAL beside what a link leads to
         self._files = (real_path, real_path.with_name(real_path.name + "-wal"))
@@ -56,6 +71,7 @@ class SqliteStore:
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 self._connection.execute(f"PRAGMA synchronous = {synchronous}")
                 self._connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+                self._connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
                 with self._transaction():
                     is_ours = prepare_tables(self._connection)
                     self._opened = self._identities()
@@ -65,17 +81,24 @@ class SqliteStore:
                     )
                 # only a statement that would write, rows or none, has SQLite refuse a file it may not write
                 self._connection.execute("DELETE FROM health WHERE 0")
+                self._clock = dedupe.AgeClock(self._connection, monotonic)
                 on_refusal.pop_all()
         except sqlite3.Error as error:
-            raise ConfigError("collector", "store.path", str(path), f"cannot be opened: {error}") from error
+            kind = NotYetError if _may_pass(error, path) else ConfigError
+            raise kind("collector", "store.path", str(path), f"cannot be opened: {error}") from error
 
     def add(self, batch: IncomingBatch) -> Receipt:
         """Store a batch, or find that it was stored before."""
+        receipt = self._add(batch)
+        self._failed = receipt.outcome is Outcome.UNAVAILABLE
+        return receipt
+
+    def _add(self, batch: IncomingBatch) -> Receipt:
         origin = (batch.received_at, batch.batch_id, batch.key_name, batch.version)
         try:
             with self._transaction():
                 if batch.deduplicate:
-                    claim = dedupe.claim_batch(self._connection, batch, self._memory_seconds)
+                    claim = dedupe.claim_batch(self._connection, batch, self._clock.now(), self._memory_seconds)
                     if claim is dedupe.Claim.SAME_BODY:
                         return Receipt(Outcome.DUPLICATE)
                     if claim is dedupe.Claim.OTHER_BODY:
@@ -99,15 +122,27 @@ class SqliteStore:
         return Receipt(Outcome.DUPLICATE) if is_known else None
 
     def health(self) -> Health:
-        """Write something, and say whether that worked."""
+        """Say at once whether batches can be stored; write only to see whether what failed last works again."""
         try:
-            with self._transaction():
-                self._connection.execute("UPDATE health SET checks = checks + 1")
+            if self._failed:
+                self._try_to_write()
+            elif self._identities() != self._opened:
+                raise sqlite3.OperationalError(REMOVED)
             # rows may have been removed since, and to count them would take a scan
             seen = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
         except sqlite3.Error as error:
             return Health(writable=False, reason=str(error))
         return Health(writable=True, events_stored=seen[0] if seen else 0)
+
+    def _try_to_write(self) -> None:
+        (patience_ms,) = self._connection.execute("PRAGMA busy_timeout").fetchone()
+        self._connection.execute("PRAGMA busy_timeout = 0")  # batches wait behind this
+        try:
+            with self._transaction():
+                self._connection.execute("UPDATE health SET checks = checks + 1")
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
+        self._failed = False
 
     def close(self) -> None:
         """Close the file; SQLite folds the WAL into it."""
@@ -136,3 +171,10 @@ def _identify_file(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _may_pass(error: sqlite3.Error, path: Path) -> bool:
+    """Tell whether opening the file at `path` may work in a moment: not if a person must change something."""
+    if not isinstance(error, sqlite3.OperationalError) or "readonly" in str(error):
+        return False
+    return not path.is_dir() and os.access(path.resolve().parent, os.W_OK | os.X_OK)

@@ -1,17 +1,35 @@
-"""A store in a thread of its own, so that an fsync never stops the server; calls run one after the other."""
+"""A store in a thread of its own, so that an fsync never stops the server; calls run one after the other.
+
+Where the store is locked, each attempt takes its time to find out. Those that waited for one that failed get
+its outcome, so all are told within the time of one attempt, however many they are.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+import time
 from typing import TYPE_CHECKING
 
+import gevent
 from gevent.threadpool import ThreadPool
 
 from eventpub.errors import ConfigError
 
+from . import Health, Outcome, Receipt
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from . import Health, IncomingBatch, Receipt, Store
+    from . import IncomingBatch, Store
+
+logger = logging.getLogger(__name__)
+
+_LONG_FAILURE_SECONDS = 0.05  # shorter ones are left to whom they concern
+_HEALTH_PATIENCE_SECONDS = 0.2  # while a batch is being stored; then what was known before is told
+_CLOSE_PATIENCE_SECONDS = 5.0  # less than any supervisor's, before it kills
+
+_CLOSING = Receipt(Outcome.UNAVAILABLE, "the collector stops")
 
 
 class StoreThread:
@@ -19,14 +37,22 @@ class StoreThread:
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._thread = ThreadPool(1)
-        opened: Store | ConfigError = self._thread.apply(_try_open, (open_store,))
+        opened: tuple[Store, Health] | ConfigError = self._thread.apply(_try_open, (open_store,))
         if isinstance(opened, ConfigError):
+            self._thread.kill()
             raise opened
-        self._store = opened
+        self._store, self._health = opened
+        self._probe: gevent.Greenlet[[], Health] | None = None
+        self._failure, self._failed_at = _CLOSING, 0.0
+        self._is_closing = False
 
     def add(self, batch: IncomingBatch) -> Receipt:
         """Store a batch, or find that it was stored before."""
-        receipt: Receipt = self._thread.apply(self._store.add, (batch,))
+        receipt: Receipt = self._thread.apply(self._add, (batch, time.monotonic()))
+        if receipt.outcome is Outcome.UNAVAILABLE:
+            self._health = dataclasses.replace(self._health, writable=False, reason=receipt.reason)
+        elif not self._health.writable:
+            self._health = dataclasses.replace(self._health, writable=True, reason="")
         return receipt
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
@@ -35,19 +61,42 @@ class StoreThread:
         return receipt
 
     def health(self) -> Health:
-        """Write something, and say whether that worked."""
-        health: Health = self._thread.apply(self._store.health)
-        return health
+        """Say whether batches can be stored; while the store is busy, what was known last."""
+        probe = self._probe or gevent.spawn(self._thread.apply, self._store.health)
+        self._probe = probe
+        probe.join(_HEALTH_PATIENCE_SECONDS)
+        if probe.ready():
+            self._health, self._probe = probe.get(), None
+        return self._health
 
     def close(self) -> None:
-        """Close the store once all calls before are done."""
-        self._thread.apply(self._store.close)
-        self._thread.kill()
+        """Close the store once the call that runs is done; those that wait for their turn are refused."""
+        self._is_closing = True
+        closing = gevent.spawn(self._thread.apply, self._store.close)
+        closing.join(_CLOSE_PATIENCE_SECONDS)
+        if closing.ready():
+            self._thread.kill()
+        else:
+            logger.warning("the store does not answer and is left as it is; what was acknowledged is in it")
+
+    def _add(self, batch: IncomingBatch, asked_at: float) -> Receipt:
+        """Run in the thread."""
+        if self._is_closing:
+            return _CLOSING
+        if asked_at < self._failed_at:
+            return self._failure
+        started = time.monotonic()
+        receipt = self._store.add(batch)
+        now = time.monotonic()
+        if receipt.outcome is Outcome.UNAVAILABLE and now - started > _LONG_FAILURE_SECONDS:
+            self._failure, self._failed_at = receipt, now
+        return receipt
 
 
-def _try_open(open_store: Callable[[], Store]) -> Store | ConfigError:
+def _try_open(open_store: Callable[[], Store]) -> tuple[Store, Health] | ConfigError:
     """Return a refusal as a value: gevent prints the traceback of what its threads raise."""
     try:
-        return open_store()
+        store = open_store()
     except ConfigError as error:
         return error
+    return store, store.health()

@@ -98,7 +98,16 @@ def test_a_version_2_batch_is_stored_by_field_names(collector, batch_id):
 
 @pytest.mark.parametrize(
     ("encoding", "encode"),
-    [("gzip", gzip.compress), ("zstd", zstandard.compress), ("identity", bytes), ("GZIP", gzip.compress)],
+    [
+        ("gzip", gzip.compress),
+        ("zstd", zstandard.compress),
+        ("identity", bytes),
+        ("GZIP", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("gzip,", gzip.compress),
+        ("", bytes),
+        (",", bytes),
+    ],
 )
 def test_the_signature_is_that_of_the_uncompressed_body(collector, batch_id, encoding, encode):
     headers = identified(batch_id, **{"X-Signature": f"key=test, mac={MAC}", "Content-Encoding": encoding})
@@ -255,7 +264,7 @@ def test_what_is_no_container_is_refused_with_400(collector, version, body):
 # --- sizes and encodings ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "*", ""])
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "*", "x-zstd"])
 def test_other_encodings_are_refused_with_415(collector, encoding):
     assert refused(collector.post(BODY, {"Content-Encoding": encoding})) == (415, "unsupported_encoding")
 
@@ -391,9 +400,14 @@ def test_other_paths_are_answered_with_404_and_a_reason(collector):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allowed"), [("GET", "/v2", "POST"), ("PUT", "/v2j", "POST"), ("POST", "/health", "GET")]
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v2", "POST, OPTIONS"),
+        ("PUT", "/v2j", "POST, OPTIONS"),
+        ("POST", "/health", "GET, HEAD, OPTIONS"),
+    ],
 )
-def test_other_methods_are_answered_with_405_and_the_allowed_one(collector, method, path, allowed):
+def test_other_methods_are_answered_with_405_and_the_allowed_ones(collector, method, path, allowed):
     response = requests.request(method, collector.url + path, timeout=10)
     assert refused(response) == (405, "method_not_allowed")
     assert response.headers["Allow"] == allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import signal
 import socket
@@ -93,23 +94,74 @@ def test_a_second_signal_ends_it_at_once(tmp_path, second):
 # --- its bounds ------------------------------------------------------------------------------------------
 
 
-def test_connections_beyond_the_limit_wait_for_their_turn(tmp_path):
+def is_closed(connection: socket.socket) -> bool:
+    """Tell whether the other side ends the connection, which must not happen with an answer."""
+    connection.settimeout(10)
+    return connection.recv(1) == b""
+
+
+def answers(connection: socket.socket, request: bytes = HEALTH) -> bool:
+    connection.sendall(request)
+    answer = b""
+    while not answer.endswith(b"}\n"):
+        answer += connection.recv(65536)
+    return answer.startswith(b"HTTP/1.1 200")
+
+
+def test_the_connection_that_is_idle_longest_goes_when_another_one_comes(tmp_path):
     with (
         CollectorProcess(tmp_path, settings={"max_connections": "2"}, faults=None) as collector,
         connect(collector) as first,
         connect(collector) as second,
-        connect(collector) as third,
     ):
-        for connection in (first, second, third):
-            connection.sendall(HEALTH)
-        assert first.recv(65536).startswith(b"HTTP/1.1 200")
-        assert second.recv(65536).startswith(b"HTTP/1.1 200")
-        third.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            third.recv(1)
-        first.close()
-        third.settimeout(10)
-        assert third.recv(65536).startswith(b"HTTP/1.1 200")
+        assert answers(first)
+        assert answers(second)
+        assert answers(first)  # now the second is idle longer
+        with connect(collector) as third:
+            assert answers(third)
+            assert is_closed(second)
+            assert answers(first)
+        assert "all 2 connections are taken" in collector.log()
+
+
+def test_idle_connections_however_many_do_not_keep_senders_out(tmp_path):
+    with (
+        CollectorProcess(tmp_path, settings={"max_connections": "20"}) as collector,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(200):
+            stack.enter_context(connect(collector))
+        for _ in range(3):
+            assert collector.post(BODY).status_code == 200  # timeout.idle is 75 s
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"P", b"POST /v2j HTTP/1.1\r\nContent-Length: 99\r\n\r\n[", b"GET /a HTTP/1.1\r\n\r\nGET"]
+)
+def test_peers_that_fall_silent_within_a_request_do_not_keep_senders_out(tmp_path, beginning):
+    with (
+        CollectorProcess(tmp_path, settings={"max_connections": "4"}) as collector,
+        contextlib.ExitStack() as stack,
+    ):
+        silent = [stack.enter_context(connect(collector)) for _ in range(40)]
+        for connection in silent[-4:]:
+            connection.sendall(beginning)
+        time.sleep(0.1)
+        assert collector.post(BODY).status_code == 200
+        assert any(b" 503 " in connection.makefile("rb").read() for connection in silent[-4:-2])
+
+
+def test_a_request_in_flight_is_not_sent_away(tmp_path):
+    with (
+        CollectorProcess(tmp_path, faults=[{"delay": 1}], settings={"max_connections": "1"}) as collector,
+        ThreadPoolExecutor() as threads,
+    ):
+        slow = threads.submit(collector.post, BODY)
+        time.sleep(0.2)
+        with connect(collector) as other:
+            assert answers(other)
+        assert slow.result().status_code == 200
+        assert slow.result().headers["Connection"] == "close"  # for the other one's sake
 
 
 # --- TLS -------------------------------------------------------------------------------------------------

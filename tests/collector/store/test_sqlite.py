@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from eventpub.collector.store import EventRow, IncomingBatch, Outcome, Receipt
-from eventpub.collector.store.sqlite import REMOVED, SqliteStore
+from eventpub.collector.store.sqlite import REMOVED, WAL_BYTES, SqliteStore
 from eventpub.errors import ConfigError
 
 DAY_SECONDS = 86400.0
@@ -159,20 +159,70 @@ def test_ids_survive_a_restart(path):
             assert store.add(batch()).outcome is expected
 
 
-def test_an_id_is_forgotten_after_its_time_and_not_before(path):
-    with contextlib.closing(open_store(path, dedupe_memory_seconds=10)) as store:
-        store.add(batch("b", at=100))
-        assert store.add(batch("b", at=110)).outcome is Outcome.DUPLICATE
-        assert store.add(batch("b", at=110.1)).outcome is Outcome.STORED
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_forgetting_takes_a_few_ids_at_a_time_and_still_catches_up(path):
-    with contextlib.closing(open_store(path, dedupe_memory_seconds=10)) as store:
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_an_id_is_forgotten_after_its_time_and_not_before(path, clock):
+    with contextlib.closing(open_store(path, dedupe_memory_seconds=10, monotonic=clock)) as store:
+        store.add(batch("b"))
+        clock.now = 9.9
+        assert store.add(batch("b")).outcome is Outcome.DUPLICATE
+        clock.now = 10.1
+        assert store.add(batch("b")).outcome is Outcome.STORED
+
+
+def test_a_time_of_day_that_jumps_ahead_and_back_makes_no_id_forgotten(store):
+    store.add(batch("b", at=1e9))
+    for number in range(20):
+        store.add(batch(f"ahead {number}", at=1e9 + 31 * DAY_SECONDS))
+    assert store.add(batch("b", at=1e9)).outcome is Outcome.DUPLICATE
+
+
+def test_ids_stay_while_no_collector_runs(path, clock):
+    """However long that is: the only clock that could tell is the one that may be wrong."""
+    with contextlib.closing(open_store(path, dedupe_memory_seconds=10, monotonic=clock)) as store:
+        store.add(batch("b"))
+        clock.now = 8
+        store.add(batch("c"))
+    clock.now = 1000
+    with contextlib.closing(open_store(path, dedupe_memory_seconds=10, monotonic=clock)) as store:
+        assert store.add(batch("b")).outcome is Outcome.DUPLICATE
+        clock.now = 1012  # as the youngest of them may come from a clock that was ahead
+        assert store.add(batch("b")).outcome is Outcome.STORED
+        assert store.add(batch("c")).outcome is Outcome.DUPLICATE
+
+
+def test_ids_written_under_a_clock_that_was_ahead_age_from_now_on(path, clock):
+    with contextlib.closing(open_store(path)) as store:
+        store.add(batch("b"))
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute("UPDATE batch_ids SET received_at = received_at + 1e9")
+    with contextlib.closing(open_store(path, dedupe_memory_seconds=10, monotonic=clock)) as store:
+        clock.now = 9
+        assert store.add(batch("b")).outcome is Outcome.DUPLICATE
+
+
+def test_forgetting_takes_a_few_ids_at_a_time_and_still_catches_up(path, clock):
+    with contextlib.closing(open_store(path, dedupe_memory_seconds=10, monotonic=clock)) as store:
         for number in range(100):
-            store.add(batch(f"old {number}", at=number / 100))
+            clock.now = number / 100
+            store.add(batch(f"old {number}"))
+        clock.now = 1000
         counts = []
         for number in range(20):
-            store.add(batch(f"new {number}", at=1000))
+            store.add(batch(f"new {number}"))
             counts += read(path, "SELECT count(*) FROM batch_ids WHERE batch_id LIKE 'old%'")[0]
         assert counts[0] > 90
         assert counts[-1] == 0
@@ -195,7 +245,42 @@ def test_a_reader_does_not_stop_the_writer(store, path):
         assert store.add(batch("c", "2")).outcome is Outcome.STORED
 
 
-def test_health_writes_and_tells_how_many_events_there_ever_were(store, path):
+def test_health_writes_nothing_and_waits_for_nobody(store, path):
+    store.add(batch("b", "1"))
+    before = {name: path.with_name(path.name + name).read_bytes() for name in ("", "-wal")}
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert store.health().writable  # as the last batch found it
+        other.execute("ROLLBACK")
+    assert {name: path.with_name(path.name + name).read_bytes() for name in before} == before
+
+
+def test_health_after_a_failure_looks_whether_it_is_over(store, path):
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.add(batch("b", "1"))
+        assert not store.health().writable
+        other.execute("ROLLBACK")
+    assert store.health().writable
+    assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (50,)
+
+
+def test_the_wal_shrinks_again_once_nobody_reads(path):
+    with contextlib.closing(open_store(path, synchronous="normal")) as store:
+        store.add(batch("b", "1"))
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM events").fetchall()
+            for number in range(7):
+                store.add(batch(f"large {number}", "x" * 2**22))
+        wal = path.with_name(path.name + "-wal")
+        assert wal.stat().st_size > 1.2 * WAL_BYTES
+        for number in range(2):  # the first writes all of it back, the second begins anew
+            store.add(batch(f"small {number}"))
+        assert wal.stat().st_size <= WAL_BYTES
+
+
+def test_health_tells_how_many_events_there_ever_were(store, path):
     assert (store.health().writable, store.health().events_stored) == (True, 0)
     store.add(batch("b", "1", "2", "3"))
     with contextlib.closing(sqlite3.connect(path)) as other, other:

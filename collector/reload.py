@@ -1,0 +1,56 @@
+"""What SIGHUP does: the keys and the certificate of the file are used from now on, nothing else changes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from eventpub.collector.http.tls import tls_context
+from eventpub.errors import ConfigError
+from eventpub.settings import ini
+
+from . import config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventpub.collector.http.server import Server
+
+    from .application import Application
+
+logger = logging.getLogger(__name__)
+
+_TLS_KEYS = {"tls.certificate", "tls.key", "tls.client_ca"}
+
+
+def reload_config(path: Path, started: config.Settings, application: Application, server: Server) -> None:
+    """Use what the file says now; what cannot be used changes nothing, and the log says so.
+
+    Args:
+        path: the INI file.
+        started: what it said at the start.
+        application: gets the keys.
+        server: gets the certificate, for connections to come.
+    """
+    try:
+        loaded = config.load_config(path)
+    except ConfigError as error:
+        logger.error("reload failed, the old keys stay: %s", error)  # noqa: TRY400, no traceback
+        return
+    application.use_keys(loaded.secrets)
+    changed = ini.changed_keys(started, loaded.settings)
+    if server.tls is not None and loaded.settings.tls_certificate is not None:
+        changed -= _TLS_KEYS
+        _reload_certificate(loaded.settings, server)
+    for key in sorted(changed):
+        logger.warning("reload: a change of %s takes effect at the next start", key)
+    logger.info("reloaded file=%s keys=%s", path, ",".join(loaded.secrets))
+
+
+def _reload_certificate(settings: config.Settings, server: Server) -> None:
+    try:
+        server.tls = tls_context(settings)
+    except ConfigError as error:
+        logger.error("reload: the old certificate stays: %s", error)  # noqa: TRY400, no traceback
+    else:
+        logger.info("reload: new connections get the certificate of %s", settings.tls_certificate)

@@ -1,0 +1,79 @@
+"""No peer keeps the process to itself, whatever it sends: others are served, timeouts and signals work."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from support.collector_process import CollectorProcess
+
+BODY = b'[{"example": "value"}]'
+SETTINGS = {"timeout.head": "300 ms", "timeout.body": "5 s", "timeout.stop": "1 s"}
+CHUNKED = b"POST /v2j HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+FLOODS = {
+    "pipelined requests for nothing": (b"", b"GET /nowhere HTTP/1.1\r\n\r\n"),
+    "pipelined requests for health": (b"", b"HEAD /health HTTP/1.1\r\n\r\n"),
+    "pipelined unsigned batches": (b"", b"POST /v2j HTTP/1.1\r\nContent-Length: 2\r\n\r\n[]"),
+    "headers": (b"GET /health HTTP/1.1\r\n", b"A: b\r\n"),
+    "a request line": (b"GET /", b"x"),
+    "trailers": (CHUNKED + b"0\r\n", b"A: b\r\n"),
+    "a chunk extension": (CHUNKED + b"1;", b"x"),
+    "chunk extensions": (CHUNKED, b"1;%s\r\nx\r\n" % (b"x" * 60)),
+    "chunks of a byte": (CHUNKED, b"1\r\nx\r\n"),
+    "zeros before a chunk's size": (CHUNKED, b"0"),
+    "a body that is too large": (b"POST /v2j HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", b"x"),
+    "a body for nobody": (b"POST /v1 HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", b"x"),
+}
+
+
+@contextlib.contextmanager
+def flooded(port: int, beginning: bytes, again: bytes) -> Iterator[None]:
+    """Send `beginning`, then `again` without an end, on a new connection where one ends; read the answers."""
+    stop = threading.Event()
+    block = again * (256 * 1024 // len(again))
+
+    def read(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while connection.recv(2**20):
+                pass
+
+    def flood() -> None:
+        while not stop.is_set():
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port), timeout=1) as connection,
+            ):
+                threading.Thread(target=read, args=(connection,), daemon=True).start()
+                for data in itertools.chain([beginning], itertools.repeat(block)):
+                    connection.sendall(data)
+                    if stop.is_set():
+                        break
+
+    threads = [threading.Thread(target=flood, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_without_a_key_keeps_nobody_else_out(tmp_path, nursery, flood):
+    with CollectorProcess(tmp_path, settings=SETTINGS, faults=None, nursery=nursery) as collector:
+        with flooded(collector.port, *FLOODS[flood]):
+            for _ in range(3):
+                assert collector.post(BODY).status_code == 200
+            with socket.create_connection(("127.0.0.1", collector.port), timeout=10) as late:
+                late.sendall(b"POST ")
+                assert late.recv(65536).startswith(b"HTTP/1.1 408 ")
+            collector.process.send_signal(signal.SIGTERM)
+            assert collector.process.wait(10) in (0, 75)
+        assert "Traceback" not in collector.log()
