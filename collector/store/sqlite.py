@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from . import IncomingBatch
 
 WAL_BYTES = 20 * 1024**2  # to which the WAL shrinks again, once nobody reads; a checkpoint waits for 16 MiB
-    20 * 1024**2
-)  # to which the WAL shrinks again, more than a checkpoint waits for; it grows while somebody reads
 REMOVED = "the store file was removed or replaced; restart the collector"
 
 _CHECKPOINT_PAGES = 4_000  # of 4 KiB: fewer checkpoints write pages that change often once, and not ten times
