@@ -13,10 +13,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urlsplit
 
-import certifi
 import requests
 import requests.utils
-import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
     from pathlib import Path
+
+    import urllib3
 
     from .patience import Patience
 
@@ -100,7 +100,7 @@ class _Adapter(HTTPAdapter):
         proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
         try:
             pool = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        except Exception as error:
             if not requests.utils.select_proxy(url, proxies):
                 raise
             words = f": {error}" if type(error) is requests.exceptions.InvalidSchema else ""
@@ -173,8 +173,16 @@ class Connections:
             if now - line.opened_at < self._max_age_seconds and line.is_connected:  # and with nothing to read
                 return line
             line.close()
+        try:
+            return self._open(patience)
+        except (OSError, NoAnswerError):
+            raise
+        except Exception as error:  # whatever the libraries make of a host, a proxy or a certificate
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    def _open(self, patience: Patience) -> _Line:
         line = cast("_Line", self.route.pool._new_conn())  # noqa: SLF001, urllib3 has no other way to lend one
-        line.patience, line.dialer, line.opened_at = patience, self._dialer, now
+        line.patience, line.dialer, line.opened_at = patience, self._dialer, time.monotonic()
         line.timeout = patience.timeout_seconds
         try:
             if self.route.is_tunnelled:
@@ -245,4 +253,4 @@ def _find_authorities() -> tuple[str | None, str | None]:
             os.stat(path)  # noqa: PTH116, ssl would not say which
         return file or None, folder or None
     system = ssl.get_default_verify_paths()
-    return system.cafile or certifi.where(), system.capath
+    return system.cafile or requests.utils.DEFAULT_CA_BUNDLE_PATH, system.capath

@@ -12,6 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from .patience import Patience
 
 _MIN_SHARE = 0.1  # of the timeout: what an address that is alive needs, however many others there are
@@ -23,9 +25,14 @@ _Address = tuple[Any, ...]
 
 
 class Dialer:
-    """Connects, and remembers which addresses answered."""
+    """Connects, and remembers which addresses answered.
 
-    def __init__(self) -> None:
+    Args:
+        lookup: called as `socket.getaddrinfo`, which is the default.
+    """
+
+    def __init__(self, lookup: Callable[..., Sequence[tuple[Any, ...]]] | None = None) -> None:
+        self._lookup = lookup or socket.getaddrinfo
         self._worked: _Address | None = None
         self._failed_at: dict[_Address, float] = {}
 
@@ -42,7 +49,7 @@ class Dialer:
             OSError: none of them answers.
         """
         patience.phase = f"looking up the address of {host}"
-        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        found = self._lookup(host.strip("[]"), port, type=socket.SOCK_STREAM)
         addresses = {address: family for family, _, _, _, address in found}
         self._failed_at = {address: at for address, at in self._failed_at.items() if address in addresses}
         failures: list[OSError] = []

@@ -12,11 +12,9 @@ sidecar is.
 from __future__ import annotations
 
 from dataclasses import replace
-from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 import gevent
-from urllib3.exceptions import HTTPError
 
 from eventpub import wire
 
@@ -44,15 +42,14 @@ _HEADERS = {
     "Accept": "application/json, text/plain;q=0.5",  # no web page: `answer` refuses those
     "Accept-Encoding": "identity",  # so that a small answer stays small
 }
-_FAILURES = (  # all that reading, ssl, requests and urllib3 raise over what comes from outside
+_GUESS = "if the other end speaks TLS, set collector.scheme = https"
+_FAILURES = (
     OSError,
     ValueError,
     RuntimeError,
     MemoryError,
     NoAnswerError,
-    HTTPException,
-    HTTPError,
-)
+)  # what sockets, ssl and reading raise
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
@@ -89,6 +86,7 @@ class Poster:
         self._timeout_seconds = timeout_seconds
         self._deadline_seconds = deadline_seconds or DEADLINE_TIMEOUTS * timeout_seconds
         self._require_receipt = require_receipt
+        self._guess = _GUESS if url.startswith("http:") else ""
         self._connections = Connections(
             url,
             kept=concurrency,
@@ -125,7 +123,8 @@ class Poster:
                 raise
             return Answer.none("timeout", patience.explain_deadline(), is_sent=patience.is_sending)
         except _FAILURES as error:
-            return explain_failure(error, is_sent=patience.is_sending)
+            return explain_failure(error, is_sent=patience.is_sending, guess=self._guess)
+        self._guess = ""
         if received.status == _PROXY_AUTHENTICATION_REQUIRED:
             return Answer.none("proxy", PROXY_WANTS_PASSWORD)
         answer = Answer.of(received.status, received.fields, received.body)

@@ -20,6 +20,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 import gevent
+import urllib3
 
 from .answer import Answer
 from .dial import UNREACHABLE
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (  # the first that matches
     ("dns", (socket.gaierror, UnicodeError)),  # the second for a name that no name server could know
     ("reset", (ssl.SSLEOFError, ssl.SSLZeroReturnError)),
-    ("tls", (ssl.SSLError,)),
+    ("tls", (ssl.SSLError, urllib3.exceptions.SSLError)),
     ("refused", (ConnectionRefusedError,)),
     ("timeout", (TimeoutError, gevent.Timeout)),
     ("reset", (ConnectionError,)),
@@ -63,12 +64,13 @@ _REMEDIES = (  # of the first whose words are in the error's reason
 )
 
 
-def explain_failure(error: BaseException, *, is_sent: bool) -> Answer:
+def explain_failure(error: BaseException, *, is_sent: bool, guess: str = "") -> Answer:
     """Return the outcome of an attempt that this error ended.
 
     Args:
         error: whatever was raised.
         is_sent: whether any of the request may have reached the other end.
+        guess: what to do, where the connection was reset and nothing else says why.
     """
     causes = tuple(_list_causes(error))
     kind = next((kind for cause in causes if (kind := _name_kind(cause))), "other")
@@ -76,6 +78,7 @@ def explain_failure(error: BaseException, *, is_sent: bool) -> Answer:
     if kind == "other" and not isinstance(error, OSError | NoAnswerError):
         reason = f"{type(error).__name__}: {reason}"
     remedy = next((remedy for cause in causes if (remedy := _find_remedy(cause))), "")
+    remedy = remedy or (guess if kind == "reset" else "")
     return Answer.none(kind, f"{reason}; {remedy}" if remedy else reason, is_sent=is_sent)
 
 
