@@ -47,7 +47,7 @@ bench: $(VENV)/installed $(BASEPLATE)/installed $(PEERS)/installed  ## measure, 
 	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python EVENTPUB_PEERS_PYTHON=$(abspath $(PEERS))/bin/python \
 	    $(VENV)/bin/python -m benchmarks $(BENCH)
 
-fuzz: $(VENV)/installed-fuzz  ## look for bytes that break a reader (4 times 60 s)
+fuzz: $(VENV)/installed-fuzz  ## look for bytes that break a reader (5 times 60 s)
 	@PYTHONPATH=.:tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m fuzz
 
 wheel-check: $(VENV)/installed-lint  ## build a wheel, install it elsewhere and use it

@@ -15,6 +15,7 @@ import eventpub
 from eventpub.cli.arguments import queue_name
 from eventpub.errors import ConfigError, EventPubError, QueueError, QueueMissingError
 from eventpub.queue.message_queue import MessageQueue
+from eventpub.sidecar.delivery.certificates import check_certificates
 from eventpub.sidecar.spool.errors import SpoolError
 
 from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         config.signing_key()
         if options.check_config:
             check_host(config, SECTION_PREFIX + options.queue_name)
+            check_certificates(config, SECTION_PREFIX + options.queue_name)
             spool = config.spool_dir or default_spool_dir()
             for doubt in filter(None, (config.exposure(), _find_misfit(config, options.queue_name))):
                 print(f"eventpub.sidecar: {doubt}", file=sys.stderr)  # noqa: T201

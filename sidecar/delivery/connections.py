@@ -219,6 +219,7 @@ class Connections:
                 pool.ca_certs, pool.ca_cert_dir = _find_authorities()  # type: ignore[attr-defined]
         except OSError as error:
             raise NoAnswerError("tls", str(error)) from error
+        pool.key_password = ""  # type: ignore[attr-defined]  # or ssl would ask for one at the terminal
         pool.ConnectionCls = _LINES.get(pool.ConnectionCls, pool.ConnectionCls)
         is_tunnelled = pool.proxy is not None and url.startswith("https:")
         return Route(

@@ -23,7 +23,7 @@ def main() -> int:
     if len(sys.argv) > 1:
         fuzz(sys.argv[1], seconds)  # does not return
     failed = []
-    for name in ("spool", "ini", "body", "signature"):
+    for name in ("spool", "ini", "body", "signature", "answer"):
         print(f"{name}: {seconds} s", flush=True)
         if subprocess.run([sys.executable, "-m", "fuzz", name], check=False).returncode:
             failed.append(name)

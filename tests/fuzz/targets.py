@@ -6,9 +6,13 @@ A target takes bytes and fails by raising. `SEEDS` are what its reader takes for
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import io
+import socket
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from eventpub import wire
 from eventpub.collector import config as collector_config
 from eventpub.collector.application import Application
 from eventpub.collector.encodings import ACCEPTED, Damage, decode_body
+from eventpub.collector.events import Schemas
 from eventpub.collector.store import Health, Outcome, Receipt
 from eventpub.errors import ConfigError
 from eventpub.schemas.event.ttypes import Event
@@ -25,9 +30,13 @@ from eventpub.serialization.errors import DecodeError
 from eventpub.serialization.thrift_json_decode import decode_struct, load_json
 from eventpub.serialization.thrift_plain import to_plain
 from eventpub.sidecar import config as sidecar_config
+from eventpub.sidecar.delivery.answer import MAX_REASON_CHARACTERS, judge_answer
 from eventpub.sidecar.delivery.pack import PythonPacker, compiled_packer
+from eventpub.sidecar.delivery.payload import Payload
+from eventpub.sidecar.delivery.post import Poster
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.framing import is_one_object
+from eventpub.sidecar.telemetry.verdicts import Verdict
 from eventpub.wire import http_signature
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -99,7 +108,9 @@ class _Store:
 
 _SETTINGS = collector_config.Settings(max_body_bytes=64 * 1024, max_events=1000)
 _APPLICATION = Application(
-    collector_config.Config(settings=_SETTINGS, secrets={"test": (SECRET,)}), _Store(), clock=lambda: NOW
+    collector_config.Config(settings=_SETTINGS, secrets={"test": (SECRET,)}, schemas=Schemas()),
+    _Store(),
+    clock=lambda: NOW,
 )
 
 
@@ -148,6 +159,49 @@ def signature(data: bytes) -> None:
     assert parsed is None or (parsed[0] and len(bytes.fromhex(parsed[1])) == 32)
 
 
+# --- what a collector answers ----------------------------------------------------------------------------
+
+
+class _AnsweringPeer:
+    """A server of one process that gives every request the bytes it is told to, and closes."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v2j"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65_536)  # whole: it is shorter than the smallest buffer
+                connection.sendall(self.answer)
+
+
+_KINDS = {"http", "proxy", "reset", "malformed", "other"}
+_HANG_SECONDS = 5.0  # on a busy machine; `volume` tells how long the slowest took
+
+
+@functools.cache
+def _answering() -> tuple[_AnsweringPeer, Poster]:
+    peer = _AnsweringPeer()
+    return peer, Poster(peer.url, timeout_seconds=10 * _HANG_SECONDS, concurrency=1)
+
+
+def answer(data: bytes) -> None:
+    """Get an answer to a batch over a real connection: something is made of it, soon, and within its bounds."""
+    peer, poster = _answering()
+    peer.answer = data
+    started = time.monotonic()
+    got = poster.post(Payload(BODY, {"Idempotency-Key": ID}))
+    assert time.monotonic() - started < _HANG_SECONDS
+    assert got.kind in _KINDS, got
+    assert (got.kind == "http") is (got.status is not None)
+    assert len(got.reason) <= MAX_REASON_CHARACTERS
+    assert judge_answer(got) in Verdict
+
+
 # --- where to begin --------------------------------------------------------------------------------------
 
 
@@ -167,7 +221,30 @@ def _spool_images() -> Iterator[bytes]:
     yield records.write_records(HEADER, [])
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"spool": spool, "ini": ini, "body": body, "signature": signature}
+def _answers() -> Iterator[bytes]:
+    def told(head: str, body: bytes = b"") -> bytes:
+        return "\r\n".join([*head.split("|"), "", ""]).encode() + body
+
+    busy = told("HTTP/1.1 503 Busy|Retry-After: 7|Content-Length: 4|Connection: close", b"busy")
+    yield told("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 18", b'{"batch_id": "01"}')
+    yield told("HTTP/1.1 100 Continue") + told("HTTP/1.1 103 Early Hints|Link: </a>") + busy
+    chunks = b"4;a=b\r\nokay\r\n1\r\n!\r\n0\r\nX-Sum: 5\r\n\r\n"
+    yield told("HTTP/1.1 202 Accepted|Transfer-Encoding: chunked", chunks)
+    yield told("HTTP/1.1 422 No|Content-Length: 44", b'{"rejected":[{"index":1,"reason":"\\u00e9vent"}]}')
+    yield told("HTTP/1.0 200 OK|Content-Type: text/html", b"<html>")
+    yield told("HTTP/1.1 302 Found|Location: http://portal/|Content-Length: 0|Accept-Encoding: zstd")
+    yield told("HTTP/1.1 407 No|X Proxy: yes| folded")
+    yield told("HTTP/1.1 204 No Content")
+    yield b"\x15\x03\x01\x00\x02\x02\x46"
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "spool": spool,
+    "ini": ini,
+    "body": body,
+    "signature": signature,
+    "answer": answer,
+}
 SEEDS: dict[str, list[bytes]] = {
     "spool": [*_spool_images()],
     "ini": [
@@ -185,5 +262,6 @@ SEEDS: dict[str, list[bytes]] = {
         gzip.compress(BODY, mtime=0),
         bytes.fromhex("28b52ffd0458b100005b7b226578616d706c65223a202276616c7565227d5d04a5ee69"),  # zstd
     ],
+    "answer": [*_answers()],
     "signature": [_signed_lines(), wire.signature("test", SECRET, BODY).encode()],
 }

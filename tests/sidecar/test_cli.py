@@ -88,6 +88,7 @@ def test_wrong_configuration_exits_78_and_names_the_key(config: Path, change: st
         ("queue.mode = 0420\n", "queue.mode = 0420: its owner has to read and to write"),
         ("spool.dir = /proc/spool\n", "spool.dir = /proc/spool: cannot be made in /proc"),
         ("spool.dir = /etc/passwd\n", "spool.dir = /etc/passwd: is no folder that this user may write to"),
+        (f"collector.ca_file = {__file__}\n", "holds no certificate in PEM form"),
         ("spool.dir = /etc/passwd/spool\n", "spool.dir = /etc/passwd/spool: cannot be made in /etc/passwd"),
     ],
 )

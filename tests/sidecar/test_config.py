@@ -143,6 +143,17 @@ def test_a_hostname_may_carry_a_port(tmp_path, hostname):
     assert load(tmp_path, collector__hostname=hostname).collector_url == f"https://{hostname}/v2"
 
 
+@pytest.mark.parametrize("path", ["/ingest", "/ingest/events", "/a-b_c.d~e/%20", ""])
+def test_a_path_stands_between_the_hostname_and_the_version(tmp_path, path):
+    config = load(tmp_path, collector__hostname="collector.example:8443", collector__path=path)
+    assert config.collector_url == f"https://collector.example:8443{path}/v2"
+
+
+@pytest.mark.parametrize("path", ["ingest", "/", "/ingest/", "//a", "/a b", "/a?b", "/a#b", "/é"])
+def test_a_path_that_is_none_is_refused(tmp_path, path):
+    assert "[event-publisher:v2] collector.path" in refusal(tmp_path, collector__path=path)
+
+
 @pytest.mark.parametrize(
     "hostname",
     [
@@ -167,6 +178,8 @@ def test_a_hostname_that_is_none_is_refused(tmp_path, hostname):
     [
         ("collector.version", "3", "one of 2, 2j"),
         ("collector.scheme", "ftp", "one of https, http"),
+        ("collector.connection_max_age", "0.5", "from 1 to 86,400 seconds"),
+        ("collector.require_receipt", "maybe", "yes or no"),
         ("compression", "br", "one of auto, zstd, gzip, none"),
         ("publisher.concurrency", "0", "from 1 to 64"),
         ("publisher.concurrency", "65", "from 1 to 64"),
