@@ -1,6 +1,6 @@
-"""Fixtures for whoever tests an application under pytest; `-p no:eventpub` does without them.
+"""Fixtures for testing applications with pytest; `-p no:eventpub` turns them off.
 
-A run that uses none of them pays for the import of `eventpub` and for nothing else.
+A test run that uses none of them only pays for the import of `eventpub`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def event_queue() -> Iterator[MemoryQueue[Any]]:
-    """An `eventpub.testing.MemoryQueue`: an event queue without a kernel, with what was put to look at."""
+    """An `eventpub.testing.MemoryQueue`: an event queue without a kernel that shows what was put."""
     from eventpub.testing import MemoryQueue  # noqa: PLC0415, only who uses it pays for it
 
     events: MemoryQueue[Any]
@@ -28,7 +28,7 @@ def event_queue() -> Iterator[MemoryQueue[Any]]:
 
 @pytest.fixture
 def captured_events() -> Iterator[Record]:
-    """What is put on any `EventQueue` while the test runs; none of it reaches the kernel."""
+    """Everything that is put on any `EventQueue` while the test runs; nothing reaches the kernel."""
     from eventpub.testing import capture_events  # noqa: PLC0415, likewise
 
     with capture_events() as captured:

@@ -1,4 +1,4 @@
-"""Handle events in this process: functions say which events they want, and which handlers go before them.
+"""Handle events in this process: functions subscribe to events and depend on each other.
 
 >>> from eventpub.processing import Processor, want
 >>> @want("sold")

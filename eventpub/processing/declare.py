@@ -1,7 +1,7 @@
-"""What a handler says of itself: the events it wants, and which handlers go before and after it.
+"""What a handler declares: the events it wants, and which handlers run before and after it.
 
-The decorators note it on the function and return the function as it is. What is noted is never changed, only
-replaced, so a wrapper made by `functools.wraps` may be decorated further without an effect on what it wraps.
+The decorators store the declaration on the function and return the function itself. A declaration is never
+changed, only replaced, so decorating a wrapper made by `functools.wraps` does not affect the wrapped function.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ATTRIBUTE = "_eventpub_declared"
 
 
 class Want(NamedTuple):
-    """One `@want`: any of the names, and all of the filters."""
+    """One `@want`: one of the names, and all of the filters, must match."""
 
     names: frozenset[str]  # empty for any name
     filters: tuple[Callable[[Any], object], ...]
@@ -33,28 +33,26 @@ class Declared(NamedTuple):
 
 
 def read_declaration(function: Callable[..., Any]) -> Declared:
-    """Return what the decorators of a function said."""
+    """Return what the decorators of a function declared."""
     found: Declared = getattr(function, _ATTRIBUTE, Declared())
     return found
 
 
 def want(*names_or_filters: str | Enum | Callable[[Any], object]) -> Callable[[F], F]:
-    """Have the handler called only for events with one of these names that all of these filters let through.
+    """Call the handler only for events with one of these names that all of these filters accept.
 
     Several `@want` on one handler are alternatives: the event has to match one of them. Without any, the
     handler is called for every event.
 
     Args:
-        names_or_filters: names of events, or members of an enum that stand for them; functions that take the
-            event and say whether it is wanted. Filters alone are asked about events of every name.
+        names_or_filters: names of events, or enum members with these values; functions that take the event and
+            return whether it is wanted. Without names, the filters are asked about events of every name.
 
     Raises:
-        TypeError: there is none, or one is neither; `@want` without parentheses takes the handler for a filter.
+        TypeError: no argument, or an argument of another type; `@want` without parentheses is such a mistake.
     """
     if not names_or_filters:
-        raise TypeError(
-            "@want() wants nothing; give names of events or filters, or leave it out for all events"
-        )
+        raise TypeError("@want() needs names of events or filters; leave it out to get all events")
     names = [text_of(item) for item in names_or_filters if isinstance(item, (str, Enum))]
     filters = [item for item in names_or_filters if not isinstance(item, (str, Enum))]
     for item in filters:
@@ -72,13 +70,13 @@ def want(*names_or_filters: str | Enum | Callable[[Any], object]) -> Callable[[F
 
 
 def requires(*handlers: str) -> Callable[[F], F]:
-    """Have the handlers of these names called before this one.
+    """Call the handlers of these names before this one.
 
     Args:
         handlers: the names they are registered under, now or later.
 
     Raises:
-        TypeError: one is no name.
+        TypeError: an argument is not a name.
     """
     _check_names("requires", handlers)
 
@@ -90,13 +88,13 @@ def requires(*handlers: str) -> Callable[[F], F]:
 
 
 def required_by(*handlers: str) -> Callable[[F], F]:
-    """Have this handler called before those of these names, as if each had `@requires` of this one.
+    """Call this handler before those of these names, as if each had `@requires` this one.
 
     Args:
         handlers: the names they are registered under, now or later.
 
     Raises:
-        TypeError: one is no name.
+        TypeError: an argument is not a name.
     """
     _check_names("required_by", handlers)
 
@@ -117,7 +115,7 @@ def _takes_one(function: Callable[..., Any]) -> bool:
 
     try:
         signature(function).bind(None)
-    except ValueError:  # it has no signature, as some written in C
+    except ValueError:  # some functions written in C have no signature
         return True
     except TypeError:
         return False

@@ -10,7 +10,7 @@ class ProcessingError(EventPubError):
 
 
 class HandlerRegisteredError(ProcessingError):
-    """Raised by `register` and `load_from` for a name that is taken: `handler`."""
+    """Raised by `register` and `load_from` if the name `handler` is taken."""
 
     def __init__(self, handler: str) -> None:
         super().__init__(handler)
@@ -24,7 +24,7 @@ class HandlerRegisteredError(ProcessingError):
 
 
 class HandlerLoadError(ProcessingError):
-    """Raised by `load_from` for an entry point that gives no handler; none of its group is registered."""
+    """Raised by `load_from` for an entry point without a usable handler; none of its group is registered."""
 
     def __init__(self, group: str, entry_point: str, reason: str) -> None:
         super().__init__(group, entry_point, reason)
@@ -34,13 +34,13 @@ class HandlerLoadError(ProcessingError):
 
     def __str__(self) -> str:
         return (
-            f"entry point {self.entry_point!r} of group {self.group!r} gives no handler: {self.reason}; write "
-            "NAME = MODULE:FUNCTION, and install the distribution anew, or uninstall it"
+            f"entry point {self.entry_point!r} of group {self.group!r} has no usable handler: {self.reason}; "
+            "write NAME = MODULE:FUNCTION and reinstall the distribution, or uninstall it"
         )
 
 
 class HandlerMissingError(ProcessingError):
-    """Raised when `handler` names another in its `relation`, requires or required_by, that is not there."""
+    """Raised when `handler` names an unregistered handler in its `relation`: requires or required_by."""
 
     def __init__(self, handler: str, relation: str, missing: str, registered: tuple[str, ...]) -> None:
         super().__init__(handler, relation, missing, registered)
@@ -57,7 +57,7 @@ class HandlerMissingError(ProcessingError):
 
 
 class RequirementLoopError(ProcessingError):
-    """Raised when handlers require each other in a circle: `loop`, whose first is its last."""
+    """Raised when handlers require each other in a circle: `loop`, which begins and ends with the same one."""
 
     def __init__(self, loop: tuple[str, ...]) -> None:
         super().__init__(loop)
@@ -66,14 +66,14 @@ class RequirementLoopError(ProcessingError):
     def __str__(self) -> str:
         return (
             f"handlers require each other in a loop, {' -> '.join(self.loop)}, so none of them can be first; "
-            "take away one of these @requires or @required_by"
+            "remove one of these @requires or @required_by"
         )
 
 
 class IncompatibleWantsError(ProcessingError):
-    """Raised when `handler` is wanted for an event, and `required`, which has to go before it, is not.
+    """Raised when `handler` gets an event, but `required`, which must run before it, does not.
 
-    `event_name` is the event's; None stands for all names that `required` does not want.
+    `event_name` is the event's name; None stands for all names that `required` does not want.
     """
 
     def __init__(self, handler: str, required: str, event_name: str | None) -> None:
@@ -85,9 +85,9 @@ class IncompatibleWantsError(ProcessingError):
     def __str__(self) -> str:
         event = "an event of any other name" if self.event_name is None else f"event {self.event_name!r}"
         return (
-            f"the wants of handlers {self.handler!r} and {self.required!r} are incompatible: {event} is for "
-            f"{self.handler!r} and not for {self.required!r}, which has to go before it; let the @want of "
-            f"{self.required!r} take it too, or that of {self.handler!r} leave it out"
+            f"the wants of handlers {self.handler!r} and {self.required!r} are incompatible: {event} goes to "
+            f"{self.handler!r} but not to {self.required!r}, which must run before it; let the @want of "
+            f"{self.required!r} accept it too, or that of {self.handler!r} exclude it"
         )
 
 

@@ -1,4 +1,4 @@
-"""What handlers are called with: a name, a context, and room for what handlers tell each other."""
+"""What handlers are called with: a name, a context, and a place for notes to later handlers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class Proc:
-    """What handlers leave on an event for later handlers, under namespaces: `event.proc.billing.rate = 0.19`.
+    """Notes that handlers leave for later handlers, in namespaces: `event.proc.billing.rate = 0.19`.
 
-    Reading a namespace makes it. Nothing can be set on `proc` itself, so that two handlers who know nothing of
-    each other do not meet in one attribute by chance.
+    Reading a namespace creates it. Nothing can be set on `proc` itself, so that unrelated handlers do not use
+    the same attribute by accident.
     """
 
     def __getattr__(self, name: str) -> SimpleNamespace:
         if name.startswith("_"):  # what copy, pickle and inspection ask for
-            raise AttributeError(f"proc has no {name}: a namespace's name has no underscore in front")
+            raise AttributeError(f"proc has no {name}: a namespace's name does not begin with an underscore")
         namespace: SimpleNamespace = self.__dict__.setdefault(name, SimpleNamespace())
         return namespace
 
@@ -39,29 +39,29 @@ class Proc:
 
 
 class Event(ABC):
-    """An event that handlers can annotate; subclasses say what its `name` is, and add what else it carries.
+    """An event that handlers can annotate; subclasses define `name` and add their own data.
 
     Args:
-        ctxt: whatever handlers need to know of where the event came from; None by default.
+        ctxt: what handlers need to know about the event's origin; None by default.
     """
 
-    __slots__ = ("_ctxt", "_proc")  # a subclass has a `__dict__` of its own, with nothing of ours in it
+    __slots__ = ("_ctxt", "_proc")  # a subclass has its own `__dict__`, in which nothing of this class appears
 
     _ctxt: Any
     _proc: Proc
 
     def __init__(self, ctxt: Any = None) -> None:
-        object.__setattr__(self, "_ctxt", ctxt)  # a subclass may take attributes for data
+        object.__setattr__(self, "_ctxt", ctxt)  # a subclass may use attributes as data
         object.__setattr__(self, "_proc", Proc())
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What the event is called; handlers are chosen by it."""
+        """The event's name, which selects its handlers."""
 
     @property
     def ctxt(self) -> Any:
-        """Whatever handlers need to know of where the event came from."""
+        """What handlers need to know about the event's origin."""
         return self._ctxt
 
     @ctxt.setter
@@ -70,19 +70,19 @@ class Event(ABC):
 
     @property
     def proc(self) -> Proc:
-        """What handlers leave for later handlers, under namespaces."""
+        """Notes for later handlers, in namespaces."""
         return self._proc
 
     def __copy__(self) -> Self:
         copied = object.__new__(type(self))
         for slot, value in _filled_slots(self):
-            slot.__set__(copied, value)  # by itself: a subclass may be frozen
+            slot.__set__(copied, value)  # set this way because a subclass may be frozen
         if hasattr(self, "__dict__"):
             vars(copied).update(vars(self))
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        copied = copy(self)  # with the same ctxt, which may be anything and cannot always be copied
+        copied = copy(self)  # shares ctxt, which cannot always be copied
         memo[id(self)] = copied
         for slot, value in _filled_slots(self):
             if slot.__name__ != "_ctxt":

@@ -1,7 +1,7 @@
 """Events -> handlers -> further events, until none is left.
 
-An event goes to every handler that wants it, in the order of their requirements. The events that handlers
-return wait until it is done, and until all are that were returned earlier.
+An event goes to every handler that wants it, in the order of their requirements. Events that handlers return
+are processed afterwards, in the order they were returned.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ HandlerFunction = Callable[["Processor[E]", E], Union[Iterable[E], None]]  # noq
 
 
 class Processor(Generic[E]):
-    """Calls the handlers that were registered for the events that are passed to it.
+    """Calls registered handlers for the events that are passed to it.
 
-    Events are mappings, Thrift structs, instances of `Event` or of anything else that has a `name`. Threads may
-    share a processor: a handler that is registered while events are processed is called from the next event on.
+    Events are mappings, Thrift structs, instances of `Event`, or any object with a `name`. Threads may share a
+    processor; a handler registered meanwhile is called from the next event on.
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[str, Handler] = {}  # replaced, never changed: a schedule tells by it if it is old
+        self._handlers: dict[
+            str, Handler
+        ] = {}  # replaced, never changed: shows a schedule whether it is outdated
         self._schedule = Schedule(self._handlers)
         self._registering = Lock()
 
     def register(self, func: HandlerFunction[E], name: str | None = None) -> None:
-        """Have a handler called, from the next event on.
+        """Register a handler, which is called from the next event on.
 
         Args:
-            func: called with this processor and an event; it returns a list of further events, or None.
+            func: called with this processor and an event; returns a list of further events, or None.
             name: its name among the handlers; by default the function's own.
 
         Raises:
-            HandlerRegisteredError: another one has that name.
-            TypeError: `func` cannot be called, or has no name of its own and is not given one.
+            HandlerRegisteredError: the name is taken.
+            TypeError: `func` is not callable, or has no name and none is given.
         """
         if not callable(func):
             raise TypeError(f"a handler is a function, not {func!r}")
@@ -52,16 +54,16 @@ class Processor(Generic[E]):
         self._add([Handler(own_name, func, read_declaration(func))])
 
     def load_from(self, entry_point_group: str) -> None:
-        """Register the functions that installed distributions offer, each under the name of its entry point.
+        """Register the functions of an entry point group, each under the name of its entry point.
 
-        They are registered in the order of their names, so that it is the same everywhere; all of them or none.
+        All of them or none are registered, in the order of their names, so that it is the same everywhere.
 
         Args:
-            entry_point_group: as in `[project.entry-points."GROUP"]`; it may have no entry points.
+            entry_point_group: as in `[project.entry-points."GROUP"]`; may be empty.
 
         Raises:
-            HandlerLoadError: one cannot be imported, or is no function.
-            HandlerRegisteredError: the name of one is taken.
+            HandlerLoadError: an entry point cannot be imported, or is not a function.
+            HandlerRegisteredError: a name is taken.
         """
         from importlib.metadata import entry_points  # noqa: PLC0415, 15 ms for whoever does not need it
 
@@ -69,21 +71,23 @@ class Processor(Generic[E]):
         for point in sorted(entry_points(group=entry_point_group), key=lambda point: point.name):
             try:
                 func = point.load()
-            except Exception as exc:  # whatever a module of somebody else's does when it is imported
+            except Exception as exc:  # importing third-party code can raise anything
                 reason = f"{point.value} fails with {type(exc).__name__}: {exc}"
                 raise HandlerLoadError(entry_point_group, point.name, reason) from exc
             if not callable(func):
-                raise HandlerLoadError(entry_point_group, point.name, f"{point.value} is {func!r}, no function")
+                raise HandlerLoadError(
+                    entry_point_group, point.name, f"{point.value} is {func!r}, not a function"
+                )
             found.append(Handler(point.name, func, read_declaration(func)))
         self._add(found)
 
     def check(self) -> None:
-        """Raise now what `process` would raise for handlers that do not fit together, whatever the event.
+        """Raise now what `process` would raise for handlers that do not fit together, for any event.
 
         Raises:
-            HandlerMissingError: one requires, or is required by, another that is not registered.
-            RequirementLoopError: some require each other.
-            IncompatibleWantsError: one is called for events that another, which it requires, is not called for.
+            HandlerMissingError: a handler requires, or is required by, one that is not registered.
+            RequirementLoopError: handlers require each other in a circle.
+            IncompatibleWantsError: a handler gets events that one it requires does not get.
         """
         if self._schedule.handlers is not self._handlers:
             self._schedule = Schedule(self._handlers)
@@ -92,12 +96,12 @@ class Processor(Generic[E]):
         """Call the handlers that want an event, then those that want the events they returned, and so on.
 
         Returns:
-            None, or what a handler has given to `StopProcessing`.
+            None, or the value that a handler passed to `StopProcessing`.
 
         Raises:
             ProcessingError: what `check` raises; IncompatibleWantsError, before any handler is called, if a
-                filter leaves out one that another requires; HandlerReturnError.
-            Exception: what a handler or a filter raised; events that wait are not processed.
+                filter excludes a handler that another requires; HandlerReturnError.
+            Exception: what a handler or a filter raised; waiting events are not processed.
         """
         waiting: deque[E] | None = None
         while True:
@@ -120,7 +124,7 @@ class Processor(Generic[E]):
             event = waiting.popleft()
 
     def send(self, event: E) -> None:
-        """Process an event, as `process` does, and return nothing: the name by which every stage is called."""
+        """Process an event; `process` under the name that all stages have."""
         self.process(event)
 
     def _add(self, handlers: list[Handler]) -> None:
@@ -134,8 +138,8 @@ class Processor(Generic[E]):
 
 
 def _list_events(handler: str, returned: Any) -> Iterable[Any]:
-    """Return what a handler returned, if it can be a list of events; a single event is often iterable too."""
-    if returned.__class__ is list:  # as nearly always
+    """Check that a handler returned a list of events: a single event is often iterable too."""
+    if returned.__class__ is list:  # the usual case
         return returned
     if isinstance(returned, (str, bytes, Mapping)) or not isinstance(returned, Iterable):
         raise HandlerReturnError(handler, type(returned).__name__)

@@ -1,12 +1,11 @@
 """Which handlers an event gets, in which order.
 
-Handlers run after those they require, and where that leaves it open in the order they were registered in. A
-schedule is made of one set of handlers and does not change, so that threads can share it.
+Handlers run after those they require, otherwise in the order of their registration. A schedule belongs to one
+set of handlers and does not change, so threads can share it.
 
-Whether wants are compatible is decided in two steps. By names, when the schedule is made: it is refused if some
-handler is called for an event of some name, whatever filters say, and one it requires is called for no event of
-that name. By filters, event by event and before any handler is called: either whoever is called has all it
-requires called before it, or nobody is called.
+Wants are checked in two steps. By name, when the schedule is created: it is refused if a handler can get an
+event whose name a handler that it requires never gets. By filters, for each event and before any handler is
+called: unless every handler to be called has all that it requires called before it, none is called.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from .declare import Declared
 
     Filters = tuple[Callable[[Any], object], ...]
-    Requirements = dict[str, dict[str, None]]  # by handler; a dict is a set that keeps its order
+    Requirements = dict[str, dict[str, None]]  # by handler; a dict, since it keeps its order
 
 
 class Handler(NamedTuple):
@@ -36,10 +35,10 @@ class Handler(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """Who may be called for events of one name; handlers are bits, so that a set of them is one number."""
+    """The handlers that may be called for events of one name, as bits of one number."""
 
     certain: int
-    asked: list[tuple[int, list[Filters]]]  # whom filters decide about: one of the alternatives must agree
+    asked: list[tuple[int, list[Filters]]]  # those with filters: one of the alternatives must accept
 
 
 class Schedule:
@@ -49,9 +48,9 @@ class Schedule:
         handlers: by name, in the order of registration.
 
     Raises:
-        HandlerMissingError: one requires, or is required by, another that is not among them.
-        RequirementLoopError: some require each other.
-        IncompatibleWantsError: one is called for events that another, which it requires, is not called for.
+        HandlerMissingError: a handler requires, or is required by, one that is not registered.
+        RequirementLoopError: handlers require each other in a circle.
+        IncompatibleWantsError: a handler gets events that one it requires does not get.
     """
 
     __slots__ = ("_candidates", "_chains", "_order", "_required", "handlers")
@@ -70,10 +69,10 @@ class Schedule:
         self._chains: dict[int, tuple[Handler, ...]] = {}
 
     def chain(self, event: Any) -> tuple[Handler, ...]:
-        """Return the handlers that an event gets, in their order.
+        """Return the handlers that get an event, in their order.
 
         Raises:
-            IncompatibleWantsError: one of them requires another that the event does not get.
+            IncompatibleWantsError: one of them requires a handler that does not get the event.
         """
         name = name_of(event)
         wanted, asked = self._candidates.get(name) or self._candidates[None]
@@ -93,7 +92,7 @@ class Schedule:
             return self._chains.setdefault(wanted, chain)
 
     def _candidates_for(self, name: str | None) -> _Candidates:
-        """Return who may be called for events of a name; None stands for all names that no handler mentions."""
+        """Return the handlers for events of a name; None stands for all names that no handler mentions."""
         candidates = _Candidates(0, [])
         for place, handler in enumerate(self._order):
             wants = handler.declared.wants
@@ -105,7 +104,7 @@ class Schedule:
         return candidates
 
     def _check(self, name: str | None, called: int, available: int) -> None:
-        """Refuse that one of the `called` requires another that is not among the `available`."""
+        """Raise if one of the `called` requires a handler that is not `available`."""
         for place, handler in enumerate(self._order):
             if not called >> place & 1:
                 continue
@@ -116,7 +115,7 @@ class Schedule:
 
 
 def _requirements(handlers: Mapping[str, Handler]) -> Requirements:
-    """Return the names each handler requires, by its own account and by that of others."""
+    """Return the names that each handler requires, by its own declaration and by those of others."""
     requirements: Requirements = {name: {} for name in handlers}
     for handler in handlers.values():
         for relation in ("requires", "required_by"):
@@ -129,7 +128,7 @@ def _requirements(handlers: Mapping[str, Handler]) -> Requirements:
 
 
 def _sorted(requirements: Requirements) -> list[str]:
-    """Return the handlers so that each comes after all it requires, else in the order they are in."""
+    """Sort the handlers so that each comes after all it requires, otherwise keep their order."""
     places = {name: place for place, name in enumerate(requirements)}
     names = list(requirements)
     waiting_for = {name: len(others) for name, others in requirements.items()}
@@ -151,7 +150,7 @@ def _sorted(requirements: Requirements) -> list[str]:
 
 
 def _loop(requirements: Requirements, done: list[str]) -> tuple[str, ...]:
-    """Return one of the loops that keep the others from being done: each of them requires the next."""
+    """Return a loop of handlers in which each requires the next."""
     stuck = [name for name in requirements if name not in done]
     path = [stuck[0]]
     while True:

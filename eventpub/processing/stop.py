@@ -8,15 +8,15 @@ _NOTHING = object()
 
 
 class StopProcessing(Exception):  # noqa: N818, a signal and no error, so `except EventPubError` lets it pass
-    """Raise it in a handler, or in a filter, to have no further handler called for this event.
+    """Raise it in a handler or a filter to call no further handler for this event.
 
     Args:
-        retval: left out, the events that handlers returned so far are processed all the same. Given, even as
-            None, they are not, and `Processor.process` returns it at once.
+        retval: if given, even as None, `Processor.process` returns it at once, without processing the events
+            that handlers returned; if left out, these are still processed.
 
     Attributes:
-        retval: what was given; None if nothing was.
-        has_retval: whether it was.
+        retval: the given value; None if it was left out.
+        has_retval: whether it was given.
     """
 
     def __init__(self, retval: Any = _NOTHING) -> None:

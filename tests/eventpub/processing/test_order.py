@@ -211,7 +211,7 @@ def test_a_handler_of_all_events_cannot_require_one_of_some(calls: Calls):
     calls.add("another", want("a"))
     error = refused(calls, IncompatibleWantsError, "x", "z")
     assert (error.handler, error.required, error.event_name) == ("all", "some", None)
-    assert "an event of any other name is for 'all' and not for 'some'" in str(error)
+    assert "an event of any other name goes to 'all' but not to 'some'" in str(error)
 
 
 def test_a_handler_of_some_events_may_require_one_of_more_and_one_of_all(calls: Calls):
@@ -259,7 +259,7 @@ def test_a_handler_whose_filter_refuses_need_not_have_what_it_requires(calls: Ca
 @pytest.mark.parametrize(
     ("decorate", "message"),
     [
-        (want, "@want\\(\\) wants nothing; give names"),
+        (want, "@want\\(\\) needs names"),
         (lambda: want("x", 3), "@want takes names of events and filters, not 3"),
         (lambda: requires(print), '@requires takes names of handlers.*@requires\\("NAME"\\)'),
         (lambda: required_by(3), '@required_by takes names of handlers, not 3: @required_by\\("NAME"\\)'),

@@ -285,7 +285,7 @@ def test_loaded_handlers_are_registered_in_the_order_of_their_names(
     [
         ("broken_app.run", "fails with ModuleNotFoundError: No module named 'broken_app.run'"),
         ("broken_app:absent", "fails with AttributeError"),
-        ("broken_app:number", "broken_app:number is 3, no function"),
+        ("broken_app:number", "broken_app:number is 3, not a function"),
     ],
 )
 def test_an_entry_point_that_gives_no_handler_is_named_and_nothing_of_its_group_is_registered(
@@ -379,7 +379,7 @@ def test_proc_shows_what_is_on_it_and_has_no_namespaces_with_an_underscore():
     proc = Proc()
     proc.tests.found = 1
     assert repr(proc) == "Proc(tests=namespace(found=1))"
-    with pytest.raises(AttributeError, match="no underscore in front"):
+    with pytest.raises(AttributeError, match="does not begin with an underscore"):
         _ = proc._private
 
 
