@@ -1,6 +1,6 @@
 """Who owns a queue and who may use it: owner, group and mode, read and set through a descriptor.
 
-Works on descriptors and stat results only and never opens a queue.
+Uses only descriptors and stat results, and never opens a queue.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from .kernel_limits import QueueSize
 
-DEFAULT_MODE = 0o600  # the sidecar and its applications run as one user; 0620 and a group where they do not
+DEFAULT_MODE = 0o600  # for sidecar and applications of one user; otherwise 0620 and a group
 _ALL_RIGHTS = 0o777
 
 
 class Wish(NamedTuple):
-    """What a queue should be like; None leaves it to the kernel or to the process that creates the queue."""
+    """The wanted size, mode and group of a queue; None leaves it to the kernel or to the creating process."""
 
     max_messages: int | None
     max_message_size: int | None
@@ -30,10 +30,10 @@ class Wish(NamedTuple):
     group: str | None
 
     def checked(self) -> Self:
-        """Return the wish itself.
+        """Return self, if it is valid; the kernel may still refuse it.
 
         Raises:
-            TypeError, ValueError: something in it is no such wish; the kernel's own refusals are not foreseen.
+            TypeError, ValueError: a value has the wrong type, or cannot be used.
         """
         for name in ("max_messages", "max_message_size"):
             if not isinstance(getattr(self, name), (int, NoneType)):
@@ -47,9 +47,9 @@ class Wish(NamedTuple):
         return self
 
     def apply(self, fd: int) -> None:
-        """Give a new queue its group and then its mode, so that no other group is let in meanwhile.
+        """Set the group of a new queue, then its mode, so that no other group gets access in between.
 
-        mq_open applies the umask to a mode; this does not.
+        Unlike mq_open, this does not apply the umask.
 
         Raises:
             LookupError: there is no such group.
@@ -61,9 +61,9 @@ class Wish(NamedTuple):
         os.fchmod(fd, self.mode)
 
     def differences(self, size: QueueSize, status: os.stat_result) -> str:
-        """Say in words where a queue of that size and status is not as wished; empty where it is.
+        """Describe how a queue of that size and status differs from what was wanted; empty if it does not.
 
-        The default mode is nobody's explicit wish: beside it only further rights to read are mentioned.
+        The default mode was not asked for explicitly: with it, only additional rights to read are mentioned.
         """
         found = []
         if self.max_messages not in (None, size.max_messages):
@@ -88,7 +88,7 @@ def describe_owner(status: os.stat_result) -> str:
 
 
 def user_name(uid: int) -> str:
-    """Return a user's name, or the number where it has none."""
+    """Return a user's name, or its number if it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -96,7 +96,7 @@ def user_name(uid: int) -> str:
 
 
 def group_name(gid: int) -> str:
-    """Return a group's name, or the number where it has none."""
+    """Return a group's name, or its number if it has none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -104,6 +104,6 @@ def group_name(gid: int) -> str:
 
 
 def describe_readers(status: os.stat_result) -> str:
-    """Say who besides the owner may receive, and so take events away unseen; empty where nobody may."""
+    """Say who besides the owner may receive, and so take events unnoticed; empty if nobody may."""
     who = "any user" if status.st_mode & stat.S_IROTH else f"group {group_name(status.st_gid)}"
     return f" ({who} can take events)" if status.st_mode & (stat.S_IROTH | stat.S_IRGRP) else ""

@@ -1,14 +1,15 @@
 """Stage 1: event -> bytes -> queue.
 
-`EventQueue.put` serializes an event and hands it to the kernel, which keeps it even if this process dies at
-once. It does not wait unless asked to, starts no thread, waits for no lock, and raises nothing but
-`EventError`, unless its timeout makes no sense. So it is safe in threads, greenlets and asyncio handlers, and
-before and after a fork: parent and child go on with the same queue.
+`EventQueue.put` serializes an event and passes it to the kernel, which keeps it even if this process dies at
+once. It does not wait unless asked to, starts no thread, waits for no lock, and raises only `EventError`,
+unless its timeout is invalid. So it is safe in threads, greenlets and asyncio handlers, and before and after a
+fork: parent and child share the queue.
 
-Either the event is enqueued or `put` raises. One thing could come between: whoever has a queue open can send
-to it after it was removed (`eventpub queue drop`), into nothing. So it is looked at once a second, and whenever
-it is full. When it was removed, `put` goes on with the queue that has its name now, or creates it if it was
-this user's, and takes along what lies in the old one, if this user may read that.
+Either the event is enqueued or `put` raises, with one exception to prevent: a process that has a queue open can
+send to it after it was removed (`eventpub queue drop`), and nobody receives that. So `put` checks once a
+second, and whenever the queue is full. If the queue was removed, `put` switches to the queue that now has its
+name, or creates it if this user owned the old one, and moves the old one's events to it, if this user may read
+them.
 """
 
 from __future__ import annotations
@@ -48,33 +49,33 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0  # events may go to a removed queue this long; a look costs 1 us, `monotonic` 0.04 a put
-_NO_WAIT = 0.0  # as one object, for a check that costs nothing where no timeout is given
-_RETRY_SECONDS = 0.05  # between two attempts to open a queue while it is being replaced
+_LOOK_SECONDS = 1.0  # how long events may go to a removed queue; a check costs 1 us, `monotonic` 0.04 per put
+_NO_WAIT = 0.0  # one object, so that the check for "no timeout" costs nothing
+_RETRY_SECONDS = 0.05  # between attempts to open a queue that is being replaced
 
 
 class EventQueue(Generic[T]):
-    """Where an application puts its events, for a sidecar to take. As a context manager it closes itself.
+    """A queue of events, from which a sidecar takes them. As a context manager it closes itself.
 
-    It is a baseplate context factory as well, for `Baseplate.configure_context` and for `add_to_context`.
+    It is also a baseplate context factory, for `Baseplate.configure_context` and `add_to_context`.
 
     Args:
-        name: 1 to 200 letters, digits, dots, dashes and underscores, no dot in front.
+        name: 1 to 200 letters, digits, dots, dashes and underscores; does not begin with a dot.
         event_serializer: event -> bytes; by default Thrift structs become version 2 events, mappings JSON.
-        max_messages: events it holds if it must be created; None for what the kernel allows, up to 10,000.
+        max_messages: events it holds, if it must be created; None for what the kernel allows, up to 10,000.
         max_message_size: bytes of an event, likewise; None for what the kernel allows, up to 102,400.
         mode: permission bits, likewise.
         group: name or number of its group, likewise; None for this process's.
-        metrics: called by a `put` every ten seconds or more, and by `close`, with the name of a counter and how
-            much it grew (see `queue.metrics`); it must not block. `statsd.StatsClient(…).incr` is one, and for
+        metrics: called by `put`, at most every ten seconds, and by `close`, with the name of a counter and its
+            increment (see `queue.metrics`); must not block. Examples: `statsd.StatsClient(…).incr`, and for
             baseplate's client `lambda name, number: client.counter(name).increment(number)`.
 
     Raises:
-        QueueError: it cannot be opened or created; a subclass for each reason, each with its remedy.
-        TypeError, ValueError: an argument is none of those.
+        QueueError: it cannot be opened or created; a subclass for each reason, with its remedy.
+        TypeError, ValueError: an argument has the wrong type or value.
     """
 
-    only_reads = True  # so that nothing is copied for it: see `pipeline.only_reads`
+    only_reads = True  # so it needs no copies: see `pipeline.only_reads`
 
     def __init__(
         self,
@@ -110,16 +111,16 @@ class EventQueue(Generic[T]):
         """Serialize an event and enqueue it.
 
         Args:
-            event: what the serializer takes.
+            event: anything the serializer takes.
             timeout: seconds to wait for room in a full queue, 0 by default. Waiting blocks the thread, or only
-                the greenlet where gevent has patched `select` and `time`; in asyncio leave it out.
+                the greenlet if gevent has patched `select` and `time`; leave it out in asyncio.
 
         Raises:
             EventSerializationError: the serializer does not take the event, or does not return bytes.
-            EventTooLargeError: it is longer than this queue takes, or than 102,400 bytes.
+            EventTooLargeError: it is larger than this queue allows, or than 102,400 bytes.
             EventQueueFullError: there was no room for it.
             EventQueueClosedError: the queue was closed.
-            ValueError: `timeout` is no number of seconds, whether there is room or not.
+            ValueError: `timeout` is not a number of seconds, whether there is room or not.
         """
         if timeout is not _NO_WAIT:
             _check_timeout(timeout)
@@ -128,14 +129,14 @@ class EventQueue(Generic[T]):
         except EventError:
             self._unserializable += 1
             raise
-        except Exception as exc:  # the serializer may be anybody's
+        except Exception as exc:  # the serializer may be third-party code
             raise self._unserialized(event, f"{type(exc).__name__}: {exc}") from exc
         if type(message) is not bytes:
             raise self._unserialized(event, f"its serializer returned {type(message).__name__}, not bytes")
         if len(message) <= self._limit_bytes and monotonic() < self._look_at:
             try:
                 self._raw_send(message)
-            except Refused:  # for want of room, most likely
+            except Refused:  # most likely because the queue is full
                 pass
             else:
                 self._accepted += 1
@@ -143,12 +144,12 @@ class EventQueue(Generic[T]):
         self._put_slowly(message, timeout)
 
     def send(self, event: T) -> None:
-        """Put an event without waiting, as `put` does: the name by which every stage is called."""
+        """Put an event without waiting; `put` under the name that all stages have."""
         self.put(event)
 
     @property
     def counts(self) -> Counts:
-        """What became of the calls of `put` so far."""
+        """The outcomes of `put` so far."""
         return Counts(self._accepted, self._full, self._too_large, self._unserializable)
 
     def close(self) -> None:
@@ -156,15 +157,15 @@ class EventQueue(Generic[T]):
         if self._metrics:
             self._metrics.send(now=True)
         self._queue.close()
-        if old := self._old_queue:  # read once: a look may let it go meanwhile
+        if old := self._old_queue:  # read once: another thread may replace it
             old.close()
 
     def make_object_for_context(self, name: str, span: object) -> Self:  # noqa: ARG002, baseplate passes them
-        """Return the object for a request's context in baseplate: the queue itself."""
+        """Return the object for baseplate's request context: the queue itself."""
         return self
 
     def __call__(self, raw_value: str) -> Self:  # noqa: ARG002, baseplate passes the text of a setting
-        """Return the queue itself, since baseplate calls the entries of a configuration spec."""
+        """Return the queue itself: baseplate calls the entries of a configuration spec."""
         return self
 
     def __enter__(self) -> Self:
@@ -183,7 +184,7 @@ class EventQueue(Generic[T]):
         return f"<EventQueue {self.name!r}: {counts}; {self._queue!r}>"
 
     def _put_slowly(self, message: bytes, timeout_seconds: float) -> None:
-        """Enqueue a message after a look at the queue, or raise why not."""
+        """Check the queue, then enqueue a message, or raise the reason why not."""
         deadline = monotonic() + timeout_seconds
         while True:
             self._look()
@@ -206,14 +207,14 @@ class EventQueue(Generic[T]):
             except EventQueueClosedError:
                 if queue is self._queue:
                     raise
-                # else another thread has gone on with the new one, and let this one go
+                # otherwise another thread has switched to the new one and dropped this one
 
     def _unserialized(self, event: T, reason: str) -> EventSerializationError:
         self._unserializable += 1
         return EventSerializationError("event", f"of type {type(event).__name__}", reason)
 
     def _open(self, *, create: bool) -> MessageQueue:
-        """Open it for both directions, or for sending where its owner allows no more."""
+        """Open it for both directions, or only for sending if its owner allows no more."""
         if stand_in:
             return stand_in(self)
         with contextlib.suppress(QueuePermissionError):
@@ -224,11 +225,11 @@ class EventQueue(Generic[T]):
         self._raw_send = queue.raw_send
         self._limit_bytes = min(queue.max_message_size, MAX_EVENT_SIZE)
         self._look_at = monotonic() + _LOOK_SECONDS
-        self._refusal: QueueError | None = None  # why the queue that replaced ours cannot be opened
-        self._queue = queue  # last: to a child forked before this the next look happens anew
+        self._refusal: QueueError | None = None  # why the replacement of our queue cannot be opened
+        self._queue = queue  # last: a child forked before this line checks again
 
     def _look(self) -> None:
-        """Look after the queue, unless another thread is at it."""
+        """Check the queue, unless another thread is doing so."""
         if self._looking.acquire(blocking=False):
             try:
                 self._follow()
@@ -238,27 +239,27 @@ class EventQueue(Generic[T]):
             self._metrics.send()
 
     def _follow(self) -> None:
-        """Go on with the queue that has the name now, if ours was removed."""
+        """Switch to the queue that now has the name, if ours was removed."""
         self._look_at = monotonic() + _LOOK_SECONDS
-        if self._old_queue:  # a look ago another thread may have been about to send to it
+        if self._old_queue:  # at the last check another thread may have been about to send to it
             self._take_along(self._old_queue)
             self._old_queue.close()
             self._old_queue = None
         removed = self._queue
         if not removed.is_orphaned():
             return
-        try:  # whoever owned it makes the new one, so that it has the right owner
+        try:  # only its former owner creates the new one, so that it has the right owner
             self._use(self._open(create=removed.status().st_uid == os.geteuid()))
         except QueueError as exc:
             self._refusal = exc
-            self._look_at = -math.inf  # nothing goes the short way until it can be opened
+            self._look_at = -math.inf  # no direct sends until it can be opened
         else:
-            logger.warning("event queue %r was removed; going on with the new one", self.name)
+            logger.warning("event queue %r was removed; switched to its replacement", self.name)
             self._take_along(removed)
             self._old_queue = removed
 
     def _take_along(self, removed: MessageQueue) -> None:
-        """Move what lies in a removed queue to the one that replaced it."""
+        """Move the messages of a removed queue to its replacement."""
         moved = lost = 0
         try:
             while (message := removed.receive()) is not None:
@@ -272,7 +273,7 @@ class EventQueue(Generic[T]):
             logger.warning("event queue %r: %d events moved to the new one, %d lost", self.name, moved, lost)
 
 
-# What `eventpub.testing` captures events by: all queues of this process, and what stands in for those to come.
+# Hooks of `eventpub.testing`: all queues of this process, and the stand-in for queues opened from now on.
 event_queues: WeakValueDictionary[int, EventQueue[Any]] = WeakValueDictionary()
 stand_in: Callable[[EventQueue[Any]], MessageQueue] | None = None
 

@@ -1,12 +1,12 @@
 """What queue the kernel lets this process create, and the commands that would allow a larger one.
 
 A queue of `n` messages of `size` bytes is refused unless `n` and `size` are within the sysctls of this IPC
-namespace, `fs.mqueue.msg_max` and `fs.mqueue.msgsize_max`, and its `need_bytes` are left of RLIMIT_MSGQUEUE,
-which counts all queues one uid created on this machine, those in other containers too. A fresh Linux has 10,
-8,192 and 819,200; what eventpub wants, 10,000 messages of 102,400 bytes, needs about 1 GB. That is
-book-keeping: only messages that wait take memory.
+namespace, `fs.mqueue.msg_max` and `fs.mqueue.msgsize_max`, and its `need_bytes` are still free in
+RLIMIT_MSGQUEUE, which counts all queues that one uid created on this machine, in all containers. A fresh Linux
+has 10, 8,192 and 819,200; the size that eventpub wants, 10,000 messages of 102,400 bytes, needs about 1 GB.
+That is only accounting: memory is taken by waiting messages, not by free room.
 
-But for `read_limits` and `raise_soft_limit` all of this is pure; nothing here opens a queue.
+Everything but `read_limits` and `raise_soft_limit` is pure; nothing here opens a queue.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from eventpub.wire import MAX_EVENT_SIZE, MAX_QUEUE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MESSAGE_OVERHEAD = 96  # bytes booked per message beside its size: two structs of 48 bytes
+_MESSAGE_OVERHEAD = 96  # bytes counted per message besides its size: two structs of 48 bytes
 _DEFAULTS = {
     "msg_max": 10,
     "msgsize_max": 8192,
     "queues_max": 256,
-}  # of a fresh kernel, where /proc is hidden
+}  # of a fresh kernel, used if /proc is hidden
 UNLIMITED = sys.maxsize
 
 # A queue that has to shrink gives up depth first, as long as a burst of this many events fits …
@@ -38,7 +38,7 @@ _MINIMUM_MESSAGE_SIZE = 4 * 1024
 class QueueSize(NamedTuple):
     """How many messages a queue holds and how many bytes each may have.
 
-    A named tuple and no dataclass, like the others an application imports: dataclasses takes 20 ms to import.
+    A named tuple, since importing dataclasses would cost every application 20 ms.
     """
 
     max_messages: int
@@ -49,11 +49,11 @@ class QueueSize(NamedTuple):
 
 
 WANTED = QueueSize(MAX_QUEUE_SIZE, MAX_EVENT_SIZE)
-CEILING = QueueSize(65_536, 16 * 1024 * 1024)  # of every kernel, whatever its settings
+CEILING = QueueSize(65_536, 16 * 1024 * 1024)  # of every kernel, with any settings
 
 
 class KernelLimits(NamedTuple):
-    """The limits a queue meets when it is created."""
+    """The limits that apply to a new queue."""
 
     msg_max: int
     msgsize_max: int
@@ -63,7 +63,7 @@ class KernelLimits(NamedTuple):
 
 
 def read_limits() -> KernelLimits:
-    """Read the limits of this process; a fresh kernel's, where /proc does not show them."""
+    """Read the limits of this process; those of a fresh kernel if /proc does not show them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
     return KernelLimits(
         msg_max=_read_sysctl("msg_max"),
@@ -75,13 +75,13 @@ def read_limits() -> KernelLimits:
 
 
 def raise_soft_limit() -> None:
-    """Raise this process's soft RLIMIT_MSGQUEUE to its hard one, as every process may."""
+    """Raise this process's soft RLIMIT_MSGQUEUE to its hard limit, which every process may do."""
     _, hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (hard, hard))
 
 
 def need_bytes(size: QueueSize) -> int:
-    """Return what a queue takes of RLIMIT_MSGQUEUE; 48 bytes too many for each message beyond 32,768."""
+    """Return what a queue uses of RLIMIT_MSGQUEUE; 48 bytes too many for each message beyond 32,768."""
     return size.max_messages * (size.max_message_size + _MESSAGE_OVERHEAD)
 
 
@@ -90,14 +90,13 @@ def sizes_to_try(
 ) -> Iterator[QueueSize]:
     """Yield the sizes to ask the kernel for, the best first; ask for the next when one is refused.
 
-    A size within the limits is refused when other queues of the user hold part of RLIMIT_MSGQUEUE, so each
-    takes about half of what the one before took, down to the least of use. Numbers that are given stay as
-    they are.
+    A size within the limits is refused if other queues of the user hold part of RLIMIT_MSGQUEUE, so each size
+    needs about half as much as the one before, down to the smallest useful size. Given numbers never change.
 
     Args:
         limits: what the kernel allows.
-        max_messages: the messages it must hold; None for the best up to 10,000.
-        max_message_size: the bytes of a message it must take; None for the best up to 102,400.
+        max_messages: messages it must hold; None for the best up to 10,000.
+        max_message_size: bytes that a message may have; None for the best up to 102,400.
     """
     if not _is_possible(_wanted_size(max_messages, max_message_size)):
         return
@@ -116,10 +115,10 @@ def fit_queue(
     max_messages: int | None = None,
     max_message_size: int | None = None,
 ) -> QueueSize | None:
-    """Return the best size that takes at most `budget_bytes` of RLIMIT_MSGQUEUE.
+    """Return the best size that uses at most `budget_bytes` of RLIMIT_MSGQUEUE.
 
-    Numbers that are given are not judged, for a privileged process may exceed the sysctls; the others are
-    None for the best there is. Returns None where that would be too little to be of use.
+    Given numbers are not checked, since a privileged process may exceed the sysctls; None stands for the best
+    possible. Returns None if the result would be too small to be useful.
     """
     if max_messages is not None and max_message_size is not None:
         return QueueSize(max_messages, max_message_size)
@@ -153,7 +152,7 @@ def explain_size(
     *,
     got: QueueSize | None = None,
 ) -> str:
-    """Say what was wanted, what the kernel gave instead, why, and the commands that would allow all of it.
+    """Say what was wanted, what the kernel gave instead, why, and the commands that would allow everything.
 
     Args:
         limits: what the kernel allows.
@@ -177,14 +176,14 @@ def explain_size(
     commands = "\n".join(
         f"  {where + ':':13} {command}" for where, command in list_remedies(wanted, limits).items()
     )
-    return f"{outcome}: {'; '.join(reasons)}. Allow it, then remove and create the queue anew:\n{commands}"
+    return f"{outcome}: {'; '.join(reasons)}. Allow it, then drop and create the queue again:\n{commands}"
 
 
 def list_remedies(wanted: QueueSize, limits: KernelLimits) -> dict[str, str]:
     """Return the commands that would allow a queue of that size, keyed by where they belong.
 
-    They change only what is too low. RLIMIT_MSGQUEUE is raised as well where nothing is: then other queues of
-    the user have taken it.
+    They change only what is too low. If nothing is too low, other queues of the user have used up
+    RLIMIT_MSGQUEUE, and the commands raise that.
     """
     too_low = {}
     if limits.msg_max < wanted.max_messages:
@@ -213,11 +212,11 @@ def list_remedies(wanted: QueueSize, limits: KernelLimits) -> dict[str, str]:
 
 
 def explain_impossible(max_messages: int | None, max_message_size: int | None) -> str | None:
-    """Say why no kernel has a queue of that size, or return None; None as a number is for the largest."""
+    """Say why no kernel allows a queue of that size; None if some may. A number of None means the largest."""
     wanted = _wanted_size(max_messages, max_message_size)
     if _is_possible(wanted):
         return None
-    return f"a queue of {wanted} cannot be; at least 1 of 1 byte and at most {CEILING}"
+    return f"a queue of {wanted} is impossible; use at least 1 of 1 byte and at most {CEILING}"
 
 
 def _wanted_size(max_messages: int | None, max_message_size: int | None) -> QueueSize:

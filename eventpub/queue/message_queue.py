@@ -1,11 +1,11 @@
 """The POSIX message queue between application and sidecar, both ends.
 
-Owns everything that goes through posix_ipc and maps what it raises; nothing else imports it. No call waits
+Owns everything that goes through posix_ipc and maps its exceptions; nothing else imports it. No call waits
 unless its name says so, and a queue's size is always what the kernel confirmed, never what was asked for.
 
-Whoever opens a queue first creates it and so sets its size, owner, mode and group; whoever opens it later
-with other wishes is told by a warning. Receiving takes messages away, so a right to read is a right to steal:
-where sidecar and applications are different users, the mode is 0620 and the group is the applications'.
+The first process to open a queue creates it and sets its size, owner, mode and group; a later opener asking for
+something else gets a warning. Receiving removes messages, so a right to read is a right to steal: if sidecar
+and applications are different users, the mode is 0620 and the group is the applications'.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ _ERRNO_OF_TYPE = {
     ValueError: errno.EINVAL,
 }
 _ERRNO_OF_TEXT = {"files open": errno.EMFILE, "open files": errno.ENFILE, "Insufficient": errno.ENOSPC}
-Refused = (posix_ipc.Error, OSError, ValueError)  # what posix_ipc raises at all
+Refused = (posix_ipc.Error, OSError, ValueError)  # everything that posix_ipc raises
 
 
 class MessageQueue:
-    """An open queue; make one with `MessageQueue.open`. As a context manager it closes itself.
+    """An open queue, made by `MessageQueue.open`. As a context manager it closes itself.
 
-    Threads, greenlets and forked children may share one. Only `wait_writable` waits, so no signal interrupts
-    the others. A closed one raises EventQueueClosedError, the wrong direction QueuePermissionError.
+    Threads, greenlets and forked children may share one. Only `wait_writable` waits, so signals interrupt no
+    other method. A closed queue raises EventQueueClosedError, the wrong direction QueuePermissionError.
 
     Attributes:
         name: the queue's name, without the prefix it has in the kernel.
-        size: how many messages it holds and how many bytes each may have, as the kernel says.
-        max_messages, max_message_size: the same, each by itself.
+        size: how many messages it holds and how many bytes each may have, as the kernel reports it.
+        max_messages, max_message_size: the same, separately.
         created: whether this call of `open` created it.
         fd: its descriptor, readable with a message and writable with room; -1 once closed.
         raw_send: `send` for `EventQueue.put`, 0.1 us cheaper: raises one of `Refused` unless it enqueued.
@@ -94,28 +94,28 @@ class MessageQueue:
         write: bool = True,
         create: bool = True,
     ) -> Self:
-        """Open the queue `name`; create it if it is not there.
+        """Open the queue `name`; create it if it does not exist.
 
         Args:
-            name: 1 to 200 letters, digits, dots, dashes and underscores, no dot in front.
+            name: 1 to 200 letters, digits, dots, dashes and underscores; does not begin with a dot.
             max_messages: messages it holds; None for what the kernel allows, up to 10,000.
             max_message_size: bytes of a message; None for what the kernel allows, up to 102,400.
-            mode: permission bits of a queue that is created, whatever the umask is.
-            group: name or number of the group of a queue that is created; None for the process's own.
+            mode: permission bits of a new queue, independent of the umask.
+            group: name or number of the group of a new queue; None for the process's own.
             read: open it for receiving.
             write: open it for sending.
-            create: create it if it is not there.
+            create: create it if it does not exist.
 
         Raises:
-            QueueNameError: that cannot be a name.
-            QueueMissingError: it is not there and `create` is false.
-            QueuePermissionError: its owner does not let this user in, or it cannot be given to `group`.
-            QueueLimitError: the kernel refuses the given size, or any that is of use.
+            QueueNameError: the name is invalid.
+            QueueMissingError: it does not exist and `create` is false.
+            QueuePermissionError: its owner denies access, or it cannot be given to `group`.
+            QueueLimitError: the kernel refuses the given size, or every useful one.
             QueueUnsupportedError: this kernel or container has no message queues.
         """
         check_name(name)
         wish = Wish(max_messages, max_message_size, mode, group).checked()
-        while True:  # until no other process creates or removes the queue between these two attempts
+        while True:  # repeated if another process creates or removes the queue between these two attempts
             try:
                 queue = cls(name, _open_queue(name, read=read, write=write), created=False)
             except QueueMissingError:
@@ -123,7 +123,7 @@ class MessageQueue:
                     raise
             else:
                 if create and (found := wish.differences(queue.size, queue.status())):
-                    logger.warning("event queue %r was there already and stays as it is: %s", name, found)
+                    logger.warning("event queue %r existed already and stays as it is: %s", name, found)
                 return queue
             if created := _create_queue(name, wish, read=read, write=write):
                 queue = cls(name, created, created=True)
@@ -131,17 +131,17 @@ class MessageQueue:
                 return queue
 
     def send(self, message: bytes) -> bool:
-        """Enqueue a message if there is room, and say whether there was.
+        """Enqueue a message if there is room, and return whether there was.
 
         Args:
-            message: bytes and nothing else; posix_ipc 1.3.2 crashes the process over what has no buffer.
+            message: must be bytes; posix_ipc 1.3.2 crashes the process on an object without a buffer.
 
         Raises:
             EventTooLargeError: it is longer than `max_message_size`.
         """
         try:
             self.raw_send(message)
-        except (posix_ipc.BusyError, OSError):  # ENOMEM: no memory for one more message is no room for it
+        except (posix_ipc.BusyError, OSError):  # ENOMEM: no memory for another message counts as no room
             return False
         except ValueError as exc:
             raise EventTooLargeError(len(message), self.max_message_size) from exc
@@ -150,7 +150,7 @@ class MessageQueue:
         return True
 
     def receive(self) -> bytes | None:
-        """Take the oldest message; None when there is none."""
+        """Take the oldest message; None if the queue is empty."""
         try:
             message, _ = self._receive()
         except posix_ipc.BusyError:
@@ -161,16 +161,16 @@ class MessageQueue:
         return bytes(memoryview(message))
 
     def wait_writable(self, timeout_seconds: float) -> bool:
-        """Wait for room and say whether there is some; another sender may be quicker to take it.
+        """Wait for room and return whether there is some; another sender may still take it first.
 
-        Cooperative where gevent has patched `select`.
+        Cooperative if gevent has patched `select`.
         """
-        poll = select.poll()  # looked up now and not at import, when gevent may not have patched it yet
+        poll = select.poll()  # looked up here, since gevent may patch it after this module's import
         poll.register(self._check_open(), select.POLLOUT)
         return bool(poll.poll(math.ceil(timeout_seconds * 1000)))
 
     def depth(self) -> int:
-        """Return how many messages wait in it."""
+        """Return how many messages are waiting."""
         self._check_open()
         return int(self._queue.current_messages)
 
@@ -178,11 +178,11 @@ class MessageQueue:
         """Return its owner, group, mode and inode."""
         try:
             return os.fstat(self._check_open())
-        except OSError:  # closed by its number, as a process that becomes a daemon closes all it has
+        except OSError:  # closed by its number, as daemonizing code closes all descriptors
             raise EventQueueClosedError(self.name) from None
 
     def is_orphaned(self) -> bool:
-        """Return whether it was removed: whoever opens its name now gets another queue."""
+        """Return whether it was removed, so that opening its name leads to another queue."""
         return self.status().st_nlink == 0
 
     def unlink(self) -> None:
@@ -190,7 +190,7 @@ class MessageQueue:
         remove_queue(self.name)
 
     def close(self) -> None:
-        """Close this end, once or more often; the queue and its messages stay."""
+        """Close this end; the queue and its messages stay. Does nothing if it is closed already."""
         if self.fd >= 0:
             self.fd = -1
             self._queue.close()
@@ -208,7 +208,7 @@ class MessageQueue:
         return f"<MessageQueue {self.name!r}, {waiting}{', removed' if self.is_orphaned() else ''}>"
 
     def _apply(self, wish: Wish) -> None:
-        """Give the new queue its group and mode, or remove it."""
+        """Set group and mode of the new queue, or remove it if that fails."""
         try:
             wish.apply(self.fd)
         except (LookupError, OSError) as exc:
@@ -219,22 +219,22 @@ class MessageQueue:
             raise QueuePermissionError(self.name, reason) from exc
 
     def _check_open(self) -> int:
-        """Return the descriptor, read once: another thread may close the queue at any time."""
+        """Return the descriptor, reading it once: another thread may close the queue at any time."""
         if (fd := self.fd) < 0:
             raise EventQueueClosedError(self.name)
         return fd
 
     def _unusable(self, exc: posix_ipc.Error) -> EventQueueClosedError | QueuePermissionError:
         if isinstance(exc, posix_ipc.PermissionsError):
-            return QueuePermissionError(self.name, "it was opened for the other direction only")
+            return QueuePermissionError(self.name, "it was opened only for the other direction")
         return EventQueueClosedError(self.name)
 
 
 def remove_queue(name: str) -> None:
-    """Remove a queue, even one that its owner may not open; whoever has it open keeps an orphan.
+    """Remove a queue, even one whose mode denies opening it; processes that have it open keep an orphan.
 
     Raises:
-        QueueError: it is not there, or belongs to somebody else.
+        QueueError: it does not exist, or belongs to another user.
     """
     try:
         posix_ipc.unlink_message_queue(QUEUE_PREFIX + name)
@@ -250,7 +250,7 @@ def _open_queue(name: str, *, read: bool, write: bool) -> posix_ipc.MessageQueue
 
 
 def _create_queue(name: str, wish: Wish, *, read: bool, write: bool) -> posix_ipc.MessageQueue | None:
-    """Create a queue of the best size there is, for its owner alone; None if it is there by now."""
+    """Create a queue of the best possible size, for its owner only; None if it exists by now."""
     limits = kernel_limits.read_limits()
     kernel_limits.raise_soft_limit()
     refused: Exception | None = None
@@ -286,7 +286,7 @@ def _errno_of(exc: Exception) -> int:
 
 
 def _peek_status(name: str) -> os.stat_result | None:
-    """Find out whose a queue is that does not let us in."""
+    """Find out who owns a queue that denies access."""
     for direction in ({"read": False}, {"write": False}):
         try:
             queue = posix_ipc.MessageQueue(QUEUE_PREFIX + name, **direction)

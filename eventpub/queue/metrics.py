@@ -1,14 +1,14 @@
 """Send what `EventQueue.put` has counted to a metrics client, from within `put` itself.
 
-`EventQueue` calls `send` when it looks after its queue, which it does once a second at most, so metrics start
-no thread and cost the short way of `put` nothing. Nothing the client does reaches the caller of `put`. Counts
-are of one process: a forked child sends what it put itself.
+`EventQueue` calls `send` when it checks its queue, at most once a second, so metrics start no thread and add
+nothing to an ordinary `put`. Nothing that the client does reaches the caller of `put`. Counts are per process:
+a forked child sends what it put itself.
 
 | counter              | what                                               |
 |----------------------|----------------------------------------------------|
 | `put.accepted`       | events enqueued                                    |
 | `put.full`           | events refused because there was no room           |
-| `put.too_large`      | events refused because the queue takes less        |
+| `put.too_large`      | events refused because they exceed the limit       |
 | `put.unserializable` | events refused because they cannot be written      |
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SEND_SECONDS = 10.0  # what most statsd daemons sum up over
+SEND_SECONDS = 10.0  # the interval of most statsd daemons
 
 
 class Counts(NamedTuple):
-    """What became of the calls of `put`; a forked child counts on from its parent's numbers."""
+    """The outcomes of `put`; a forked child continues its parent's numbers."""
 
     accepted: int
     full: int
@@ -41,11 +41,11 @@ class Counts(NamedTuple):
 
 
 class QueueMetrics:
-    """Sends how much the counts of one queue grow.
+    """Sends the increments of one queue's counts.
 
     Args:
-        count: called with a counter's name and by how much it grew, such as `incr` of a `statsd.StatsClient`.
-        counts: returns the counts as they stand.
+        count: called with a counter's name and its increment, such as `incr` of a `statsd.StatsClient`.
+        counts: returns the current counts.
         clock: monotonic seconds.
     """
 
@@ -57,7 +57,7 @@ class QueueMetrics:
         self._clock = clock
         self._send_at = clock() + SEND_SECONDS
         self._begin()
-        this = weakref.ref(self)  # what is registered stays for as long as the process does
+        this = weakref.ref(self)  # atexit keeps what is registered as long as the process lives
 
         def begin_in_child() -> None:
             if metrics := this():
@@ -66,11 +66,11 @@ class QueueMetrics:
         os.register_at_fork(after_in_child=begin_in_child)
 
     def send(self, *, now: bool = False) -> None:
-        """Send what was counted since the last time, if that is `SEND_SECONDS` ago or `now` is given."""
+        """Send the increments since the last time, if that is `SEND_SECONDS` ago or `now` is given."""
         if not now and self._clock() < self._send_at:
             return
         if not self._sending.acquire(blocking=False):
-            return  # another thread does
+            return  # another thread is sending
         try:
             self._send_at = self._clock() + SEND_SECONDS
             for place, total in enumerate(self._counts()):
@@ -84,4 +84,4 @@ class QueueMetrics:
 
     def _begin(self) -> None:
         self._sent = [*self._counts()]
-        self._sending = threading.Lock()  # a fork may have copied one that is held
+        self._sending = threading.Lock()  # a fork may have copied a held lock

@@ -1,6 +1,6 @@
 """Why a queue cannot be opened: name or errno -> the error to raise, with its remedy.
 
-Knows the reasons and nothing of posix_ipc; `eventpub.queue.message_queue` finds the errno.
+Knows nothing about posix_ipc; `eventpub.queue.message_queue` finds the errno.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAME_LENGTH = 200  # the kernel takes 255; the rest is for the prefix and for w
 
 
 def check_name(name: str) -> None:
-    """Raise QueueNameError unless `name` can be a queue's and is no path in disguise."""
+    """Raise QueueNameError unless `name` is a valid queue name, which no path can be."""
     if (
         not isinstance(name, str)
         or not 0 < len(name) <= _NAME_LENGTH
@@ -33,26 +33,27 @@ def check_name(name: str) -> None:
         or not _NAME_CHARACTERS.issuperset(name)
     ):
         raise QueueNameError(
-            name, f"use 1 to {_NAME_LENGTH} letters, digits, dots, dashes and underscores, no dot in front"
+            name,
+            f"use 1 to {_NAME_LENGTH} letters, digits, dots, dashes and underscores, not beginning with a dot",
         )
 
 
 def is_about_size(number: int) -> bool:
-    """Tell a size that is refused from everything else.
+    """Return whether an errno means that the size was refused.
 
-    The sysctls refuse with EINVAL, RLIMIT_MSGQUEUE with EMFILE, as for a process without file descriptors.
+    The sysctls refuse with EINVAL, RLIMIT_MSGQUEUE with EMFILE, which also means no free file descriptors.
     """
     return number == errno.EINVAL or (number == errno.EMFILE and _have_descriptors())
 
 
 def map_refusal(name: str, number: int, doing: str, status: os.stat_result | None = None) -> QueueError:
-    """Return the error for a refusal that is not about size.
+    """Return the error for a refusal with a reason other than size.
 
     Args:
         name: the queue.
         number: the errno.
         doing: what was refused, as in "may not open it to write".
-        status: the owner and mode of the queue, for EACCES; None where they cannot be seen.
+        status: the owner and mode of the queue, for EACCES; None if they cannot be seen.
     """
     match number:
         case errno.ENOENT:
@@ -62,7 +63,7 @@ def map_refusal(name: str, number: int, doing: str, status: os.stat_result | Non
         case errno.EACCES:
             me = access.user_name(os.geteuid())
             whose = (
-                access.describe_owner(status) if status else "somebody else's (mount /dev/mqueue to see whose)"
+                access.describe_owner(status) if status else "another user's (mount /dev/mqueue to see whose)"
             )
             return QueuePermissionError(
                 name,
@@ -70,7 +71,7 @@ def map_refusal(name: str, number: int, doing: str, status: os.stat_result | Non
                 "`queue.group` a group of the applications' users, or run both as one user",
             )
         case errno.EMFILE | errno.ENFILE:
-            return QueueLimitError(name, "no file descriptor is left; close some or raise `ulimit -n`")
+            return QueueLimitError(name, "no file descriptors are left; close some or raise `ulimit -n`")
         case errno.ENOSPC:
             count = kernel_limits.read_limits().queues_max
             return QueueLimitError(

@@ -60,7 +60,7 @@ def _escape_like_thrift(text: str) -> str:
 
 
 def show_value(value: object) -> str:
-    """Return a repr for an error message: of at most 200 characters, and never failing."""
+    """Return a repr for an error message: at most 200 characters; never fails."""
     try:
         return reprlib.repr(value)[:200]
     except ValueError:  # an int of more digits than Python prints

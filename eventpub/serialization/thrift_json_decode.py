@@ -1,4 +1,4 @@
-"""Thrift JSON -> Thrift struct, whoever wrote it: `thrift_json`, thrift itself, another language.
+"""Thrift JSON -> Thrift struct, written by `thrift_json`, by thrift itself, or by another language.
 
 Strict where a mistake would go unnoticed: type names, shapes, counts, ranges and required fields are checked,
 and a `DecodeError` names the place by its dotted path. Lenient where real senders differ:
@@ -10,7 +10,7 @@ and a `DecodeError` names the place by its dotted path. Lenient where real sende
 - fields with unknown ids are skipped, or kept as they came where they are asked for (`UnknownFields`), so that
   a sender may be newer than its receiver.
 
-A map whose keys are structs or containers is no JSON, and so cannot be read.
+A map whose keys are structs or containers is not JSON, so it cannot be read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a struct class written by the thrift compiler says about itself.
+"""What a struct class written by the thrift compiler declares.
 
 Both ends of Thrift JSON, the encoder (`thrift_json`) and the decoder (`thrift_json_decode`), know struct
 classes only through this module. It alone imports thrift, and only for classes whose `thrift_spec` does not
@@ -65,7 +65,7 @@ def is_struct_class(cls: type) -> bool:
 
 @cache
 def read_fields(cls: Any) -> tuple[Field, ...]:
-    """Return the fields of a struct class in the order thrift writes them; none if its spec is of no use."""
+    """Return the fields of a struct class in the order thrift writes them; none if its spec is not usable."""
     return () if _takes_enum_names(cls) or _writes_itself(cls) else read_declared(cls)
 
 
@@ -82,7 +82,7 @@ def read_declared(cls: Any) -> tuple[Field, ...]:
 
 
 def field_names(struct: Any) -> list[str]:
-    """Return the names of a struct's fields, also where its class's spec is of no use."""
+    """Return the names of a struct's fields, even if the spec of its class is not usable."""
     if declared := read_fields(struct.__class__):
         return [field.name for field in declared]
     return list(struct.__slots__ if hasattr(struct, "__slots__") else vars(struct))
@@ -143,7 +143,7 @@ def _takes_enum_names(cls: Any) -> bool:
 
 
 def _writes_itself(cls: type) -> bool:
-    """Tell whether somebody gave a subclass of a generated class a `write` of its own."""
+    """Return whether a subclass of a generated class has a `write` of its own."""
     places = [next((n for n, base in enumerate(cls.__mro__) if name in vars(base)), 0) for name in _GENERATED]
     return places[0] < places[1]
 
@@ -155,7 +155,7 @@ def frozen_dict(items: dict[Any, Any]) -> Any:
     return TFrozenDict(items)
 
 
-# --- classes whose spec is of no use: slow, but thrift's own way -----------------------------------------
+# --- classes without a usable spec: slow, but thrift's own way -------------------------------------------
 
 
 def write_by_thrift(struct: Any) -> str:

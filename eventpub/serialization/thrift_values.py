@@ -29,7 +29,7 @@ def integer_writer(bits: int) -> Callable[[Any], str]:
 
     def write(value: Any) -> str:
         if isinstance(value, bool):
-            raise UnfitError("a bool is no number; use int(value)")
+            raise UnfitError("a bool is not a number; use int(value)")
         number = float(value) if isinstance(value, float) else int(operator.index(value))
         if not low <= number <= high:
             raise UnfitError(f"an i{bits} takes {low:,} to {high:,}")
@@ -56,7 +56,7 @@ def uuid_text(value: Any) -> str:
 
     if not isinstance(value, (uuid.UUID, str)):
         raise UnfitError("expected a uuid.UUID")
-    uuid.UUID(str(value))  # thrift writes any text; one that is no UUID could not be read
+    uuid.UUID(str(value))  # thrift writes any text; one that is not a UUID could not be read
     return encode_basestring(str(value))
 
 

@@ -1,1 +1,1 @@
-"""Settings: declared once as fields, read from INI sections, checked, and refused with the reason."""
+"""Settings: declared once as fields, read from INI sections, checked; refused with the reason."""

@@ -1,4 +1,4 @@
-"""Where to connect to or listen, as people write it: `mail.example.com:25`, `[::1]:25`, `/run/statsd.sock`."""
+"""Addresses to connect to or listen on: `mail.example.com:25`, `[::1]:25`, `/run/statsd.sock`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def server() -> Kind[str]:
 
 
 def host_and_port(server: str) -> tuple[str, int]:
-    """Return host and port, 0 if none is given.
+    """Return host and port; port 0 if none is given.
 
     Raises:
-        ValueError: it is written otherwise, or there is no such port.
+        ValueError: the text is malformed, or the port is out of range.
     """
     match = _SERVER.fullmatch(server)
     if not match or not 1 <= int(match[3] or 1) <= _MAX_PORT:

@@ -1,4 +1,4 @@
-"""A mistyped name -> the name that was meant, for the errors that list what there is."""
+"""A mistyped name -> the name that was meant, for errors that list the possible ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean NAME?` with the name of `known` that is nearest; empty where none is near.
+    """Return `; did you mean NAME?` with the nearest name in `known`; empty if none is near.
 
     >>> did_you_mean("prot", ["host", "port"])
     '; did you mean port?'

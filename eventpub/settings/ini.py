@@ -1,12 +1,12 @@
 """INI file -> one frozen dataclass per section, for every process that is configured by a file.
 
 A setting is one declaration: a dataclass field made by `setting`, which names its key, its `Kind` (how text
-becomes a value, and in words what is allowed) and its default, which an empty value means as well. Everything
-that can be wrong with a file is a `ConfigError` that names section, key, value and what is allowed: unknown,
+becomes a value, and in words what is allowed) and its default, which an empty value also means. Everything that
+can be wrong with a file is a `ConfigError` that names section, key, value and what is allowed: unknown,
 missing, duplicate, unreadable and out-of-range keys. Values of secret settings are never shown.
 
-`${VAR}` and `$VAR` in a value are taken from the environment. Keys of a `[DEFAULT]` section apply where a
-section knows them and are ignored where it does not, since such a section is shared with other programs.
+`${VAR}` and `$VAR` in a value are taken from the environment. Keys of a `[DEFAULT]` section apply to sections
+that know them; others ignore them, since that section may be shared with other programs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _SECOND_UNITS = {"": 1.0, "S": 1.0, "MS": 0.001, "MIN": 60.0, "H": 3600.0, "D": 
 class Kind(Generic[T]):
     """How the text of a setting becomes its value, and in words what is allowed.
 
-    `parse` raises ValueError for anything else; its message is not shown, `allowed` is.
+    `parse` raises ValueError for anything else; errors show `allowed`, not its message.
     """
 
     parse: Callable[[str], T]
@@ -89,7 +89,7 @@ def load_file(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
         twice = f"the section appears twice (again in line {error.lineno})"
         raise ConfigError(error.section, "", "", twice) from None
     except configparser.MissingSectionHeaderError as error:
-        raise ConfigError(place, "", "", f"line {error.lineno} stands before any [section]") from None
+        raise ConfigError(place, "", "", f"line {error.lineno} comes before any [section]") from None
     except configparser.ParsingError as error:
         lines = ", ".join(str(number) for number, _ in error.errors)
         raise ConfigError(place, "", "", f"line {lines} is neither a section, a key nor a comment") from None
@@ -135,7 +135,7 @@ def section_items(parser: configparser.RawConfigParser, section: str) -> dict[st
     """Return the keys and raw values of a section.
 
     Raises:
-        ConfigError: there is no such section; the message lists those there are.
+        ConfigError: there is no such section; the message lists the existing ones.
     """
     if not parser.has_section(section):
         there = ", ".join(f"[{name}]" for name in parser.sections()) or "none"
@@ -155,7 +155,7 @@ def expand_variables(section: str, key: str, text: str) -> str:
         if name in os.environ:
             return os.environ[name]
         if match[1] is None:
-            return match[0]  # a plain dollar sign in a value means itself, as it does to os.path.expandvars
+            return match[0]  # a lone dollar sign means itself, as in os.path.expandvars
         raise ConfigError(section, key, match[0], f"the environment variable {name} is not set")
 
     return _VARIABLE.sub(variable, text)
@@ -177,7 +177,7 @@ def text(allowed: str = "a text", pattern: str = r".+") -> Kind[str]:
 
 
 def queue_name() -> Kind[str]:
-    """A name that a queue can have."""
+    """A valid queue name."""
     return text("letters, digits, dots, dashes and underscores", r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 
@@ -216,7 +216,7 @@ def seconds(minimum: float, maximum: float) -> Kind[float]:
 
 
 def boolean() -> Kind[bool]:
-    """A yes or a no, in the words configparser takes."""
+    """Yes or no, in the words that configparser accepts."""
 
     def parse(value: str) -> bool:
         try:
@@ -243,7 +243,7 @@ def base64_bytes() -> Kind[bytes]:
 
 
 def file_mode() -> Kind[int]:
-    """Permission bits in octal, as chmod takes them."""
+    """Permission bits in octal, as for chmod."""
 
     def parse(value: str) -> int:
         return _in_range(_parse_digits(value, base=8), 0, 0o777)
@@ -252,7 +252,7 @@ def file_mode() -> Kind[int]:
 
 
 def path(*, is_absolute: bool = False) -> Kind[Path]:
-    """A file or folder, where wanted the same from whatever folder one starts; `~` is the user's home."""
+    """A file or folder, optionally only an absolute one; `~` is the user's home."""
 
     def parse(value: str) -> Path:
         if not value or "\0" in value:
@@ -269,7 +269,7 @@ def path(*, is_absolute: bool = False) -> Kind[Path]:
 
 
 def _parse_digits(value: str, base: int = 10) -> int:
-    if not value.isascii() or "_" in value:  # int takes the digits of every script
+    if not value.isascii() or "_" in value:  # int() accepts the digits of every script
         raise ValueError
     return int(value, base)
 
@@ -279,7 +279,7 @@ def _parse_quantity(value: str, units: Mapping[str, float]) -> float:
     if not match or match[2].upper() not in units:
         raise ValueError
     number = float(match[1]) * units[match[2].upper()]
-    if math.isinf(number):  # 400 digits; int() of it is no ValueError
+    if math.isinf(number):  # 400 digits: int() of it does not raise ValueError
         raise ValueError
     return number
 

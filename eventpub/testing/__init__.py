@@ -1,4 +1,4 @@
-"""Test applications that put events: no kernel queue, no sidecar, and what was put to look at.
+"""Test applications that put events: without a kernel queue or a sidecar, and with access to what was put.
 
 >>> from eventpub import EventQueue
 >>> from eventpub.testing import capture_events
@@ -7,7 +7,7 @@
 >>> captured.events
 [{'noun': 'tea'}]
 
-Under pytest the fixtures of `eventpub.pytest_plugin` are there without an import.
+Under pytest the fixtures of `eventpub.pytest_plugin` need no import.
 """
 
 from __future__ import annotations

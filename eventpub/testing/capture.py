@@ -1,4 +1,4 @@
-"""Have all event queues of this process put events down for a test, instead of handing them to the kernel."""
+"""Record what this process puts on any EventQueue, instead of passing it to the kernel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Diverted(NamedTuple):
-    """What a queue had before."""
+    """What a queue used before."""
 
     queue: EventQueue[Any]
     serialize: Serializer
@@ -79,14 +79,14 @@ def _restore_queues() -> None:
         was_closed = in_memory.fd < 0
         queue._serialize = serialize
         queue._use(messages)
-        in_memory.close()  # a thread that was about to put into it is refused, and goes on with the kernel's
+        in_memory.close()  # a thread about to put into it is refused, and retries with the kernel's queue
         if was_closed:
             messages.close()
     _diverted.clear()
 
 
 def _in_memory(queue: EventQueue[Any]) -> MemoryMessages:
-    """Return what stands in for the kernel's queue, and have the events noted that are put."""
+    """Return the stand-in for the kernel's queue, and wrap the serializer so that it notes events."""
     limit_bytes = vars(queue).get("_limit_bytes", queue._wishes["max_message_size"])
     queue._serialize = note_events(queue._serialize)
     return MemoryMessages(queue.name, [], None, limit_bytes)

@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 
 class MemoryMessages(MessageQueue):
-    """The half of a message queue that an `EventQueue` uses; what is sent is put down in a list.
+    """The part of a message queue that an `EventQueue` uses; messages are appended to a list.
 
     Args:
-        name: what a queue may be called.
-        puts: the list; it counts as what waits in the queue.
+        name: a valid queue name.
+        puts: the list; its items count as waiting messages.
         max_messages: how many it holds; None for any number.
-        max_message_size: how many bytes a message may have; None for what any queue takes at most.
+        max_message_size: bytes of a message; None for the largest that any queue allows.
     """
 
     __slots__ = ("_changed", "_full", "_puts")
@@ -46,7 +46,7 @@ class MemoryMessages(MessageQueue):
         self.max_messages = sys.maxsize if max_messages is None else max_messages
         self.max_message_size = MAX_EVENT_SIZE if max_message_size is None else max_message_size
         self.created = True
-        self.fd = 0  # not negative, and so open
+        self.fd = 0  # not negative: open
         self.raw_send = self._put_down
         self._puts = puts
         self._full = False
@@ -54,7 +54,7 @@ class MemoryMessages(MessageQueue):
 
     @property
     def full(self) -> bool:
-        """Whether there is no room, since that was said or since it is so."""
+        """Whether there is no room, either because it was set so or because it is full."""
         return self._full or self.depth() >= self.max_messages
 
     @full.setter
@@ -64,28 +64,28 @@ class MemoryMessages(MessageQueue):
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Forget the messages, which makes room."""
+        """Remove all messages, which makes room."""
         with self._changed:
             self._puts.clear()
             self._changed.notify_all()
 
     def wait_writable(self, timeout_seconds: float) -> bool:
-        """Wait for another thread to make room, and say whether there is some."""
+        """Wait for another thread to make room, and return whether there is some."""
         with self._changed:
             return self._changed.wait_for(lambda: not self.full, timeout_seconds)
 
     def depth(self) -> int:
-        """Return how many messages wait in it."""
+        """Return how many messages are waiting."""
         self._check_open()
         return len(self._puts)
 
     def is_orphaned(self) -> bool:
-        """Return False: it can be closed and not removed."""
+        """Return False: it can be closed, but not removed."""
         self._check_open()
         return False
 
     def close(self) -> None:
-        """Close it, once or more often."""
+        """Close it; does nothing if it is closed already."""
         with self._changed:
             self.fd = -1
 
@@ -95,7 +95,7 @@ class MemoryMessages(MessageQueue):
     def _put_down(self, message: bytes) -> None:
         with self._changed:
             if self.fd < 0 or self.full:
-                raise BlockingIOError  # one of those that a kernel's queue raises; the caller finds out why
+                raise BlockingIOError  # one of the errors of a kernel queue; the caller finds out why
             put = note_sent(self.name, message)
             self._puts.append(put)
             for record in active:
@@ -103,21 +103,21 @@ class MemoryMessages(MessageQueue):
 
 
 class MemoryQueue(EventQueue[T], Record):
-    """Stands in for an `EventQueue`: same calls, serializers, limits, counts and errors, and no kernel.
+    """Replaces an `EventQueue`: same calls, serializers, limits, counts and errors, but without the kernel.
 
     Args:
-        name: as for `EventQueue`; nobody else sees it.
+        name: as for `EventQueue`; not visible to other processes.
         event_serializer: event -> bytes; by default Thrift structs become version 2 events, mappings JSON.
         max_messages: events it holds until `clear`; None for any number.
-        max_message_size: bytes of an event; None for 102,400, which is what any queue takes at most.
+        max_message_size: bytes of an event; None for 102,400, the largest that any queue allows.
         metrics: as for `EventQueue`.
         strict: whether a value that cannot be written is an error, `UnwritableValueError`; True by default. A
             real queue takes the event without it.
 
     Raises:
-        QueueNameError: that cannot be a name.
-        QueueLimitError: no queue can be of that size.
-        TypeError: a number is none.
+        QueueNameError: the name is invalid.
+        QueueLimitError: no queue can have that size.
+        TypeError: a size is not a number.
     """
 
     _queue: MemoryMessages
@@ -143,7 +143,7 @@ class MemoryQueue(EventQueue[T], Record):
 
     @property
     def full(self) -> bool:
-        """Whether `put` raises EventQueueFullError; set it to have it so, or no longer."""
+        """Whether `put` raises EventQueueFullError; can be set."""
         return self._queue.full
 
     @full.setter
@@ -152,11 +152,11 @@ class MemoryQueue(EventQueue[T], Record):
 
     @property
     def events(self) -> list[T]:
-        """The events, as they were given to `put`."""
+        """The events, as they were passed to `put`."""
         return super().events
 
     def clear(self) -> None:
-        """Forget what was put so far, which makes room in a queue that is bounded."""
+        """Remove all events, which makes room in a bounded queue."""
         self._queue.clear()
 
     def _open(self, *, create: bool) -> MemoryMessages:  # noqa: ARG002, there is nothing to create

@@ -1,4 +1,4 @@
-"""Real queues for tests: small, under names nobody else uses, and gone afterwards."""
+"""Real queues for tests: small, with unique names, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def posix_queue(
     max_messages: int = _MESSAGES,
     max_message_size: int = _MESSAGE_SIZE,
 ) -> Iterator[EventQueue[Any]]:
-    """Make a real queue for the block, and remove it with whatever is in it.
+    """Create a real queue for the block, then remove it with its events.
 
     Args:
         event_serializer: as for `EventQueue`.
@@ -35,7 +35,7 @@ def posix_queue(
         max_message_size: bytes of an event, 4,096 by default.
 
     Raises:
-        QueueError: it cannot be created; the reason says what to do.
+        QueueError: it cannot be created; the reason says how to fix that.
     """
     name = f"test-{os.getpid()}-{next(_numbers)}"
     with EventQueue(
@@ -49,13 +49,13 @@ def posix_queue(
 
 
 def take_messages(queue_name: str) -> list[bytes]:
-    """Take what waits in a real queue, the oldest first, as a sidecar does.
+    """Take all waiting messages from a real queue, oldest first, as a sidecar does.
 
     Args:
-        queue_name: as given to `EventQueue`.
+        queue_name: as passed to `EventQueue`.
 
     Raises:
-        QueueError: it is not there, or this user may not read it.
+        QueueError: it does not exist, or this user may not read it.
     """
     with MessageQueue.open(queue_name, write=False, create=False) as queue:
         return list(iter(queue.receive, None))

@@ -1,7 +1,7 @@
-"""What was put, event beside message, for tests to look at.
+"""What was put, each event with its message, for tests to inspect.
 
-`EventQueue.put` sends the message alone. So the serializer is wrapped to note the event it was called with, for
-the same thread to find when it sends the message, which is the next thing it does.
+`EventQueue.put` sends only the message. So the serializer is wrapped to note its event, which the same thread
+finds again when it sends the message, immediately afterwards.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Put(NamedTuple):
 
     Attributes:
         queue_name: the name of the queue.
-        event: the very object that was given to `put`; it may have been changed since.
-        message: what the queue's serializer made of it then, which is what a sidecar would get.
+        event: the object that was passed to `put`; it may have been changed since.
+        message: what the queue's serializer made of it, which is what a sidecar would get.
     """
 
     queue_name: str
@@ -33,7 +33,7 @@ class Put(NamedTuple):
 
     @property
     def decoded(self) -> Any:
-        """What a reader makes of the message: a new struct where the event is one, else the JSON value."""
+        """The decoded message: a new struct if the event is one, else the JSON value."""
         kind = type(self.event)
         return (
             decode_struct(kind, load_json(self.message)) if is_struct_class(kind) else json.loads(self.message)
@@ -41,14 +41,14 @@ class Put(NamedTuple):
 
 
 class Record:
-    """What was put so far, in the order in which it was; threads may put meanwhile."""
+    """What was put so far, in order; other threads may put meanwhile."""
 
     def __init__(self) -> None:
         self._puts: list[Put] = []
 
     @property
     def puts(self) -> list[Put]:
-        """Everything there is to know of each event: queue, event, message."""
+        """Everything about each event: queue, event, message."""
         return list(self._puts)
 
     @property
@@ -63,15 +63,15 @@ class Record:
 
     @property
     def decoded(self) -> list[Any]:
-        """What a reader makes of the messages: structs of those that were structs, else JSON values."""
+        """The decoded messages: structs for structs, else JSON values."""
         return [put.decoded for put in self.puts]
 
     def clear(self) -> None:
-        """Forget what was put so far."""
+        """Remove everything that was put so far."""
         self._puts.clear()
 
 
-active: list[Record] = []  # those of the blocks of `capture_events` that last
+active: list[Record] = []  # the records of the active `capture_events` blocks
 _serialized = threading.local()
 
 
@@ -88,5 +88,5 @@ def note_events(serialize: Serializer, *, strict: bool = False) -> Serializer:
 
 
 def note_sent(queue_name: str, message: bytes) -> Put:
-    """Return the message this thread sends, with the event it has just serialized."""
+    """Return the message that this thread sends, with the event that it has just serialized."""
     return Put(queue_name, vars(_serialized).pop("event", None), message)

@@ -125,7 +125,7 @@ def test_only_what_is_too_low_is_mentioned():
     assert text == (
         "got 10,000 messages of 8,192 bytes instead of 10,000 messages of 102,400 bytes: "
         "fs.mqueue.msgsize_max is 8,192 and 102,400 is needed. "
-        "Allow it, then remove and create the queue anew:\n"
+        "Allow it, then drop and create the queue again:\n"
         "  now:          sysctl -w fs.mqueue.msgsize_max=102400\n"
         r"  at each boot: printf 'fs.mqueue.msgsize_max = 102400\n' > /etc/sysctl.d/60-eventpub.conf"
         "\n"

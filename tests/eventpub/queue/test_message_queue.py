@@ -439,7 +439,7 @@ def test_a_process_without_descriptors_is_told_from_one_without_queue_bytes(queu
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, lowest_free))
         MessageQueue.open(queue_name, max_messages=1, max_message_size=128)
 
-    with pytest.raises(QueueLimitError, match="no file descriptor is left"):
+    with pytest.raises(QueueLimitError, match="no file descriptors are left"):
         in_child(create)
 
 

@@ -61,7 +61,7 @@ def test_keys_of_a_default_section_apply_where_known_and_do_not_disturb_elsewher
         ("[s]\nname = a\nport = x\n", r"\[s\] port = x: expected a whole number"),
         ("[s]\nname = a\nname = b\n", r"\[s\] name: appears twice \(again in line 3\)"),
         ("[s]\nname = a\n[s]\n", r"\[s\]: the section appears twice \(again in line 3\)"),
-        ("name = a\n", r"line 1 stands before any \[section\]"),
+        ("name = a\n", r"line 1 comes before any \[section\]"),
         ("[s]\nname\n", r"line 2 is neither"),
         ("[s]\nname = ${EVENTPUB_NOT_SET}\n", r"the environment variable EVENTPUB_NOT_SET is not set"),
     ],

@@ -184,7 +184,7 @@ def test_both_take_the_same_names(make: type[EventQueue[Any]]):
 def test_both_refuse_a_size_that_no_queue_can_have(
     make: type[EventQueue[Any]], size: Any, error: type[Exception], queue_name: str
 ):
-    with pytest.raises(error, match=r"cannot be; at least 1 of 1 byte|give a whole number"):
+    with pytest.raises(error, match=r"is impossible; use at least 1 of 1 byte|give a whole number"):
         make(queue_name, **size)
 
 
