@@ -62,22 +62,21 @@ def _decode_gzip(body: bytes, limit_bytes: int) -> bytes | Damage:
 
 
 def _decode_zstd(body: bytes, limit_bytes: int) -> bytes | Damage:
-    plain = bytearray()
     unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW_BYTES)
-    for _ in range(_MAX_PARTS):  # one turn a frame, skippable ones included; RFC 8878 allows several
-        room_bytes = limit_bytes - len(plain)
-        try:
-            # the reader stops at a size but does not tell a truncated frame; decompressobj does the reverse
-            with unpacker.stream_reader(body) as reader:
-                if len(reader.read(room_bytes + 1)) > room_bytes:
-                    return Damage.TOO_LARGE
+    try:
+        # the reader stops at a size but does not tell a truncated frame; decompressobj does the reverse
+        with unpacker.stream_reader(body, read_across_frames=True) as reader:
+            plain: bytes = reader.read(limit_bytes + 1)
+        if len(plain) > limit_bytes:
+            return Damage.TOO_LARGE
+        for _ in range(_MAX_PARTS):  # one turn a frame, skippable ones included; RFC 8878 allows several
             frame = unpacker.decompressobj()
-            plain += frame.decompress(body)
-        except zstandard.ZstdError:
-            return Damage.BROKEN
-        if not frame.eof:
-            return Damage.BROKEN
-        body = frame.unused_data
-        if not body:
-            return bytes(plain)
+            frame.decompress(body)
+            if not frame.eof:
+                return Damage.BROKEN
+            body = frame.unused_data
+            if not body:
+                return plain
+    except zstandard.ZstdError:
+        pass
     return Damage.BROKEN

@@ -17,7 +17,7 @@ _MAX_HEADERS = 100  # what http.client parses
 _REQUEST_LINE = re.compile(rb"[A-Z]{1,32} [\x21-\x7e]+ HTTP/1\.[01]\r?\n")
 _HEADER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,15}")
-_ABSOLUTE = re.compile(r"https?://([^/?#@]+)(.*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 _SCHEME = re.compile(r"https?:", re.IGNORECASE)
 
 
@@ -97,4 +97,4 @@ def split_target(method: str, target: str) -> tuple[str, str | None]:
     host, path = absolute.groups()
     if not path:
         path = "*" if method == "OPTIONS" else "/"
-    return path if path[0] in "/*" else f"/{path}", host
+    return f"/{path}" if path[0] == "?" else path, host

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import time
 import zlib
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import ROOT
 
-from eventpub.collector.encodings import ACCEPTED, Damage, decode_body
+from eventpub.collector.encodings import ACCEPTED, Damage, decode_body, find_encoding
 
 PLAIN = b'[{"example": "value"}]'
 ENCODERS = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress, "identity": bytes}
@@ -71,6 +72,63 @@ def test_several_members_are_one_body_and_share_the_limit(encoding):
     body = ENCODERS[encoding](b"a" * 600) + ENCODERS[encoding](b"b" * 400)
     assert decode_body(encoding, body, LIMIT_BYTES) == b"a" * 600 + b"b" * 400
     assert decode_body(encoding, body, LIMIT_BYTES - 1) is Damage.TOO_LARGE
+
+
+def skippable() -> bytes:
+    return bytes.fromhex("502a4d1800000000")
+
+
+def of_a_large_window(plain: bytes) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=23)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return packer.compress(plain) + packer.flush()
+
+
+PARTS = {
+    "empty members": ("gzip", gzip.compress(b"")),
+    "members of a byte": ("gzip", gzip.compress(b"x")),
+    "empty frames": ("zstd", zstandard.compress(b"")),
+    "skippable frames": ("zstd", skippable()),
+    "frames of a byte with windows of 8 MiB": ("zstd", of_a_large_window(b"x")),
+}
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_a_few_hundred_parts_are_taken_and_more_are_not(parts):
+    encoding, part = PARTS[parts]
+    assert isinstance(decode_body(encoding, part * 256, LIMIT_BYTES), bytes)
+    assert decode_body(encoding, part * 257, LIMIT_BYTES) is Damage.BROKEN
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_the_time_that_parts_take_grows_no_faster_than_their_bytes(parts):
+    encoding, part = PARTS[parts]
+
+    def seconds(size_bytes: int) -> float:
+        body = part * (size_bytes // len(part))
+        started = time.process_time()
+        decode_body(encoding, body, 8 * 2**20)
+        return time.process_time() - started
+
+    small, large = (min(seconds(size_bytes) for _ in range(3)) for size_bytes in (2**17, 2**21))
+    assert large < 2 * 16 * max(small, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("header", "encoding"),
+    [
+        ("", "identity"),
+        ("identity", "identity"),
+        ("gzip", "gzip"),
+        ("X-GZIP", "gzip"),
+        (" zstd,", "zstd"),
+        ("gzip, gzip", None),
+        ("deflate", None),
+        ("gz\x1bip", None),
+    ],
+)
+def test_encodings_have_more_than_one_name(header, encoding):
+    assert find_encoding(header) == encoding
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import re
 import socket
@@ -15,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.collector_process import CollectorProcess
 from support.waiting import wait_until
+
+from eventpub import wire
 
 SETTINGS = {
     "timeout.idle": "400 ms",
@@ -98,6 +102,25 @@ def test_a_body_that_does_not_arrive_in_time_is_refused_with_408(connection, fra
     assert read_refusal(connection) == (408, "body_timeout")
 
 
+def test_a_body_that_keeps_coming_has_more_time_the_longer_it_is(tmp_path, nursery):
+    """At a tenth of the pace of a slow mobile it takes longer than `timeout.body`."""
+    body = b"[%s]" % (b" " * 4000)
+    with (
+        CollectorProcess(tmp_path, settings=SETTINGS, nursery=nursery) as collector,
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", collector.port, timeout=10)) as slow,
+    ):
+        slow.putrequest("POST", "/v2j")
+        slow.putheader("Content-Length", str(len(body)))
+        slow.putheader("X-Signature", wire.signature("test", b"hunter2", body))
+        slow.endheaders()
+        started = time.monotonic()
+        for start in range(0, len(body), 500):
+            slow.send(body[start : start + 500])
+            time.sleep(0.1)
+        assert slow.getresponse().status == 200
+        assert time.monotonic() - started > 0.8
+
+
 def test_a_connection_without_requests_is_closed_in_time_without_a_word(connection):
     assert connection.recv(1) == b""
 
@@ -170,10 +193,39 @@ def test_framing_that_two_readers_could_read_in_two_ways_is_refused_with_400(con
     assert read_refusal(connection) == (400, "bad_framing")
 
 
-@pytest.mark.parametrize("chunks", [b"x\r\n", b"4\r\n[{}]xx", b"ffffffffffffffffff\r\n"])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        b"x\r\n",
+        b"4\r\n[{}]xx",
+        b"ffffffffffffffffff\r\n",
+        b"\r\n",
+        b";a=b\r\n",
+        b"-1\r\n",
+        b"+1\r\n",
+        b"0x1\r\n",
+        b"1_0\r\n",
+        b" 1\r\n",
+        b"1\n",
+        b"0\r\nno trailer\r\n\r\n",
+        b"0\r\n folded: x\r\n\r\n",
+        b"1;" + b"x" * 100_000,
+        b"1\r\n[\r\n" + b"1;%s\r\n \r\n" % (b"x" * 99) * 1000,
+        b"0\r\n" + b"A: b\r\n" * 10_000,
+    ],
+)
 def test_chunks_that_make_no_sense_are_refused_with_400(connection, chunks):
     connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
     assert read_refusal(connection) == (400, "bad_framing")
+
+
+def test_chunks_of_a_byte_extensions_and_trailers_are_taken(connection):
+    chunks = b"".join(b"1;name=value\r\n%c\r\n" % byte for byte in BODY)
+    connection.sendall(
+        POST + b"Transfer-Encoding: Chunked\r\n\r\n" + chunks + b"0;last\r\nA-Trailer: x\r\n\r\n" + HEALTH
+    )
+    assert read_answer(connection)[0] == 200
+    assert read_answer(connection)[2]["status"] == "ok"
 
 
 def test_a_body_that_ends_early_is_refused_with_400(connection):
@@ -230,6 +282,54 @@ def test_a_sender_that_waits_for_100_continue_gets_it_or_the_final_answer(connec
     assert read_answer(connection)[0] == 200
     connection.sendall(POST + expect + b"Content-Length: 222222222\r\n\r\n")
     assert read_refusal(connection) == (413, "too_large")
+
+
+@pytest.mark.parametrize("value", [b"100-Continue", b"100-CONTINUE"])
+def test_expectations_are_met_however_they_are_written(connection, value):
+    connection.sendall(POST + b"Expect: %s\r\nContent-Length: 22\r\n\r\n" % value)
+    assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_http_1_0_is_not_asked_to_continue(connection):
+    request = (POST + b"Expect: 100-continue\r\nContent-Length: 22\r\n\r\n").replace(b"/1.1", b"/1.0")
+    connection.sendall(request + BODY)
+    assert read_answer(connection)[0] == 200
+
+
+# --- targets ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"http://collector/health", 200),
+        (b"HTTP://collector:8080/health?x", 200),
+        (b"https://[::1]:8080/health", 200),
+        (b"http://collector", 404),
+        (b"http://collector?x", 404),
+        (b"http:///health", 400),
+        (b"http:/health", 400),
+        (b"http://", 400),
+        (b"http://user@collector/health", 400),
+        (b"ftp://collector/health", 404),
+        (b"health", 404),
+    ],
+)
+def test_a_whole_url_may_stand_in_the_paths_place(connection, target, status):
+    connection.sendall(b"GET " + target + b" HTTP/1.1\r\n\r\n")
+    assert read_answer(connection)[0] == status
+
+
+def test_batches_are_taken_at_a_whole_url(connection):
+    post = POST.replace(b"/v2j", b"http://collector:1/v2j")
+    connection.sendall(post + b"Content-Length: 22\r\n\r\n" + BODY)
+    assert read_answer(connection)[0] == 200
+
+
+@pytest.mark.parametrize("target", [b"*", b"http://collector"])
+def test_options_of_the_whole_server_may_be_asked_for(connection, target):
+    connection.sendall(b"OPTIONS " + target + b" HTTP/1.1\r\n\r\n")
+    assert read_answer(connection)[0] == 200
 
 
 def test_refused_heads_are_in_the_access_log(collector, connection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import signal
 import socket
@@ -15,6 +16,13 @@ from support.collector_process import CollectorProcess
 BODY = b'[{"example": "value"}]'
 SETTINGS = {"timeout.head": "300 ms", "timeout.body": "5 s", "timeout.stop": "1 s"}
 CHUNKED = b"POST /v2j HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def packed_post(encoding: bytes, body: bytes) -> bytes:
+    head = b"POST /v2j HTTP/1.1\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n"
+    return head % (encoding, len(body)) + body
+
+
 FLOODS = {
     "pipelined requests for nothing": (b"", b"GET /nowhere HTTP/1.1\r\n\r\n"),
     "pipelined requests for health": (b"", b"HEAD /health HTTP/1.1\r\n\r\n"),
@@ -26,6 +34,9 @@ FLOODS = {
     "chunk extensions": (CHUNKED, b"1;%s\r\nx\r\n" % (b"x" * 60)),
     "chunks of a byte": (CHUNKED, b"1\r\nx\r\n"),
     "zeros before a chunk's size": (CHUNKED, b"0"),
+    "bodies that unpack to 8 MiB": (b"", packed_post(b"gzip", gzip.compress(bytes(8 * 2**20)))),
+    "bodies of many frames": (b"", packed_post(b"zstd", b"\x50\x2a\x4d\x18\0\0\0\0" * 100_000)),
+    "bodies of many members": (b"", packed_post(b"gzip", gzip.compress(b"") * 50_000)),
     "a body that is too large": (b"POST /v2j HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", b"x"),
     "a body for nobody": (b"POST /v1 HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", b"x"),
 }
@@ -35,7 +46,7 @@ FLOODS = {
 def flooded(port: int, beginning: bytes, again: bytes) -> Iterator[None]:
     """Send `beginning`, then `again` without an end, on a new connection where one ends; read the answers."""
     stop = threading.Event()
-    block = again * (256 * 1024 // len(again))
+    block = again * max(1, 256 * 1024 // len(again))
 
     def read(connection: socket.socket) -> None:
         with contextlib.suppress(OSError):

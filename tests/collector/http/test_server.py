@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import shutil
 import signal
 import socket
 import ssl
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -191,6 +193,74 @@ def test_a_handshake_that_does_not_end_is_given_up(tls_collector):
         assert connection.recv(1) == b""
     wait_until(lambda: "handshake failed client=127.0.0.1" in tls_collector.log(), "the log tells")
     assert "Traceback" not in tls_collector.log()
+
+
+@pytest.mark.parametrize("beginning", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"])
+def test_handshakes_that_do_not_go_on_are_no_requests_in_flight(tmp_path, beginning):
+    with CollectorProcess(tmp_path, faults=None, settings={"tls.certificate": SERVER}) as collector:
+        with connect(collector) as silent:
+            silent.sendall(beginning)
+            time.sleep(0.1)
+            started = time.monotonic()
+            assert collector.stop() == 0
+            assert time.monotonic() - started < 5  # timeout.head and timeout.stop are 10 s
+            assert is_closed(silent)
+        assert "handshake failed" not in collector.log()
+
+
+@pytest.mark.parametrize("beginning", [b"", b"\x16\x03\x01"])
+def test_silent_handshakes_however_many_do_not_keep_senders_out(tmp_path, beginning):
+    settings = {"tls.certificate": SERVER, "max_connections": "4"}
+    with (
+        CollectorProcess(tmp_path, faults=None, settings=settings) as collector,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(20):
+            stack.enter_context(connect(collector)).sendall(beginning)
+        assert requests.get(f"{collector.url}/health", verify=AUTHORITY, timeout=5).status_code == 200
+
+
+def test_ports_that_are_looked_at_are_not_in_the_log(tls_collector):
+    for reset in (False, True):
+        with connect(tls_collector) as connection:
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with connect(tls_collector) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    wait_until(lambda: "handshake failed" in tls_collector.log(), "what is no TLS is told")
+    assert tls_collector.log().count("handshake failed") == 1
+
+
+def served_certificate(collector: CollectorProcess) -> bytes | None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with connect(collector) as plain, context.wrap_socket(plain) as connection:
+        return connection.getpeercert(binary_form=True)
+
+
+def test_sighup_serves_the_certificate_that_the_file_has_now(tmp_path):
+    certificate = tmp_path / "served.pem"
+    shutil.copy(SERVER, certificate)
+    with CollectorProcess(tmp_path, faults=None, settings={"tls.certificate": str(certificate)}) as collector:
+        before = served_certificate(collector)
+        with connect(collector) as plain:
+            context = ssl.create_default_context(cafile=AUTHORITY)
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as kept:
+                assert answers(kept)
+                shutil.copy(CLIENT, certificate)
+                assert served_certificate(collector) == before
+                collector.process.send_signal(signal.SIGHUP)
+                wait_until(lambda: "new connections get the cert" in collector.log(), "it has read it")
+                assert served_certificate(collector) not in (before, None)
+                assert answers(kept)  # requests go on
+        certificate.write_text("half a certif")
+        collector.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "old certificate stays: [collector] tls." in collector.log(), "it says so")
+        assert served_certificate(collector) not in (before, None)
+        collector.configure(**{"tls.certificate": SERVER})
+        collector.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: served_certificate(collector) == before, "another file is taken, too")
+        assert "a change of tls" not in collector.log()
 
 
 def test_https_connections_end_with_the_server(tls_collector):
