@@ -5,8 +5,8 @@ names and the events of its letters, so the same letters are the same batch in e
 keeps them together: an event whose answer was lost is stored once, however often a replay is repeated.
 
 It stops at the first answer that is no verdict on the events; the person at the terminal is the retry.
-Without gevent's patches, which only the sidecar makes, a timeout holds for each wait for the collector, not for
-all of an attempt.
+Without gevent's patches, which only the sidecar makes, the deadline of an attempt ends neither a name lookup
+nor a TLS handshake.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ _REMEDIES = {
     Verdict.RETRY: "try again later",
     Verdict.RECODE: Verdict.MISCONFIGURED.remedy,  # of a body that is not compressed
 }
-_NOT_SENT = frozenset({"refused", "dns"})  # kinds of no answer where no collector can have the batch
 _NOT_STORED = frozenset({401, 403})
 
 
@@ -212,7 +211,7 @@ class _Replay:
             elif verdict is Verdict.RECODE and self._negotiation.refused(codec):
                 waiting.append(part)
             else:
-                if not sent_before and (answer.status in _NOT_STORED or answer.kind in _NOT_SENT):
+                if not sent_before and (answer.status in _NOT_STORED or not answer.is_sent):
                     self._disk.remove(entry.path)  # or its letters could only be sent and dropped together
                 return answer
             show_progress(f"accepted {self.accepted:,}, stayed {self.stayed:,}, of {self._total:,}")

@@ -10,10 +10,17 @@ from urllib3.util.wait import wait_for_read
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
 
     from .patience import Patience
 
 _RECEIVE_BYTES = 64 * 1024
+
+
+def write_head(first_line: str, headers: Mapping[str, str]) -> bytes:
+    """Return the head of a request, its blank line included."""
+    lines = [first_line, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
 
 
 class Exchange:
@@ -40,7 +47,6 @@ class Exchange:
             OSError: nothing can come any more.
         """
         left = memoryview(request)
-        self._patience.is_sending = True
         try:
             while left:
                 left = left[self._patience.wait(self._connected, lambda: self._connected.send(left)) :]  # noqa: B023

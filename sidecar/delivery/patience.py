@@ -32,7 +32,7 @@ class Patience:
 
     Attributes:
         phase: what the attempt is doing, fit to stand behind "while".
-        is_sending: whether any of the request has been given to the kernel.
+        is_sending: whether any of the batch may have been sent.
     """
 
     def __init__(self, timeout_seconds: float, deadline_seconds: float) -> None:

@@ -19,11 +19,12 @@ import gevent
 from eventpub import wire
 
 from .answer import Answer
-from .connections import PROXY_WANTS_PASSWORD, Connections, write_head
+from .connections import Connections
 from .errors import NoAnswerError
-from .exchange import Exchange
+from .exchange import Exchange, write_head
 from .patience import DEADLINE_TIMEOUTS, SLOWEST_BYTES_PER_SECOND, Patience
 from .reading import MAX_BODY_BYTES, AnswerReader
+from .route import PROXY_WANTS_PASSWORD
 from .trouble import explain_failure
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class Poster:
         try:
             exchange = Exchange(line.sock, patience)
             patience.phase = "sending"
+            patience.is_sending = True
             exchange.send(self._write_request(payload))
             patience.phase = "waiting for the answer"
             received = AnswerReader(exchange.receive).read()

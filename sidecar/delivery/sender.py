@@ -209,7 +209,7 @@ class Sender:
         try:
             key = self._config.signing_key(settled_seconds=_KEY_SETTLED_SECONDS)
         except ConfigError as error:
-            return Answer.none("key", str(error))
+            return Answer.none("key", str(error), is_sent=False)
         version = contents.header.version or self._config.collector_version
         request = payload.build_payload(
             version,

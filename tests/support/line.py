@@ -24,7 +24,12 @@ _SAID = {
     "garbage": b"SSH-2.0-OpenSSH_9.6\r\n\x00\xff\xfe\r\n\r\n",
     "portal": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s"
     % (len(_PAGE), _PAGE),
+    "half_head": b"HTTP/1.1 200 OK\r\nServer: portal\r\n",
+    "broken_chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+    "broken_length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
 }
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n" * 500
+_HINTS = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
 
 
 class Line:
@@ -39,13 +44,19 @@ class Line:
     | `silent`       | a connection, and nothing more                   |
     | `garbage`      | bytes that are no HTTP                           |
     | `portal`       | 200, and the page of a captive portal            |
+    | `half_head`    | 200, and an end inside the headers               |
+    | `broken_chunk` | 200, and a chunk of a negative size              |
+    | `broken_length`| 200, and a negative length                       |
+    | `flood`        | informational answers without an end             |
 
     Args:
         target: the port.
+        hints: whether informational answers go before each of the collector's.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, hints: bool = False) -> None:
         self._target = target
+        self._hints = _HINTS if hints else b""
         self._outage = ""
         self._open: set[socket.socket] = set()
         self.attempts = 0
@@ -118,13 +129,17 @@ class Line:
                 connection.recv(65_536)
                 connection.sendall(_SAID[self._outage])
                 connection.close()
+            elif self._outage == "flood":
+                connection.recv(65_536)
+                while True:
+                    connection.sendall(_CONTINUE)
             elif not self._outage:
                 self._forward(connection)
 
     def _forward(self, connection: socket.socket) -> None:
         collector = socket.create_connection(("127.0.0.1", self._target))
         self._open.add(collector)
-        threading.Thread(target=_pump, args=(collector, connection), daemon=True).start()
+        threading.Thread(target=_pump, args=(collector, connection, self._hints), daemon=True).start()
         _pump(connection, collector)
 
 
@@ -133,9 +148,10 @@ def _reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, before: bytes = b"") -> None:
+    """Forward; `before` goes before each piece, which is an answer where answers are small."""
     with contextlib.suppress(OSError):
         while data := source.recv(65_536):
-            sink.sendall(data)
+            sink.sendall(before + data)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

@@ -96,6 +96,10 @@ def attempts(collector: CollectorProcess, since: float) -> list[dict[str, Any]]:
         ("black_hole", "kind=timeout"),
         ("garbage", "kind=other"),
         ("portal", "the reply did not come from an eventpub collector"),
+        ("half_head", "kind=reset"),
+        ("broken_chunk", "kind=malformed"),
+        ("broken_length", "kind=malformed"),
+        ("flood", "kind=malformed"),
     ],
 )
 def test_outage_loses_nothing_and_stores_nothing_twice(  # noqa: PLR0917, fixtures
@@ -114,6 +118,20 @@ def test_outage_loses_nothing_and_stores_nothing_twice(  # noqa: PLR0917, fixtur
     line.mend()
     wait_stored(collector, queue, 100)
     stop_and_check(sidecar, 100)
+
+
+def test_informational_answers_before_each_answer_change_nothing(
+    run: Run, queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    """A1: each batch got the answer to the one before; what a 503 was for counted as accepted."""
+    started = time.time()
+    with Line(collector.port, hints=True) as line:
+        sidecar = run(line.port)
+        put(queue, range(60))
+        wait_stored(collector, queue, 60)
+        stop_and_check(sidecar, 60)
+    ids = [request["batch_id"] for request in attempts(collector, started)]
+    assert len(set(ids)) == len(ids)
 
 
 def test_collector_without_a_name_is_waited_for(
