@@ -61,7 +61,7 @@ class EventTooLargeError(_EventFactsError):
     `size_bytes` and `limit_bytes` say by how much; the limit is the queue's own, not the configured one.
     """
 
-    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+    def __init__(self, size_bytes: int, limit_bytes: int = MAX_EVENT_SIZE) -> None:
         super().__init__(size_bytes, limit_bytes)
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
@@ -80,7 +80,7 @@ class EventTooLargeError(_EventFactsError):
 class EventQueueFullError(_EventFactsError):
     """Raised by `put` when the queue has no room: drop the event, or call again with a `timeout`."""
 
-    def __init__(self, queue_name: str) -> None:
+    def __init__(self, queue_name: str = "") -> None:
         super().__init__(queue_name)
         self.queue_name = queue_name
 

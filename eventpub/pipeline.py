@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from .errors import NotAStageError
 
 UNKNOWN_NAME = "unknown"
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @runtime_checkable
@@ -77,8 +81,26 @@ def check_backend(argument: str, backend: Any) -> None:
 
 
 def only_reads(stage: object) -> bool:
-    """Return whether a stage promises, by an attribute `only_reads`, to neither change nor keep events.
+    """Tell whether a stage promises to neither change nor keep what it is sent, by an attribute `only_reads`.
 
-    A stage that does not gets copies of events that belong to others.
+    The promise is about the methods of the class that makes it. A subclass that overrides one of them, or an
+    instance whose `send` was replaced, has to make it anew. A stage without it is sent copies of other people's
+    events.
     """
-    return getattr(stage, "only_reads", False) is True
+    if getattr(stage, "only_reads", False) is not True:
+        return False
+    own = getattr(stage, "__dict__", _NOTHING)
+    cls: Any = type(stage)
+    return "only_reads" in own or ("send" not in own and _keeps_promise(cls))
+
+
+@lru_cache(maxsize=1000)
+def _keeps_promise(cls: Any) -> bool:
+    """Tell whether no subclass of the class that promised has overridden a method of it."""
+    overridden: set[str] = set()
+    for base in cls.__mro__:
+        if "only_reads" in vars(base):
+            methods = {name for name in overridden if not name.startswith("__") or name == "__call__"}
+            return not any(hasattr(base, name) for name in methods)
+        overridden |= vars(base).keys()
+    return False

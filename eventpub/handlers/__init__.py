@@ -38,6 +38,7 @@ __all__ = [
     "send_event",
     "send_event_from_file",
     "unique_id",
+    "unregister",
 ]
 
 logger = logging.getLogger(__name__)  # its settings apply to the loggers of managers and handlers
@@ -49,3 +50,4 @@ handler_config_as_env = default_manager.handler_config_as_env
 load_handlers_from_env = default_manager.load_handlers_from_env
 send_event = default_manager.send_event
 send_event_from_file = default_manager.send_event_from_file
+unregister = default_manager.unregister

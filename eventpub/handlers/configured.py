@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 from eventpub.errors import HandlerError
 from eventpub.settings.did_you_mean import did_you_mean
 
+from .former import translate_text
 from .handler import EventHandler
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ class ConfiguredHandler(EventHandler):
 
     @classmethod
     def decode_config(cls, config_str: str) -> dict[str, Any]:
-        """Return the fields that a text sets, as text.
+        """Return the fields that a text sets, as text; the texts of e3-core are understood too.
 
         Raises:
             HandlerError: the text is malformed, or names a field twice or an unknown one.
         """
+        if (former := translate_text(cls.__name__, config_str)) is not None:
+            return former
         fields = dataclasses.fields(cls)
         first, _, query = config_str.partition("?")
         given = {fields[0].name: _unquote_text(first)} if first else {}

@@ -30,8 +30,9 @@ def json_of(event: Any) -> bytes:
 
 
 def stem_of(event: Any) -> str:
-    """Return a new name for the file of an event, made of its name and id."""
-    return f"{fit_for_a_name(name_of(event))}-{unique_id()}"
+    """Return a fresh name, for the file of an event, that tells which it is: its name, its `uid`, an id."""
+    uid = f"{fit_for_a_name(str(event.uid))}-" if isinstance(event, Event) else ""
+    return f"{fit_for_a_name(name_of(event))}-{uid}{unique_id()}"
 
 
 def attachments_of(event: Any) -> Iterator[tuple[str, Path]]:

@@ -12,6 +12,7 @@ from eventpub.event import Event
 from eventpub.pipeline import name_for_log
 
 from . import environment, finder
+from .former import translate_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ class EventManager:
 
     @property
     def handlers(self) -> Mapping[str, EventHandler]:
-        """The handlers by name; read only."""
+        """The handlers by name; read only, `register` and `unregister` change them."""
         return MappingProxyType(self._handlers)
 
     def send_event(self, event: Any) -> bool:
@@ -49,7 +50,7 @@ class EventManager:
                 if not handler.send_event(event):
                     succeeded = False
                     logger.error("handler %r has not sent event %r", name, name_for_log(event))
-            except Exception:  # third-party code
+            except (Exception, SystemExit):  # third-party code
                 succeeded = False
                 logger.exception("handler %r failed on event %r", name, name_for_log(event))
         return succeeded
@@ -101,6 +102,16 @@ class EventManager:
         """
         self._handlers = {**self._handlers, name: handler}  # another thread may be iterating over the old one
 
+    def unregister(self, name: str) -> None:
+        """Send no further event through the handler of that name.
+
+        Raises:
+            HandlerError: there is none.
+        """
+        if name not in self._handlers:
+            raise HandlerError(name, "no handler is registered by that name")
+        self._handlers = {other: handler for other, handler in self._handlers.items() if other != name}
+
     def load_handlers_from_env(self, var_name: str = DEFAULT_VARIABLE) -> None:
         """Add the handlers that an environment variable lists: all of them, or none on an error.
 
@@ -133,13 +144,14 @@ class EventManager:
 def _rebuild_handler(name: str, cls: type[EventHandler], value: str) -> EventHandler:
     try:
         return cls(**cls.decode_config(value))
-    except Exception as error:  # third-party code
+    except (Exception, SystemExit) as error:  # third-party code
         reason = error.reason if isinstance(error, HandlerError) else f"{type(error).__name__}: {error}"
         raise HandlerError(name, f"it cannot be created from {value!r}: {reason}") from error
 
 
 def _make_handler(name: str, cls: type[EventHandler], args: list[Any], kwargs: dict[str, Any]) -> EventHandler:
+    former = translate_arguments(cls.__name__, args, kwargs)
     try:
-        return cls(*args, **kwargs)
+        return cls(*args, **kwargs) if former is None else cls(**former)
     except TypeError as error:
         raise HandlerError(name, f"its class does not take these arguments: {error}") from error

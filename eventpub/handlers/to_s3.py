@@ -6,8 +6,10 @@ finds the credentials: in the environment, in `~/.aws`, or from the machine's ro
 
 from __future__ import annotations
 
+import os
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 from eventpub.errors import HandlerError, suggest_install
@@ -40,6 +42,11 @@ class S3Handler(ConfiguredHandler):
     encryption: str = ini.setting("encryption", ini.choice("AES256", "aws:kms", "none"), default="none")
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=30.0)
 
+    def check(self) -> None:
+        """Raise HandlerError unless boto3 is installed: now, and not when the first event is sent."""
+        if find_spec("boto3") is None:
+            raise HandlerError(type(self).__name__, f"boto3 is not installed: {suggest_install('s3')}")
+
     def send_event(self, event: Any) -> bool:
         """Store an event; raises what boto3 raises."""
         content, stem = json_of(event), f"{self.prefix}{stem_of(event)}"
@@ -53,14 +60,20 @@ class S3Handler(ConfiguredHandler):
         encryption = {} if self.encryption == "none" else {"ServerSideEncryption": self.encryption}
         self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **encryption)
 
-    @cached_property
+    @property
     def _client(self) -> Any:
-        try:
-            import boto3  # noqa: PLC0415, an extra, and a second
-            from botocore.config import Config  # noqa: PLC0415
-        except ImportError as error:
-            reason = f"boto3 is not installed: {suggest_install('s3')}"
-            raise HandlerError(type(self).__name__, reason) from error
+        """This process's client: after a fork, parent and child would read each other's answers from one."""
+        pid = os.getpid()
+        return self._clients.get(pid) or self._clients.setdefault(pid, self._make_client())
+
+    @cached_property
+    def _clients(self) -> dict[int, Any]:
+        return {}
+
+    def _make_client(self) -> Any:
+        import boto3  # noqa: PLC0415, an extra, and a second
+        from botocore.config import Config  # noqa: PLC0415
+
         config = Config(connect_timeout=self.timeout_seconds, read_timeout=self.timeout_seconds)
         session = boto3.Session(profile_name=self.profile, region_name=self.region)
         return session.client("s3", endpoint_url=self.endpoint_url, config=config)

@@ -6,25 +6,21 @@ The connection is encrypted, and the server's certificate verified, unless `tls 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import mimetypes
 import re
 import smtplib
 import ssl
 from dataclasses import KW_ONLY, dataclass
-from email.message import EmailMessage
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventpub.errors import HandlerError
-from eventpub.event import unique_id
-from eventpub.pipeline import name_for_log, name_of
+from eventpub.pipeline import name_for_log
 from eventpub.settings import address, ini
 
 from . import secret
 from .configured import ConfiguredHandler
-from .content import attachments_of, json_of
+from .content import attachments_of
+from .mail import write_mail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +30,8 @@ logger = logging.getLogger(__name__)
 _ADDRESS = re.compile(
     r"[!-+\--;=?-~]+@[!-+\--;=?-~]+"
 )  # printable ASCII without blanks, commas and angle brackets
+_TOO_LARGE = {523, 552}  # the codes of RFC 5321 and some servers for a mail beyond their limit
+_TEXT_BYTES = 64 * 1024  # kept free for the text: what an event has, with room for headers
 _PORTS = {"starttls": 587, "ssl": 465, "none": 25}
 
 
@@ -61,6 +59,7 @@ class SmtpHandler(ConfiguredHandler):
         username: to log in, which requires TLS; default: no login.
         password_file: the file with its password; or `password_variable`, the environment variable with it.
         timeout_seconds: for connecting, and for each wait for the server.
+        max_size_bytes: of a mail, 20 MiB by default; larger attachments are left out, and the mail says so.
     """
 
     server: str = ini.setting("server", address.server())
@@ -76,6 +75,7 @@ class SmtpHandler(ConfiguredHandler):
         "password_variable", ini.text("a variable's name"), default=None
     )
     timeout_seconds: float = ini.setting("timeout_seconds", ini.seconds(0.05, 600), default=30.0)
+    max_size_bytes: int = ini.setting("max_size_bytes", ini.size(100_000, 1 << 30), default=20 << 20)
 
     def check(self) -> None:
         """Raise HandlerError for a user without password, a password without user, or a login in clear text."""
@@ -88,13 +88,45 @@ class SmtpHandler(ConfiguredHandler):
                 raise HandlerError(type(self).__name__, "a password is never sent in clear text; set tls")
 
     def send_event(self, event: Any) -> bool:
-        """Mail an event and return whether the server accepted it for all recipients."""
-        message = self._message(event)
-        with self._connection() as connection:
-            refused = connection.send_message(message, self.sender, list(self.recipients))
+        """Mail an event, and return whether the server took it for all recipients.
+
+        Attachments that the mail, or the server, has no room for are left out, and the mail says so.
+        """
+        connection = self._connection()
+        try:
+            connection.ehlo_or_helo_if_needed()
+            refused = self._send(connection, event)
+        finally:
+            with contextlib.suppress(Exception):  # what the server took it has, whatever it answers now
+                connection.quit()
+            connection.close()
         if refused:
             logger.error("event %r: the mail server refused %s", name_for_log(event), refused)
         return not refused
+
+    def _send(self, connection: smtplib.SMTP, event: Any) -> dict[str, tuple[int, bytes]]:
+        size = connection.esmtp_features.get("size", "")
+        server_bytes = int(size) if size.isdecimal() and int(size) else self.max_size_bytes
+        limit_bytes = min(self.max_size_bytes, server_bytes) - _TEXT_BYTES
+        try:
+            return self._send_up_to(limit_bytes, connection, event)
+        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+            is_too_large = error.smtp_code in _TOO_LARGE or b"5.3.4" in _as_bytes(error.smtp_error)
+            if not is_too_large or not list(attachments_of(event)):
+                raise
+        return self._send_up_to(-1, connection, event)
+
+    def _send_up_to(
+        self, limit_bytes: int, connection: smtplib.SMTP, event: Any
+    ) -> dict[str, tuple[int, bytes]]:
+        message = write_mail(
+            event,
+            sender=self.sender,
+            recipients=self.recipients if isinstance(self.recipients, tuple) else tuple(self.recipients),
+            subject=self.subject,
+            max_attachments_bytes=limit_bytes,
+        )
+        return connection.send_message(message, self.sender, list(self.recipients))
 
     def _connection(self) -> smtplib.SMTP:
         host, port = address.host_and_port(self.server)
@@ -119,37 +151,6 @@ class SmtpHandler(ConfiguredHandler):
             raise
         return connection
 
-    def _message(self, event: Any) -> EmailMessage:
-        message = EmailMessage()
-        message["Subject"] = " ".join(f"{self.subject} {name_of(event)}".split())
-        message["From"] = self.sender
-        message["To"] = ", ".join(self.recipients)
-        message["Date"] = formatdate()
-        message["Message-ID"] = f"<{unique_id()}@{self.sender.rpartition('@')[2]}>"
-        message.set_content(json.dumps(json.loads(json_of(event)), indent=2, ensure_ascii=False))
-        for name, path in attachments_of(event):
-            main, _, sub = _type_of(name).partition("/")
-            content = path.read_bytes()
-            message.add_attachment(
-                content, maintype=main, subtype=sub, filename=name, params=_describe_charset(main, content)
-            )
-        return message
 
-
-def _type_of(name: str) -> str:
-    """Return the media type of a part by its file name, if it can be sent in base64.
-
-    RFC 2046 forbids base64 for messages (message/rfc822) and for multipart types.
-    """
-    kind, encoding = mimetypes.guess_type(name)
-    is_of_use = kind and not encoding and not kind.startswith(("message/", "multipart/"))
-    return kind if kind and is_of_use else "application/octet-stream"
-
-
-def _describe_charset(kind: str, content: bytes) -> dict[str, str]:
-    """Return the charset parameter of a text part; without one, mail readers assume ASCII."""
-    if kind == "text":
-        with contextlib.suppress(UnicodeDecodeError):
-            content.decode()
-            return {"charset": "utf-8"}
-    return {}
+def _as_bytes(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()

@@ -14,21 +14,26 @@ from __future__ import annotations
 
 from .declare import required_by, requires, want
 from .errors import (
+    EventException,
     HandlerLoadError,
     HandlerMissingError,
     HandlerRegisteredError,
     HandlerReturnError,
+    IncompatibleRequirementsException,
     IncompatibleWantsError,
     ProcessingError,
+    ProcessorReregisterException,
     RequirementLoopError,
+    RequirementsError,
 )
-from .event import Event, Proc
+from .event import Event, Namespace, Proc
 from .processor import Processor
 from .stop import StopProcessing
 
 __all__ = [  # noqa: RUF022, grouped by use
     # events
     "Event",
+    "Namespace",
     "Proc",
     # handlers
     "want",
@@ -45,4 +50,9 @@ __all__ = [  # noqa: RUF022, grouped by use
     "HandlerReturnError",
     "IncompatibleWantsError",
     "RequirementLoopError",
+    "RequirementsError",
+    # the same, as EvProc calls them
+    "EventException",
+    "IncompatibleRequirementsException",
+    "ProcessorReregisterException",
 ]

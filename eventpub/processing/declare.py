@@ -76,7 +76,7 @@ def requires(*handlers: str) -> Callable[[F], F]:
         handlers: the names they are registered under, now or later.
 
     Raises:
-        TypeError: an argument is not a name.
+        TypeError: there is none, or one is not a name.
     """
     _check_names("requires", handlers)
 
@@ -94,7 +94,7 @@ def required_by(*handlers: str) -> Callable[[F], F]:
         handlers: the names they are registered under, now or later.
 
     Raises:
-        TypeError: an argument is not a name.
+        TypeError: there is none, or one is not a name.
     """
     _check_names("required_by", handlers)
 
@@ -123,6 +123,8 @@ def _takes_one(function: Callable[..., Any]) -> bool:
 
 
 def _check_names(decorator: str, handlers: tuple[object, ...]) -> None:
+    if not handlers:
+        raise TypeError(f'@{decorator}() names no handler: @{decorator}("NAME")')
     for handler in handlers:
         if not isinstance(handler, str):
             raise TypeError(f'@{decorator} takes names of handlers, not {handler!r}: @{decorator}("NAME")')

@@ -39,7 +39,11 @@ class HandlerLoadError(ProcessingError):
         )
 
 
-class HandlerMissingError(ProcessingError):
+class RequirementsError(ProcessingError):
+    """Base of what is raised when the requirements of handlers cannot be met."""
+
+
+class HandlerMissingError(RequirementsError):
     """Raised when `handler` names an unregistered handler in its `relation`: requires or required_by."""
 
     def __init__(self, handler: str, relation: str, missing: str, registered: tuple[str, ...]) -> None:
@@ -56,7 +60,7 @@ class HandlerMissingError(ProcessingError):
         )
 
 
-class RequirementLoopError(ProcessingError):
+class RequirementLoopError(RequirementsError):
     """Raised when handlers require each other in a circle: `loop`, which begins and ends with the same one."""
 
     def __init__(self, loop: tuple[str, ...]) -> None:
@@ -70,7 +74,7 @@ class RequirementLoopError(ProcessingError):
         )
 
 
-class IncompatibleWantsError(ProcessingError):
+class IncompatibleWantsError(RequirementsError):
     """Raised when `handler` gets an event, but `required`, which must run before it, does not.
 
     `event_name` is the event's name; None stands for all names that `required` does not want.
@@ -101,3 +105,9 @@ class HandlerReturnError(ProcessingError):
 
     def __str__(self) -> str:
         return f"handler {self.handler!r} returned a {self.type_name}; return a list of events, or None"
+
+
+# As EvProc calls them.
+EventException = ProcessingError
+ProcessorReregisterException = HandlerRegisteredError
+IncompatibleRequirementsException = RequirementsError

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+class Namespace(SimpleNamespace):
+    """What handlers of one kind leave on an event: any attributes without an underscore in front."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        _refuse_private(name)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        _refuse_private(name)
+        super().__delattr__(name)
+
+
 class Proc:
     """Notes that handlers leave for later handlers, in namespaces: `event.proc.billing.rate = 0.19`.
 
@@ -22,10 +34,10 @@ class Proc:
     the same attribute by accident.
     """
 
-    def __getattr__(self, name: str) -> SimpleNamespace:
+    def __getattr__(self, name: str) -> Namespace:
         if name.startswith("_"):  # what copy, pickle and inspection ask for
             raise AttributeError(f"proc has no {name}: a namespace's name does not begin with an underscore")
-        namespace: SimpleNamespace = self.__dict__.setdefault(name, SimpleNamespace())
+        namespace: Namespace = self.__dict__.setdefault(name, Namespace())
         return namespace
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -90,6 +102,11 @@ class Event(ABC):
         if hasattr(self, "__dict__"):
             vars(copied).update(deepcopy(vars(self), memo))
         return copied
+
+
+def _refuse_private(name: str) -> None:
+    if name.startswith("_"):
+        raise AttributeError(f"{name}: the name of an attribute here does not begin with an underscore")
 
 
 def _filled_slots(event: Event) -> Iterator[tuple[MemberDescriptorType, Any]]:

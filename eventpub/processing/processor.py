@@ -71,7 +71,7 @@ class Processor(Generic[E]):
         for point in sorted(entry_points(group=entry_point_group), key=lambda point: point.name):
             try:
                 func = point.load()
-            except Exception as exc:  # importing third-party code can raise anything
+            except (Exception, SystemExit) as exc:  # importing third-party code can raise anything
                 reason = f"{point.value} fails with {type(exc).__name__}: {exc}"
                 raise HandlerLoadError(entry_point_group, point.name, reason) from exc
             if not callable(func):

@@ -120,6 +120,8 @@ class MemoryQueue(EventQueue[T], Record):
         TypeError: a size is not a number.
     """
 
+    only_reads = True  # it keeps events as they were given to `put`, which a test wants to see
+
     _queue: MemoryMessages
 
     def __init__(

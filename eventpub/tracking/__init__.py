@@ -15,13 +15,14 @@ from .errors import (
     EventEmissionExit,
     EventSkipped,
     FilterError,
+    ImproperlyConfigured,
     LogLineTooLongError,
     NoBackendEnabled,
     NoTransformerImplemented,
     TrackerMissingError,
 )
-from .filters import NameAllowlist, RegexFilter
-from .logger import LoggerBackend
+from .filters import NameAllowlist, NameWhitelistProcessor, RegexFilter
+from .logger import DateTimeJSONEncoder, LoggerBackend, serialize_log_line
 from .memory import MemoryBackend
 from .routing import EventProcessor, RoutingBackend
 from .snapshot import snapshot
@@ -43,18 +44,22 @@ __all__ = [  # noqa: RUF022, grouped by stage
     "EventEmissionExit",
     "EventProcessor",
     "NameAllowlist",
+    "NameWhitelistProcessor",
     "RegexFilter",
     "RoutingBackend",
     # take them
     "AsyncBackend",
     "Books",
     "Loss",
+    "DateTimeJSONEncoder",
     "LoggerBackend",
     "MemoryBackend",
+    "serialize_log_line",
     "snapshot",
     # what can go wrong
     "EventSkipped",
     "FilterError",
+    "ImproperlyConfigured",
     "LogLineTooLongError",
     "NoBackendEnabled",
     "NoTransformerImplemented",

@@ -21,8 +21,11 @@ class NoBackendEnabled(EventSkipped):
     """Raised by a backend that is switched off."""
 
 
-class FilterError(StageError):
+class FilterError(StageError, TypeError):  # event-tracking's filters raise TypeErrors for some of it
     """The filter cannot be built: mend what `given` shows."""
+
+
+ImproperlyConfigured = FilterError  # as event-tracking calls it
 
 
 class TrackerMissingError(EventPubError, KeyError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from eventpub.pipeline import name_of, text_of
@@ -42,11 +42,11 @@ class RegexFilter:
         self._allows = filter_type == "allowlist"
 
     def __call__(self, event: E) -> E:
-        """Return the event, or raise EventEmissionExit."""
-        name = name_of(event)
-        if any(match(name) for match in self._matches) is not self._allows:
-            raise EventEmissionExit
-        return event
+        """Return the event, or raise EventEmissionExit; of a list of events, those that pass."""
+        return _pass_on(event, self._lets_pass)
+
+    def _lets_pass(self, name: str) -> bool:
+        return any(match(name) for match in self._matches) is self._allows
 
 
 class NameAllowlist:
@@ -64,10 +64,35 @@ class NameAllowlist:
         self.names = frozenset(map(text_of, names))
 
     def __call__(self, event: E) -> E:
-        """Return the event, or raise EventEmissionExit."""
-        if name_of(event) not in self.names:
-            raise EventEmissionExit
+        """Return the event, or raise EventEmissionExit; of a list of events, those that pass."""
+        return _pass_on(event, self.names.__contains__)
+
+
+class NameWhitelistProcessor(NameAllowlist):
+    """A `NameAllowlist` as event-tracking's settings make it.
+
+    Args:
+        whitelist: the names that may pass.
+        options: ignored, as there.
+
+    Raises:
+        FilterError: (a TypeError) no names, or one text instead of several.
+    """
+
+    def __init__(self, whitelist: Iterable[str | Enum] | None = None, **options: object) -> None:  # noqa: ARG002
+        _check_several("The NameWhitelistProcessor must be passed a whitelist", whitelist)
+        super().__init__(whitelist or ())
+
+
+def _pass_on(event: E, lets_pass: Callable[[str], bool]) -> E:
+    """Return an event that passes by its name, or the part of a list that does; nothing left ends it."""
+    if isinstance(event, list):
+        passing = [item for item in event if lets_pass(name_of(item))]
+        if passing:
+            return passing  # type: ignore[return-value]
+    elif lets_pass(name_of(event)):
         return event
+    raise EventEmissionExit
 
 
 def _check_several(argument: str, given: Any) -> None:

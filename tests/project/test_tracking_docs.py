@@ -33,7 +33,7 @@ def test_the_examples_of_the_page_do_what_it_says(capsys: pytest.CaptureFixture[
 
 def test_every_import_the_page_names_can_be_imported():
     imports = re.findall(r"`(from eventpub\S* import [^`]+)`", PAGE)
-    assert len(imports) == 8
+    assert len(imports) == 10
     for line in imports:
         exec(line, {})
 

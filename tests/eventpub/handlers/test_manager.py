@@ -258,7 +258,7 @@ class Chat(EventHandler):
             "is not a subclass of eventpub.handlers.EventHandler",
         ),
         ({"odd": "odd_of_a_test:Odd"}, "Odd = 5", "is not a subclass of eventpub.handlers.EventHandler"),
-        ({"file": "odd_of_a_test:Odd"}, "", "several packages have one"),
+        ({"odd": "odd_of_a_test:Odd"}, "import sys; sys.exit('bye')", "cannot be loaded: bye"),
     ],
 )
 def test_an_entry_point_that_leads_to_no_handler_is_refused(
@@ -268,6 +268,33 @@ def test_an_entry_point_that_leads_to_no_handler_is_refused(
     install("odd_of_a_test", points, source)
     with pytest.raises(HandlerError, match=reason):
         manager.get_handler(next(iter(points)))
+
+
+def test_a_package_that_takes_a_name_of_ours_does_not_break_it(manager: EventManager, install: Any):
+    install("file_of_a_test", {"file": "file_of_a_test:Odd"}, "")
+    assert manager.get_handler("file") is FileHandler
+
+
+def test_a_handler_can_be_taken_away_again(manager: EventManager):
+    first, second = Answers(), Answers()
+    manager.register("first", first)
+    manager.register("second", second)
+    manager.unregister("first")
+    assert manager.send_event(Event("build"))
+    assert (list(manager.handlers), first.events == [], len(second.events)) == (["second"], True, 1)
+    with pytest.raises(HandlerError, match="no handler is registered by that name"):
+        manager.unregister("first")
+
+
+def test_a_handler_that_ends_the_process_fails_and_the_next_gets_the_event(manager: EventManager):
+    class Ends(Answers):
+        def send_event(self, event: Any) -> bool:
+            raise SystemExit(event)
+
+    manager.register("ends", Ends())
+    manager.register("next", following := Answers())
+    assert not manager.send_event(Event("build"))
+    assert len(following.events) == 1
 
 
 def test_the_name_of_a_handler_may_be_given_by_name(manager: EventManager, tmp_path: Path):

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from support.forked import in_child
 
 from eventpub import Event
 from eventpub.errors import AttachmentError, HandlerError
@@ -43,6 +44,7 @@ class Bucket(http.server.BaseHTTPRequestHandler):
         elif checksum and base64.b64decode(checksum) != zlib.crc32(body).to_bytes(4, "big"):
             self._answer(400, b"<Error><Code>BadDigest</Code><Message>damaged</Message></Error>")
         else:
+            self.server.connections.add(self.client_address[1])  # type: ignore[attr-defined]
             self.server.objects[path.removeprefix(f"/{BUCKET}/")] = (body, dict(self.headers))  # type: ignore[attr-defined]
             self._answer(200)
 
@@ -84,7 +86,7 @@ def server() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def credentials(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.objects = {}
+    server.objects, server.connections = {}, set()
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-id")
@@ -111,7 +113,7 @@ def handler_for(server: Any, bucket: str = BUCKET, **settings: Any) -> S3Handler
 def test_an_event_becomes_an_object_that_comes_after_its_attachments(server: Any, event: Event):
     assert handler_for(server, prefix="ci/2024 & more/").send_event(event) is True
     log, large, document = server.objects
-    assert re.fullmatch(r"ci/2024 & more/build\.done-[0-9a-f-]{36}\.json", document)
+    assert re.fullmatch(r"ci/2024 & more/build\.done-u1-[0-9a-f-]{36}\.json", document)
     stem = document.removesuffix(".json")
     assert (log, large) == (f"{stem}/log", f"{stem}/large.bin")
     assert json.loads(server.objects[document][0]) == event.as_dict()
@@ -179,3 +181,15 @@ except HandlerError as error:
 def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], reason: str):
     with pytest.raises(HandlerError, match=reason):
         S3Handler(**{"bucket": BUCKET, **settings})
+
+
+def test_parent_and_child_of_a_fork_have_connections_of_their_own(server: Any, event: Event):
+    handler = handler_for(server)
+    handler.send_event({"name": "before"})
+    of_parent, server.connections = server.connections, set()
+    assert [in_child(lambda: handler.send_event(event)) for _ in range(2)] == [True, True]
+    of_children, server.connections = server.connections, set()
+    assert handler.send_event({"name": "after"}) is True
+    assert (len(of_parent), len(of_children)) == (1, 2)
+    assert of_parent.isdisjoint(of_children)
+    assert server.connections == of_parent

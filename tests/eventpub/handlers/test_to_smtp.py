@@ -62,14 +62,14 @@ def authenticate(
 
 
 @contextlib.contextmanager
-def serving(tls: str, **options: Any) -> Iterator[tuple[Mailbox, str]]:
+def serving(tls: str, *, mailbox: Mailbox | None = None, **options: Any) -> Iterator[tuple[Mailbox, str]]:
     """Runs a mail server, and returns its mailbox and its host and port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "server.pem")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     more = {"ssl": {"ssl_context": context}, "starttls": {"tls_context": context, "require_starttls": True}}
-    mailbox = Mailbox()
+    mailbox = mailbox or Mailbox()
     controller = Controller(
         mailbox, hostname="127.0.0.1", port=port, server_hostname="mail.test", **more.get(tls, {}), **options
     )
@@ -272,3 +272,60 @@ def test_settings_that_cannot_be_used_are_refused(settings: dict[str, Any], reas
 )
 def test_a_server_has_a_host_and_perhaps_a_port(server: str, host: str, port: int):
     assert address.host_and_port(server) == (host, port)
+
+
+# --- mails that are too large, and servers that fail late --------------------------------------------------
+
+
+@pytest.fixture
+def large_event(event: Event, tmp_path: Path) -> Event:
+    (tmp_path / "core").write_bytes(bytes(400_000))
+    event.attach_file(tmp_path / "core", name="core")
+    return event
+
+
+def names_of_parts(message: EmailMessage) -> list[str | None]:
+    return [part.get_filename() for part in message.iter_attachments()]
+
+
+@pytest.mark.parametrize(
+    ("of_server", "of_handler"), [({"data_size_limit": 300_000}, {}), ({}, {"max_size_bytes": "300 KiB"})]
+)
+def test_an_attachment_that_is_too_large_is_left_out_and_the_mail_says_so(
+    of_server: dict[str, Any], of_handler: dict[str, Any], large_event: Event
+):
+    with serving("none", **of_server) as (mailbox, server):
+        assert handler_for(server, "none", **of_handler).send_event(large_event) is True
+    ((_, message, _),) = mailbox.mails
+    assert names_of_parts(message) == ["log", "page.html", "old.tar.gz"]
+    body = message.get_body()
+    assert body is not None
+    assert "left out, since it is too large to be mailed: core (400,000 bytes, " in body.get_content()
+
+
+def test_a_mail_that_the_server_finds_too_large_goes_without_attachments(large_event: Event):
+    class Small(Mailbox):
+        async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+            content = envelope.content or b""
+            if len(content) > 5_000:
+                return "552 5.3.4 too large"
+            return await super().handle_DATA(server, session, envelope)
+
+    with serving("none", mailbox=Small(), data_size_limit=None) as (mailbox, server):
+        assert handler_for(server, "none").send_event(large_event) is True
+    ((_, message, _),) = mailbox.mails
+    assert names_of_parts(message) == []
+    assert "core (400,000 bytes" in message.get_content()
+
+
+@pytest.mark.parametrize("farewell", ["421 going down", None])
+def test_a_mail_that_was_taken_is_sent_whatever_the_server_answers_to_quit(farewell: str | None, event: Event):
+    class Leaves(Mailbox):
+        async def handle_QUIT(self, server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802
+            if farewell is None:
+                server.transport.abort()
+            return farewell or "221 Bye"
+
+    with serving("none", mailbox=Leaves()) as (mailbox, server):
+        assert handler_for(server, "none").send_event(event) is True
+    assert len(mailbox.mails) == 1

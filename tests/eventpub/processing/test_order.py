@@ -142,9 +142,10 @@ def test_the_order_is_that_of_the_simplest_rule_whichever_way_requirements_are_s
     calls = Calls()
     for name, needs in graph:
         if flip:
-            calls.add(name, required_by(*(other for other, theirs in graph if name in theirs)))
+            dependents = [other for other, theirs in graph if name in theirs]
+            calls.add(name, *([required_by(*dependents)] if dependents else []))
         else:
-            calls.add(name, requires(*needs))
+            calls.add(name, *([requires(*needs)] if needs else []))
     assert calls.of() == simple_order(graph)
 
 
@@ -154,7 +155,9 @@ def test_an_event_gets_its_handlers_in_that_order_or_nobody_for_want_of_a_requir
 ):
     calls = Calls()
     for name, needs in graph:
-        calls.add(name, requires(*needs), want(lambda event, name=name: name in event["wanted"]))
+        calls.add(
+            name, *([requires(*needs)] if needs else []), want(lambda event, name=name: name in event["wanted"])
+        )
     lacking = {need for name, needs in graph if name in wanted for need in needs if need not in wanted}
     if lacking:
         with pytest.raises(IncompatibleWantsError) as raised:
@@ -261,6 +264,8 @@ def test_a_handler_whose_filter_refuses_need_not_have_what_it_requires(calls: Ca
     [
         (want, "@want\\(\\) needs names"),
         (lambda: want("x", 3), "@want takes names of events and filters, not 3"),
+        (requires, "@requires\\(\\) names no handler"),
+        (required_by, "@required_by\\(\\) names no handler"),
         (lambda: requires(print), '@requires takes names of handlers.*@requires\\("NAME"\\)'),
         (lambda: required_by(3), '@required_by takes names of handlers, not 3: @required_by\\("NAME"\\)'),
     ],

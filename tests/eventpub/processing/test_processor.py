@@ -378,9 +378,13 @@ def test_an_event_copies_and_pickles_with_what_handlers_left_on_it(again: Any):
 def test_proc_shows_what_is_on_it_and_has_no_namespaces_with_an_underscore():
     proc = Proc()
     proc.tests.found = 1
-    assert repr(proc) == "Proc(tests=namespace(found=1))"
+    assert repr(proc) == "Proc(tests=Namespace(found=1))"
     with pytest.raises(AttributeError, match="does not begin with an underscore"):
         _ = proc._private
+    with pytest.raises(AttributeError, match="does not begin with an underscore"):
+        proc.tests._private = 1
+    with pytest.raises(AttributeError, match="does not begin with an underscore"):
+        del proc.tests._private
 
 
 def test_send_calls_a_process_that_a_subclass_has_of_its_own_and_returns_nothing():
