@@ -119,14 +119,15 @@ class SmtpHandler(ConfiguredHandler):
     def _send_up_to(
         self, limit_bytes: int, connection: smtplib.SMTP, event: Any
     ) -> dict[str, tuple[int, bytes]]:
+        recipients = list(self.recipients)
         message = write_mail(
             event,
             sender=self.sender,
-            recipients=self.recipients if isinstance(self.recipients, tuple) else tuple(self.recipients),
+            recipients=recipients,
             subject=self.subject,
             max_attachments_bytes=limit_bytes,
         )
-        return connection.send_message(message, self.sender, list(self.recipients))
+        return connection.send_message(message, self.sender, recipients)
 
     def _connection(self) -> smtplib.SMTP:
         host, port = address.host_and_port(self.server)
