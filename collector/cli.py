@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _TELL_SECONDS = 60.0
+_CLOSE_PATIENCE_SECONDS = 5.0  # with `timeout.stop` before it less than supervisors have, before they kill
 
 EXIT_OK = 0  # stopped by a signal; every request in flight had its answer
 EXIT_USAGE = 2  # the command line makes no sense; argparse's own
@@ -157,7 +158,8 @@ def _open_store(settings: config.Settings) -> StoreThread:
             synchronous=settings.store_synchronous,
             busy_timeout_seconds=settings.store_busy_timeout_seconds,
             dedupe_memory_seconds=settings.dedupe_memory_seconds,
-        )
+        ),
+        close_patience_seconds=min(settings.stop_timeout_seconds, _CLOSE_PATIENCE_SECONDS),
     )
 
 

@@ -148,11 +148,13 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     if settings.require_signature == "rfc9421" and not http_signature.INSTALLED:
         allowed = f"its package is not installed: {suggest_install('rfc9421')}"
         raise ConfigError(SECTION, "require_signature", "rfc9421", allowed)
-    secrets = {
-        unquote(name).lower(): _parse_secrets(name, text)  # an INI file has no other way to write : or = there
-        for name, text in ini.section_items(parser, KEYS_SECTION).items()
-        if name not in parser.defaults()
-    }
+    secrets: dict[str, tuple[bytes, ...]] = {}
+    for written, text in ini.section_items(parser, KEYS_SECTION).items():
+        name = unquote(written).lower()  # an INI file has no other way to write : or = in a key
+        if name in secrets:
+            raise ConfigError(KEYS_SECTION, written, "", "is the same name as another one; keep one")
+        if written not in parser.defaults():
+            secrets[name] = _parse_secrets(written, text)
     if not secrets:
         raise ConfigError(KEYS_SECTION, "", "", "names no key; add one as NAME = SECRET IN BASE64")
     return Config(settings=settings, secrets=secrets, schemas=_load_schemas(parser, secrets))
@@ -162,7 +164,7 @@ def _load_schemas(parser: configparser.RawConfigParser, keys: Iterable[str]) -> 
     if not parser.has_section(SCHEMAS_SECTION):
         return Schemas()
     named = {
-        name: ini.expand_variables(SCHEMAS_SECTION, name, text).strip()
+        unquote(name).lower(): ini.expand_variables(SCHEMAS_SECTION, name, text).strip()
         for name, text in ini.section_items(parser, SCHEMAS_SECTION).items()
         if name not in parser.defaults()
     }

@@ -35,17 +35,21 @@ def tls_context(settings: Settings) -> Any:
     context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = gevent.ssl.TLSVersion.TLSv1_2
     context.options |= gevent.ssl.OP_NO_RENEGOTIATION  # work without an end, for whoever asks for it
+    paths = [path for path in (settings.tls_certificate, settings.tls_key, settings.tls_client_ca) if path]
     try:
+        for path in paths:
+            path.open("rb").close()  # what cannot be read is named here, and not by the context
         context.load_cert_chain(settings.tls_certificate, settings.tls_key)
         if settings.tls_client_ca is not None:
             context.load_verify_locations(settings.tls_client_ca)
             context.verify_mode = gevent.ssl.CERT_REQUIRED
     except OSError as error:  # missing files, and SSLError
-        kind = ConfigError if isinstance(error, gevent.ssl.SSLError) else NotYetError
-        paths = (settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
-        files = ", ".join(str(path) for path in paths if path)
-        hint = "" if settings.tls_key else "; name the file with its key in tls.key, if it stands apart"
-        raise kind(SECTION, "tls.certificate", files, f"cannot be loaded: {error}{hint}") from error
+        is_damaged = isinstance(error, gevent.ssl.SSLError)
+        reason = f"cannot be loaded: {error}"
+        if is_damaged and settings.tls_key is None:
+            reason += "; name the file with its key in tls.key, if it stands apart"
+        kind = ConfigError if is_damaged else NotYetError
+        raise kind(SECTION, "tls.certificate", ", ".join(map(str, paths)), reason) from error
     return context
 
 

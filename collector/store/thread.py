@@ -27,15 +27,20 @@ logger = logging.getLogger(__name__)
 
 _LONG_FAILURE_SECONDS = 0.05  # shorter ones are left to whom they concern
 _HEALTH_PATIENCE_SECONDS = 0.2  # while a batch is being stored; then what was known before is told
-_CLOSE_PATIENCE_SECONDS = 5.0  # less than any supervisor's, before it kills
 
 _CLOSING = Receipt(Outcome.UNAVAILABLE, "the collector stops")
 
 
 class StoreThread:
-    """A `Store` around the one that `open_store` returns; whatever that raises, the constructor raises."""
+    """A `Store` around the one that `open_store` returns; whatever that raises, the constructor raises.
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    Args:
+        open_store: called in the thread.
+        close_patience_seconds: how long the end waits for a call that runs.
+    """
+
+    def __init__(self, open_store: Callable[[], Store], *, close_patience_seconds: float) -> None:
+        self._close_patience_seconds = close_patience_seconds
         self._thread = ThreadPool(1)
         opened: tuple[Store, Health] | ConfigError = self._thread.apply(_try_open, (open_store,))
         if isinstance(opened, ConfigError):
@@ -73,7 +78,7 @@ class StoreThread:
         """Close the store once the call that runs is done; those that wait for their turn are refused."""
         self._is_closing = True
         closing = gevent.spawn(self._thread.apply, self._store.close)
-        closing.join(_CLOSE_PATIENCE_SECONDS)
+        closing.join(self._close_patience_seconds)
         if closing.ready():
             self._thread.kill()
         else:

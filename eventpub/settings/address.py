@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from .ini import Kind
 
-_SERVER = re.compile(r"(?:([^\s/:?#@\[\]]+)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?")
+_SERVER = re.compile(r"(?:(\w[\w-]*(?:\.\w[\w-]*)*\.?)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?")
 _MAX_PORT = 65_535
 
 
@@ -31,7 +32,7 @@ def host_and_port(server: str) -> tuple[str, int]:
     match = _SERVER.fullmatch(server)
     if not match or not 1 <= int(match[3] or 1) <= _MAX_PORT:
         raise ValueError
-    return match[1] or match[2], int(match[3] or 0)
+    return _host(match), int(match[3] or 0)
 
 
 def endpoint() -> Kind[tuple[str, int] | str]:
@@ -43,6 +44,10 @@ def endpoint() -> Kind[tuple[str, int] | str]:
         match = _SERVER.fullmatch(value)
         if not match or match[3] is None or int(match[3]) > _MAX_PORT:
             raise ValueError
-        return match[1] or match[2], int(match[3])
+        return _host(match), int(match[3])
 
     return Kind(parse, "host:port, [ipv6]:port or the absolute path of a unix socket")
+
+
+def _host(match: re.Match[str]) -> str:
+    return match[1] or str(ipaddress.IPv6Address(match[2]))

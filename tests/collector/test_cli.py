@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,41 @@ def test_ipv6_is_listened_on(write, tmp_path):
             assert requests.get(f"{url}/health", timeout=10).status_code == 200
         finally:
             process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"X-Signature": ""}, "claimed_key=- cause=malformed"),
+        ({"X-Signature": "key=shop, mac=12"}, "claimed_key=- cause=malformed"),
+        ({"X-Signature": f"key=Shop\x9b, mac={'0' * 64}"}, r"claimed_key='shop\x9b' cause=unknown_key"),
+        ({"X-Signature": f"key=shop, mac={'0' * 64}"}, "claimed_key=shop cause=unknown_key"),
+        ({"X-Signature": f"key={'x' * 9999}, mac={'0' * 64}"}, "x... cause=unknown_key"),
+        ({"X-Signature": f"key=Test, mac={'0' * 64}"}, "claimed_key=test cause=wrong_signature"),
+        ({"X-Signature": None}, "claimed_key=- cause=no_signature"),
+        ({"Signature": "x", "Signature-Input": 'a=();keyid="Shop"'}, "claimed_key=shop cause=unknown_key"),
+        ({"Signature": "x", "Signature-Input": 'a=();keyid="test"'}, "claimed_key=test cause=wrong_signature"),
+        ({"Signature": "x"}, "claimed_key=- cause=malformed"),
+        ({"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}, "claimed_key=test cause=date_off_by_-"),
+        ({"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}, "claimed_key=test cause=date_off_by_+"),
+        ({"Date": "yesterday"}, "claimed_key=test cause=no_date"),
+    ],
+)
+def test_the_log_says_which_key_a_refused_request_claims_and_what_is_wrong_with_it(collector, headers, said):
+    response = collector.post(BODY, headers)
+    assert response.status_code == 401
+    wait_until(lambda: said in collector.log(), "its line in the access log")
+    for word in ("unknown", "wrong_signature", "shop"):
+        assert word not in response.text.replace("of an unknown key", "")
+
+
+@pytest.mark.parametrize(("ahead_seconds", "where"), [(700, "ahead of"), (-86_400, "behind")])
+def test_a_sender_whose_clock_is_wrong_is_told_by_how_much(collector, ahead_seconds, where):
+    date = formatdate(time.time() + ahead_seconds, usegmt=True)
+    reason = collector.post(BODY, {"Date": date}).json()["reason"]
+    told = re.match(rf"Date is more than 600 s from the collector's clock: (\d+) s {where} it;", reason)
+    assert told is not None
+    assert int(told[1]) == pytest.approx(abs(ahead_seconds), abs=20)
 
 
 def test_debug_logs_why_requests_were_refused(tmp_path):

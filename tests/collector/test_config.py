@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from urllib.parse import quote
 
 import pytest
 from support.paths import ROOT
@@ -49,6 +50,65 @@ def test_quantities_take_units(load):
     ).settings
     assert (settings.body_timeout_seconds, settings.max_body_bytes) == (0.5, 2 * 1024 * 1024)
     assert settings.dedupe_memory_seconds == 2 * 86400
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        ("[::1]:80", ("::1", 80)),
+        ("collector.example:0", ("collector.example", 0)),
+        ("*:80", ("0.0.0.0", 80)),
+        ("[::]:80", ("::", 80)),
+    ],
+)
+def test_where_to_listen(load, written, meant):
+    assert load(f"[collector]\nlisten = {written}\n{KEYS}").settings.listen == meant
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "*",
+        "*:",
+        "**:80",
+        "*.example:80",
+        ":80",
+        "80",
+        "a,b:80",
+        "host;:80",
+        "[:::::]:80",
+        '"host":80',
+        "[::1%eth0]:80",
+    ],
+)
+def test_where_nobody_can_listen(load, written):
+    with pytest.raises(ConfigError, match=r"\[collector\] listen = .*: expected host:port"):
+        load(f"[collector]\nlisten = {written}\n{KEYS}")
+
+
+def test_proxies_are_addresses_and_networks(load):
+    settings = load(f"[collector]\nproxies = 10.0.0.0/8, ::1 192.0.2.7\n{KEYS}").settings
+    assert list(map(str, settings.proxies)) == ["10.0.0.0/8", "::1/128", "192.0.2.7/32"]
+    for wrong in ("proxy.example", "10.0.0.1/8", "10.0.0.0/33"):
+        with pytest.raises(ConfigError, match=r"proxies = .*: expected addresses or networks"):
+            load(f"[collector]\nproxies = {wrong}\n{KEYS}")
+
+
+@pytest.mark.parametrize("name", ["a:b", "a=b", "#a", "a#b", ";a", "[a]", "a%b", "a%3Ab", "a/b@c", "Shop", "é"])
+def test_a_key_may_have_any_name_that_a_sender_may_use(load, name):
+    written = quote(name, safe="")
+    assert load(f"[collector]\n[keys]\n{written} = aHVudGVyMg==\n").secrets == {name.lower(): (b"hunter2",)}
+
+
+@pytest.mark.parametrize("name", ["shop", "a.b-c_d", "a/b@c+d", "100%", "a#b"])
+def test_names_without_signs_of_the_file_stand_as_they_are(load, name):
+    assert load(f"[collector]\n[keys]\n{name} = aHVudGVyMg==\n").secrets == {name: (b"hunter2",)}
+
+
+def test_one_name_written_in_two_ways_is_refused(load):
+    with pytest.raises(ConfigError, match=r"\[keys\] a%62: is the same name as another one; keep one"):
+        load("[collector]\n[keys]\nab = aHVudGVyMg==\na%62 = aHVudGVyMg==\n")
 
 
 def test_one_name_takes_several_secrets_and_several_names_take_one_each(load):
