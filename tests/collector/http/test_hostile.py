@@ -13,8 +13,10 @@ import hmac
 import json
 import re
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
 
@@ -120,6 +122,29 @@ def test_a_bomb_without_a_right_http_message_signature_is_not_even_unpacked(coll
     headers = {**signed_headers(sent, secret=b"guessed"), "Content-Encoding": "zstd"}
     with at_most(collector, 3):
         assert refused(post(collector, sent, headers)) == (401, "unauthorized")
+
+
+def test_bodies_that_wait_for_the_store_are_bounded_together(tmp_path, nursery):
+    """30 signed ones of 4 MiB, and the store is locked: all at once they would take more than 200."""
+    body = b"[" + b",".join([b'{"a":"%s"}' % (b"x" * 100)] * 38_000) + b"]"
+    sent = gzip.compress(body, 1)
+    settings = {"max_pending_size": "9 MiB", "store.busy_timeout": "1 s"}
+    with (
+        CollectorProcess(tmp_path, settings=settings, faults=None, nursery=nursery) as collector,
+        contextlib.closing(sqlite3.connect(collector.store_path, isolation_level=None)) as other,
+        ThreadPoolExecutor(30) as threads,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with at_most(collector, 80):
+            answers = [
+                threads.submit(collector.post, body, {"Content-Encoding": "gzip"}, sent=sent) for _ in range(30)
+            ]
+            for answer in answers:
+                assert answer.result().status_code == 503
+                assert answer.result().json()["error"] in ("store_unavailable", "busy")
+                assert int(answer.result().headers["Retry-After"]) > 0
+        other.execute("ROLLBACK")
+        assert collector.post(body, {"Content-Encoding": "gzip"}, sent=sent).status_code == 200
 
 
 # --- JSON ------------------------------------------------------------------------------------------------
