@@ -1,4 +1,4 @@
-"""Track events: name and data, with time and context, through processors to backends.
+"""Track events: add time and context to name and data, run processors, send to backends.
 
 >>> from eventpub.tracking import LoggerBackend, Tracker, emit, register_tracker
 >>> register_tracker(Tracker({"log": LoggerBackend(name="events")}))

@@ -1,11 +1,11 @@
-"""A backend that takes events at once and hands them to another from a thread of its own.
+"""A backend that takes events at once and sends them to another backend from its own thread.
 
-It holds a bounded number of events in this process's memory. Nothing leaves the books without a reason: at all
-times `sent = delivered + waiting + lost`. What must survive the process goes to an `EventQueue` instead.
+It holds a bounded number of events in this process's memory. Every loss is counted with a reason: at all times
+`sent = delivered + waiting + lost`. Events that must survive the process belong on an `EventQueue` instead.
 
-The thread starts with the first event. A forked child starts empty, since its parent still delivers what waits
-there, and with a thread of its own. At exit there are five seconds for what waits, also in a child of
-multiprocessing; another child that ends by `os._exit` has to call `close` before.
+The thread starts with the first event. A forked child starts empty, since its parent still delivers the waiting
+events, and with its own thread. At exit there are five seconds to deliver waiting events, also in a child of
+multiprocessing; other children that end by `os._exit` have to call `close` before.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 WhenFull = Literal["drop_newest", "drop_oldest", "block"]
 
-EXIT_SECONDS = 5.0  # half of what supervisors commonly grant before they kill
+EXIT_SECONDS = 5.0  # half of what supervisors commonly allow before they kill
 WARN_SECONDS = 60.0
 
 
@@ -52,7 +52,7 @@ class Loss(enum.Enum):
 
 
 class Books(NamedTuple):
-    """What became of the events sent: `sent` is the sum of all others."""
+    """The outcomes of all events sent: `sent` is the sum of the others."""
 
     sent: int
     delivered: int
@@ -63,28 +63,28 @@ class Books(NamedTuple):
 class AsyncBackend:
     """Takes events without waiting for the backend behind it.
 
-    Greenlets share it where gevent has patched `threading`; asyncio handlers may send, and close it in a
+    Greenlets can share it if gevent has patched `threading`; asyncio handlers may send, and close it in a
     thread.
 
     Args:
-        backend: gets the events one by one, in their order. What it raises is logged.
-        max_events: that wait at most; 10,000 by default.
-        when_full: "drop_newest" loses the event being sent (the default), "drop_oldest" the one that waits
-            longest; "block" makes `send` wait for room, unless it is the backend that sends: that is lost.
+        backend: gets the events one by one, in order. What it raises is logged.
+        max_events: the most that wait; 10,000 by default.
+        when_full: "drop_newest" loses the event being sent (the default), "drop_oldest" the one that has waited
+            longest; "block" makes `send` wait for room, except that events sent by the backend itself are lost.
 
     Raises:
         NotAStageError: (a ValueError) the backend has no `send` that can be called.
-        StageError: (a ValueError) `max_events` is less than 1, or there is no such `when_full`.
+        StageError: (a ValueError) `max_events` is less than 1, or `when_full` is unknown.
     """
 
-    only_reads = True  # what waits are copies
+    only_reads = True  # the waiting events are copies
 
     def __init__(
         self, backend: Backend, *, max_events: int = 10_000, when_full: WhenFull = "drop_newest"
     ) -> None:
         check_backend("backend", backend)
         if max_events < 1:
-            raise StageError("max_events", repr(max_events), "is too few; 1 is the least")
+            raise StageError("max_events", repr(max_events), "is too few; use at least 1")
         if when_full not in get_args(WhenFull):
             raise StageError("when_full", repr(when_full), f"is none of {', '.join(get_args(WhenFull))}")
         self.backend = backend
@@ -106,7 +106,7 @@ class AsyncBackend:
 
     @property
     def books(self) -> Books:
-        """What became of the events that this process sent."""
+        """The outcomes of the events that this process sent."""
         with self._changed:
             waiting = len(self._waiting) + self._in_hand
             return Books(self._sent, self._delivered, waiting, dict(self._lost))
@@ -125,7 +125,7 @@ class AsyncBackend:
             self._warn(reason, lost)
 
     def _take(self, event: Any) -> tuple[Loss | None, Any]:
-        """Let an event wait; return which one is lost by that, and why."""
+        """Add an event to the waiting ones; return the one lost by that, and why."""
         if self._closed:
             return Loss.CLOSED, event
         is_full = len(self._waiting) >= self.max_events
@@ -138,34 +138,35 @@ class AsyncBackend:
         return Loss.FULL if is_full else None, oldest
 
     def _see_to_worker(self) -> None:
-        """Start the thread, if something waits and there is none, or it has ended before its time."""
+        """Start the thread, if events are waiting and no thread is alive."""
         if self._waiting and (self._worker is None or not self._worker.is_alive()):
             self._worker = threading.Thread(target=self._work, name="eventpub-async-backend", daemon=True)
             self._worker.start()
             _close_with_multiprocessing()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until nothing waits any more.
+        """Wait until no events are waiting.
 
         Args:
-            timeout: seconds to wait at most; without an end by default.
+            timeout: the most seconds to wait; no limit by default.
 
         Returns:
-            Whether nothing waits.
+            Whether no events are waiting.
         """
         with self._changed:
             self._see_to_worker()
             return self._changed.wait_for(lambda: not self._waiting and not self._in_hand, timeout)
 
     def close(self, timeout: float | None = EXIT_SECONDS) -> bool:
-        """Take no more events, and deliver those that wait.
+        """Take no more events, and deliver the waiting ones.
 
         Args:
-            timeout: seconds to wait at most, 5 by default, None without an end. What then still waits is lost;
-                what the backend has in its hands is up to it.
+            timeout: the most seconds to wait, 5 by default, None for no limit. Events still waiting then are
+            lost,
+                except those that the backend is sending.
 
         Returns:
-            Whether all was delivered.
+            Whether everything was delivered.
         """
         with self._changed:
             self._closed = True
@@ -189,7 +190,7 @@ class AsyncBackend:
     def _work(self) -> None:
         try:
             self._deliver()
-        finally:  # what ended it, such as a SystemExit, ends it alone
+        finally:  # an exception that ends the thread, such as SystemExit, ends only the thread
             with self._changed:
                 self._worker = None
                 self._see_to_worker()
@@ -199,7 +200,7 @@ class AsyncBackend:
             is_delivered = False
             try:
                 is_delivered = self.backend.send(event) is not False
-            except BaseException as error:  # a backend is anybody's
+            except BaseException as error:  # third-party code
                 name = name_for_log(event)
                 logger.exception("backend %r failed on event %r, which it has lost", self.backend, name)
                 if not isinstance(error, Exception):
@@ -213,7 +214,7 @@ class AsyncBackend:
             if not self._waiting:
                 return _NO_MORE
             self._in_hand = 1
-            self._changed.notify_all()  # there is room for who waits to send
+            self._changed.notify_all()  # there is room for a waiting sender
             return self._waiting.popleft()
 
     def _put_down(self, *, is_delivered: bool) -> None:
@@ -226,14 +227,14 @@ class AsyncBackend:
             self._changed.notify_all()
 
     def _warn(self, reason: Loss, event: Any) -> None:
-        """Say that events are lost, once a minute for each reason; without the lock: handlers may send."""
+        """Log losses, once a minute for each reason; without the lock, since log handlers may send."""
         now = time.monotonic()
         if now < self._warn_at.get(reason, now):
             return
         self._warn_at[reason] = now + WARN_SECONDS
         lost = f"{reason.value}: {self._lost[reason]:,}"
         logger.warning(
-            "events lost so far: %s, the last %r; the books of %r tell more", lost, name_for_log(event), self
+            "events lost so far: %s, the last %r; see the books of %r", lost, name_for_log(event), self
         )
 
 
@@ -257,7 +258,7 @@ def _close_at_exit() -> None:
 
 
 def _close_with_multiprocessing() -> None:
-    """Have what waits delivered at the end of a child of multiprocessing, which it ends without atexit."""
+    """Deliver waiting events at the end of a child of multiprocessing, which does not run atexit."""
     global _finalizer  # noqa: PLW0603, one for the process
     process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
     if _finalizer is None and process and util and process.parent_process():

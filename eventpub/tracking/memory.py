@@ -1,4 +1,4 @@
-"""A backend that keeps events where a test or a shell can look at them."""
+"""A backend that keeps events for tests and shells."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .snapshot import snapshot
 
 
 class MemoryBackend:
-    """Keeps events as they were when they were sent.
+    """Keeps copies of the events that it is sent.
 
     Args:
-        max_events: how many of the latest are kept; all by default.
+        max_events: how many of the latest to keep; all by default.
     """
 
     only_reads = True  # it keeps copies
@@ -24,12 +24,12 @@ class MemoryBackend:
 
     @property
     def events(self) -> list[Any]:
-        """The events kept, the oldest first."""
+        """The kept events, oldest first."""
         return list(self._events)
 
     @property
     def names(self) -> list[str]:
-        """The names of the events kept."""
+        """The names of the kept events."""
         return [name_of(event) for event in self.events]
 
     def send(self, event: Any, /) -> None:
@@ -37,5 +37,5 @@ class MemoryBackend:
         self._events.append(snapshot(event))
 
     def clear(self) -> None:
-        """Forget all events."""
+        """Remove all events."""
         self._events.clear()

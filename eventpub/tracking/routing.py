@@ -1,9 +1,8 @@
 """Event -> processors, one after the other -> every backend.
 
-Whoever sends an event keeps it as it was: processors work on a copy. Without processors there is a copy only
-for backends that may change an event, or keep it, which is every one that does not say otherwise
-(`pipeline.only_reads`). A router says otherwise of itself, so routers behind routers, to any depth, copy where
-they process and nowhere else.
+The sender's event never changes: processors work on a copy. Without processors, only backends that may change
+or keep an event get a copy, which are all that do not promise otherwise (`pipeline.only_reads`). Routers
+promise it, so nested routers copy only where they process.
 """
 
 from __future__ import annotations
@@ -27,27 +26,27 @@ EventProcessor = Callable[[Any], Any]
 class RoutingBackend:
     """Sends an event through processors, and what comes out to every backend.
 
-    A processor is called with the event and returns it, or another in its place, or None for the one it got,
-    which it may have changed. The next gets what the one before it returned. Raising `EventEmissionExit` ends
-    the event here; whatever else a processor raises is logged, and its neighbours go on.
+    A processor is called with the event and returns it, or another event, or None for the one it got and may
+    have changed. The next processor gets the result. Raising `EventEmissionExit` ends the event here; any other
+    exception of a processor is logged, and the event goes on to the next.
 
-    Backends are called in turn, in the order of their registration, with the same event. What one raises is
-    logged and does not keep the event from the next. Any stage can be a backend, a router included.
+    Backends are called in turn, in the order of their registration, with the same event. An exception of one is
+    logged, and the next still gets the event. Any stage can be a backend, including a router.
 
     Args:
         backends: registered in the order of their sorted names.
         processors: registered in their own order.
 
     Attributes:
-        failures: how often each backend and processor has raised, or a backend has returned False, by
-            "backend NAME" and "processor NAME".
+        failures: how often each backend or processor raised, or a backend returned False, by "backend NAME" and
+            "processor NAME".
 
     Raises:
         NotAStageError: (a ValueError) a backend has no `send` that can be called, or a processor cannot be
             called.
     """
 
-    only_reads = True  # whatever it does, it does to a copy
+    only_reads = True  # it changes only a copy
 
     def __init__(
         self, backends: Mapping[str, Backend] | None = None, processors: Iterable[EventProcessor] | None = None
@@ -62,26 +61,26 @@ class RoutingBackend:
             self.register_processor(processor)
 
     def register_backend(self, name: str, backend: Backend) -> None:
-        """Add a backend behind the others, or put it in the place of the one of that name.
+        """Add a backend after the others, or replace the one of that name.
 
         Raises:
-            NotAStageError: it has no `send` that can be called.
+            NotAStageError: it has no callable `send`.
         """
         check_backend(f"backend {name!r}", backend)
-        self.backends = {**self.backends, name: backend}  # a thread may be going through the old one
+        self.backends = {**self.backends, name: backend}  # another thread may be iterating over the old one
 
     def register_processor(self, processor: EventProcessor) -> None:
-        """Add a processor behind the others.
+        """Add a processor after the others.
 
         Raises:
-            NotAStageError: it cannot be called.
+            NotAStageError: it is not callable.
         """
         if not callable(processor):
             raise NotAStageError(f"processor {len(self.processors) + 1}", repr(processor), "cannot be called")
         self.processors.append(processor)
 
     def send(self, event: Any, /) -> None:
-        """Process an event and send it to every backend; nothing that any of them raises comes back."""
+        """Process an event and send it to every backend; never raises what one of them raises."""
         if self.processors:
             try:
                 event = self.process_event(snapshot(event))
@@ -92,7 +91,7 @@ class RoutingBackend:
         self.send_to_backends(event)
 
     def process_event(self, event: Any) -> Any:
-        """Return what the processors make of an event, which they may change.
+        """Run the processors on an event, which they may change, and return the result.
 
         Raises:
             EventEmissionExit: one of them ended it.
@@ -115,7 +114,7 @@ class RoutingBackend:
         """Send an event to every backend as it is."""
         for name, backend in self.backends.items():
             try:
-                if backend.send(event) is False:  # and has said why
+                if backend.send(event) is False:  # the backend has logged why
                     self.failures[f"backend {name}"] += 1
             except UnwritableValueError:  # in tests only, which are to fail by it
                 raise
@@ -123,10 +122,10 @@ class RoutingBackend:
                 logger.info("backend %r does not take event %r: %r", name, name_for_log(event), skipped)
             except Exception as error:  # noqa: BLE001, a backend is anybody's
                 self.failures[f"backend {name}"] += 1
-                _log_failure("backend %r has lost event %r: %s: %s", name, event, error)
+                _log_failure("backend %r failed, and event %r is lost there: %s: %s", name, event, error)
 
 
 def _log_failure(template: str, stage: str, event: Any, error: Exception) -> None:
-    # errors of ours say what there is to know; a queue may be full for thousands of events
+    # our own errors need no traceback; a queue may be full for thousands of events
     traceback = None if isinstance(error, EventPubError) else error
     logger.error(template, stage, name_for_log(event), type(error).__name__, error, exc_info=traceback)

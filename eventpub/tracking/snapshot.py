@@ -1,8 +1,8 @@
-"""A copy of an event that shares nothing with it which anybody could change.
+"""A copy of an event that shares nothing mutable with it.
 
-`copy.deepcopy` asks every value how it wants to be copied and remembers each answer. Events are mostly dicts
-and lists of values that cannot change, so those are gone through directly and only the rest is left to
-`deepcopy`: an event of 15 fields in five dicts takes a tenth of the time (4 us for 46, in Python 3.11).
+`copy.deepcopy` asks every value how to copy it and remembers each answer. Events are mostly dicts and lists of
+immutable values, so these are copied directly and only the rest is left to `deepcopy`: an event of 15 fields in
+five dicts takes a tenth of the time (4 us instead of 46, in Python 3.11).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _MOST_REFUSING = 100
 
 
 def snapshot(event: T) -> T:
-    """Return a copy of an event that later changes, of either, do not reach from one to the other.
+    """Return a copy of an event such that later changes of one do not affect the other.
 
-    What refuses to be copied (a lock, an open file) is in the copy as it is, wherever it is, and nothing else.
+    Values that refuse to be copied (a lock, an open file) are shared; everything else is copied.
     """
     try:
         return cast("T", _copy(event))

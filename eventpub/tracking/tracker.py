@@ -27,7 +27,7 @@ _trackers: dict[str, Tracker] = {}
 
 
 class TrackedEvent(TypedDict):
-    """What `Tracker.emit` makes, which processors and backends get."""
+    """What `Tracker.emit` makes, and processors and backends get."""
 
     name: str
     timestamp: datetime
@@ -36,7 +36,7 @@ class TrackedEvent(TypedDict):
 
 
 class Tracker:
-    """Turns what happened into events, and sends them through processors to backends.
+    """Makes events of names and data, and sends them through processors to backends.
 
     >>> from eventpub.tracking import MemoryBackend, Tracker
     >>> memory = MemoryBackend()
@@ -47,9 +47,8 @@ class Tracker:
     {'user': 7}
 
     Args:
-        backends: whatever has `send(event)`, by name; an `EventQueue` takes events out of the process.
-        context_locator: finds the contexts entered here; by default those of the running thread, greenlet or
-            task.
+        backends: objects with `send(event)`, by name; an `EventQueue` takes events out of the process.
+        context_locator: finds the entered contexts; by default those of the running thread, greenlet or task.
         processors: called in turn with each event, see `RoutingBackend`.
 
     Raises:
@@ -85,15 +84,15 @@ class Tracker:
         return self.backends[name]
 
     def emit(self, name: str | Enum | None = None, data: Mapping[str, Any] | None = None) -> None:
-        """Emit an event with the time in UTC and everything the entered contexts hold.
+        """Emit an event with the time in UTC and the data of all entered contexts.
 
-        It is in the hands of every backend when this returns. What a processor or a backend raises does not
-        come back, and `data` is never changed.
+        Every backend has the event when this returns. What a processor or a backend raises is logged, not
+        raised, and `data` is never changed.
 
         Args:
-            name: what happened, dotted by custom (`shop.cart.opened`), as text or a
-                member of an enum; "unknown" by default.
-            data: what there is to say about it, as far as the backends can serialize it; {} by default.
+            name: what happened, dotted by custom (`shop.cart.opened`), as text or an enum member; "unknown" by
+                default.
+            data: details, which the backends must be able to serialize; {} by default.
         """
         event = {
             "name": name or UNKNOWN_NAME,
@@ -107,51 +106,50 @@ class Tracker:
 
     @property
     def located_context(self) -> MutableMapping[str, Any]:
-        """The contexts entered here, by name."""
+        """The contexts entered here (in this thread, greenlet or task), by name."""
         return self.context_locator.get()
 
     def resolve_context(self) -> dict[str, Any]:
-        """Return what events emitted here have as their context: all that is entered, the latest winning.
+        """Return the context of events emitted here: all entered contexts, of which the latest wins.
 
-        What is bound for all trackers, such as the request that is served (`eventpub.ambient`), comes before.
+        What is bound for all trackers, such as the request being served (`eventpub.ambient`), comes first.
         """
         merged = ambient.resolve()
         contexts = self.context_locator.get()
         entered: Iterable[Any] = contexts.values()
         if contexts.__class__ is not Entered:
-            entered = list(entered)  # other threads may change a dict meanwhile
+            entered = list(entered)  # other threads may change the dict meanwhile
         for ctx in entered:
             merged.update(ctx)
         return merged
 
     def enter_context(self, name: str, ctx: Mapping[str, Any]) -> None:
-        """Add `ctx` to all events emitted here from now on, in place of a context of that name.
+        """Add `ctx` to all events emitted here from now on, replacing a context of that name.
 
-        It wins over contexts entered before, and loses to those entered after.
+        It wins over contexts entered earlier, and loses to those entered later.
 
         Raises:
-            TypeError: `ctx` is no mapping.
+            TypeError: `ctx` is not a mapping.
         """
         check_context(name, ctx)
         self.located_context[name] = ctx
 
     def exit_context(self, name: str) -> None:
-        """Take a context away from all events emitted here from now on.
+        """Remove a context from all events emitted here from now on.
 
         Raises:
-            KeyError: none of that name is entered here.
+            KeyError: no context of that name is entered here.
         """
         del self.located_context[name]
 
     def context(self, name: str, ctx: Mapping[str, Any]) -> ContextBlock:
-        """Run the block, or each call of the function that is decorated, with a context entered.
+        """Enter a context for the block, or for each call of the decorated function.
 
-        However the block ends, `name` is then what it was before: exited, or the context that was entered
-        outside. A block that ends elsewhere than it began, as a generator's that another thread closes, leaves
-        the contexts there alone, and those of where it began as they are.
+        Afterwards, `name` is what it was before: not entered, or the outer context. A block that ends elsewhere
+        than it began, such as in a generator that another thread closes, changes no contexts there.
 
         Raises:
-            TypeError: `ctx` is no mapping, or what is decorated runs later, as coroutine functions do.
+            TypeError: `ctx` is not a mapping, or the decorated function runs later, like a coroutine function.
         """
         return ContextBlock(self.context_locator, name, ctx)
 
@@ -160,7 +158,7 @@ class Tracker:
 
 
 def register_tracker(tracker: Tracker, name: str = DEFAULT_TRACKER_NAME) -> None:
-    """Make a tracker known as `name` to the whole process; without a name, as the one that `emit` uses."""
+    """Register a tracker as `name` for the whole process; without a name, as the one that `emit` uses."""
     _trackers[name] = tracker
 
 
@@ -168,7 +166,7 @@ def get_tracker(name: str = DEFAULT_TRACKER_NAME) -> Tracker:
     """Return the tracker registered as `name`.
 
     Raises:
-        TrackerMissingError: (a KeyError) none is.
+        TrackerMissingError: (a KeyError) there is none.
     """
     try:
         return _trackers[name]
@@ -180,6 +178,6 @@ def emit(name: str | Enum | None = None, data: Mapping[str, Any] | None = None) 
     """Emit an event through the default tracker, see `Tracker.emit`.
 
     Raises:
-        TrackerMissingError: (a KeyError) none is registered.
+        TrackerMissingError: (a KeyError) there is none.
     """
     get_tracker().emit(name, data)

@@ -1,6 +1,6 @@
 """The wire: what a batch looks like in an HTTP request, and how the request is signed.
 
-`eventpub.sidecar` and `eventpub.collector` agree on what stands here and on nothing else.
+`eventpub.sidecar` and `eventpub.collector` share only what is defined here.
 """
 
 from __future__ import annotations

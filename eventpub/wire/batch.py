@@ -11,11 +11,11 @@ publisher:
 
 `X-Signature: key=NAME, mac=HEX` carries the HMAC-SHA256 of the uncompressed body.
 
-`Idempotency-Key` is the batch's id: a batch that comes again under its id is the same batch. One that is
-refused, or never gets through, is taken apart by its sender. Each part has an id of its own, and names in
-`X-Parent-Batch` the batch that it is a part of, then the one which that was a part of, and so on. A collector
-that has stored any of these has all events of the part. After a part has come, its parents are sent no more,
-but an earlier attempt may still be on its way: what comes late is not to be stored.
+`Idempotency-Key` is the batch's id: a batch that is sent again has the same id. A batch that is refused, or
+never gets through, is split by its sender. Each part has an id of its own, and names in `X-Parent-Batch` the
+batch that it is a part of, then that batch's parent, and so on. A collector that has stored any of these has
+all events of the part. After the first part, its parents are not sent again, but an earlier attempt may still
+be on its way: a parent that arrives late must not be stored.
 
 This module owns the formats and keeps them pure: no I/O, no clock, no configuration.
 """
@@ -39,8 +39,10 @@ VERSIONS = ("2", "2j")
 
 SIGNATURE_HEADER = "X-Signature"
 IDEMPOTENCY_HEADER = "Idempotency-Key"  # the batch id, the same on every attempt
-ATTEMPT_HEADER = "X-Attempt"  # 1 for the first attempt of a batch by this process
-PARENT_HEADER = "X-Parent-Batch"  # ids of the batches that this one is a part of, the nearest first, by commas
+ATTEMPT_HEADER = "X-Attempt"  # 1 for the first attempt of a batch in this process
+PARENT_HEADER = (
+    "X-Parent-Batch"  # ids of the batches that this one is a part of, nearest first, comma-separated
+)
 COUNT_HEADER = "X-Event-Count"  # how many events the sender put in the container
 
 PAGE_START_BYTES = 1024  # of a body, to tell a web page by; pages may begin with blank lines
@@ -72,7 +74,7 @@ def unwrap(version: str, document: object) -> list[object]:
         document: the request's body, decoded as JSON.
 
     Raises:
-        ValueError: `document` is no container of that version; the message says where it differs.
+        ValueError: `document` is not a container of that version; the message says where it differs.
     """
     if version == "2j":
         if not isinstance(document, list):
@@ -103,7 +105,7 @@ def signature(key_name: str, secret: bytes, body: bytes) -> str:
 
 
 def parse_signature(value: str) -> tuple[str, str] | None:
-    """Return the key's name and the mac (lower case) of an `X-Signature`, or None if it is not of that form."""
+    """Return the key's name and the mac (lower case) of an `X-Signature`; None if it is malformed."""
     match = _SIGNATURE.fullmatch(value)
     return (match[1], match[2].lower()) if match else None
 
@@ -134,15 +136,15 @@ def split_ids(value: str) -> tuple[str, ...]:
 
 
 def new_batch_id() -> str:
-    """Return a fresh batch id: 32 hexadecimal digits."""
+    """Return a new batch id: 32 hexadecimal digits."""
     return os.urandom(16).hex()  # Python 3.10 loads subprocess with uuid
 
 
 def part_batch_id(parent_id: str, indices: Iterable[int]) -> str:
     """Return the id of the part of batch `parent_id` that holds the events at `indices`.
 
-    The same part of the same batch gets the same id in every process, so a part that is sent again after a
-    crash is recognised by the collector.
+    The same part of the same batch gets the same id in every process, so the collector recognises a part that
+    is sent again after a crash.
     """
     part = f"{parent_id}:{','.join(map(str, indices))}"
     return hashlib.sha256(part.encode()).hexdigest()[:32]

@@ -6,8 +6,8 @@ recorded request can get neither a new date nor a new batch id, and cannot be ma
 The algorithm is hmac-sha256 with the key that `X-Signature` uses, and a request has exactly one signature, so
 that there is no question which of them counts.
 
-Both ends use the package http_message_signatures, an extra: it takes 70 ms and 17 MB to import, which nobody
-pays who does not sign this way.
+Both ends use the package http_message_signatures, an extra. It takes 70 ms and 17 MB to import, so it is
+imported only where requests are signed this way.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Batch -> the headers of its request: its ids, its date, and the signatures that were asked for.
+"""Batch -> the headers of its request: its ids, its date, and the configured signatures.
 
-Every sender makes them here, so that a collector sees no difference between a sidecar's and a handler's.
+Every sender makes them here, so that requests of a sidecar and of a handler look the same.
 """
 
 from __future__ import annotations

@@ -187,6 +187,9 @@ def test_a_full_queue_costs_a_tracker_the_event_and_nothing_else(
     tracker.emit("b")
     assert memory.names == ["a", "b"]
     (record,) = caplog.records
-    assert "backend '1 queue' has lost event 'b': EventQueueFullError: the event queue" in record.getMessage()
+    assert (
+        "backend '1 queue' failed, and event 'b' is lost there: EventQueueFullError: the event queue"
+        in record.getMessage()
+    )
     assert record.exc_info is None  # it may be full for long
     queue.close()
