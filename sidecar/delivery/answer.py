@@ -20,9 +20,11 @@ control characters, and no batch waits for longer than `MAX_RETRY_AFTER_SECONDS`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
+import zlib
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 MAX_REASON_CHARACTERS = 500
 MAX_RETRY_AFTER_SECONDS = 300.0  # a mistaken header must not park the sidecar for days
 
+_MAX_UNPACKED_BYTES = 64 * 1024
+_ANY_HEADER = 32  # zlib's: that of gzip or of zlib
+_DEFLATED = frozenset({"gzip", "x-gzip", "deflate"})
+_OPAQUE = frozenset({"br", "zstd", "compress", "x-compress"})
 _ZERO_WEIGHT = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
 
@@ -115,6 +121,8 @@ class Answer:
             now: seconds since the epoch; default: the time of the call.
         """
         fields = {name.lower(): value for name, value in headers.items()}
+        coding = fields.get("content-encoding", "").strip().lower()
+        body, content_type = _unpack(coding, body), fields.get("content-type", "")
         document = _read_document(body)
         return cls(
             status,
@@ -123,7 +131,7 @@ class Answer:
             _seconds_to(fields.get("retry-after", ""), time.time() if now is None else now),
             _read_codings(fields.get("accept-encoding", "")),
             _read_rejections(document) if status == 422 else (),  # noqa: PLR2004, the status of bad events
-            wire.is_page(fields.get("content-type", ""), body),
+            wire.is_page(content_type, body) or (coding in _OPAQUE and "html" in content_type.lower()),
             _read_text(document, "batch_id"),
             _read_text(document, "error"),
             _clean_text(fields.get("location", "")) if status // 100 == 3 else "",  # noqa: PLR2004, redirects
@@ -138,6 +146,17 @@ def judge_answer(answer: Answer) -> Verdict:
     if by_class is Verdict.ACCEPTED and (answer.is_page or answer.lacks_receipt):
         return Verdict.MISCONFIGURED
     return _VERDICTS.get(answer.status, by_class)
+
+
+def _unpack(coding: str, body: bytes) -> bytes:
+    """Return the beginning of a body that was compressed though nobody asked for that, as portals do."""
+    if coding not in _DEFLATED:
+        return body
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj(zlib.MAX_WBITS | _ANY_HEADER).decompress(body, _MAX_UNPACKED_BYTES)
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, _MAX_UNPACKED_BYTES)
+    return body
 
 
 def _seconds_to(retry_after: str, now: float) -> float | None:

@@ -153,6 +153,8 @@ class Poster:
             self._connections.keep(line)
         else:
             line.close()
+        if exchange.failure and received.status // 100 == 2:  # noqa: PLR2004, nobody can have taken the batch
+            raise NoAnswerError("reset", f"status {received.status}, but not all of the batch could be sent")
         return received
 
     def _write_request(self, payload: Payload) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from email.utils import formatdate
 
 import pytest
@@ -136,6 +138,32 @@ def test_web_page_is_no_acceptance(content_type, body):
 )
 def test_any_other_body_of_a_2xx_is_acceptance(content_type, body):
     assert judge_answer(answer(200, body, Content_Type=content_type)) is Verdict.ACCEPTED
+
+
+PAGE = b"<!DOCTYPE html><title>Log in to the network</title>" + b"<p>" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(PAGE)),
+        ("X-GZIP", gzip.compress(PAGE)[:100]),  # the beginning of a long one
+        ("deflate", zlib.compress(PAGE)),
+        ("deflate", zlib.compress(PAGE)[2:]),  # as some servers understand the word
+        ("br", b"\x1b\xff\xff"),
+        ("zstd", b"\x28\xb5\x2f\xfd"),
+    ],
+)
+def test_web_page_is_no_acceptance_though_it_comes_compressed(coding, body):
+    """Nobody asked for that: a portal does not read what it is asked."""
+    read = answer(200, body, Content_Type=HTML, Content_Encoding=coding)
+    assert judge_answer(read) is Verdict.MISCONFIGURED
+
+
+@pytest.mark.parametrize("body", [b"", b"ok", gzip.compress(b"ok")])
+def test_any_other_body_is_acceptance_though_it_is_said_to_be_compressed(body):
+    read = answer(200, body, Content_Type="text/plain", Content_Encoding="gzip")
+    assert (judge_answer(read), read.reason) == (Verdict.ACCEPTED, "ok" if body else "")
 
 
 @pytest.mark.parametrize("status", [status for status in range(200, 600) if not 200 <= status < 300])

@@ -306,6 +306,23 @@ def test_an_answer_that_comes_before_the_request_is_sent_counts(attempt, tls):
 
 
 @pytest.mark.parametrize("tls", [False, True])
+def test_acceptance_of_what_was_not_sent_is_none(attempt, tls):
+    """Whoever closes before the end of the batch cannot have it, whatever the status says."""
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        connection.shutdown(socket.SHUT_WR)
+        time.sleep(0.1)
+
+    payload = Payload(b"x" * 8_000_000, PAYLOAD.headers)
+    with Peer(script, tls=tls_context() if tls else None) as peer:
+        answer = attempt(peer.url, payload, ca_file=CERTIFICATES / "ca.pem")
+    assert (answer.status, answer.kind) == (None, "reset")
+    assert answer.reason.startswith("status 200, but not all of the batch could be sent")
+
+
+@pytest.mark.parametrize("tls", [False, True])
 def test_an_end_before_the_request_is_sent_and_without_an_answer_is_reset(attempt, tls):
     payload = Payload(b"x" * 8_000_000, PAYLOAD.headers)
     with Peer(reset, tls=tls_context() if tls else None) as peer:
