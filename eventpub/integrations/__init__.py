@@ -4,6 +4,6 @@
 framework they are named after.
 """
 
-from .request_context import bound, current_request, inherit_context, with_request
+from .request_context import bound, current_request, inherit_context, say, with_request
 
-__all__ = ["bound", "current_request", "inherit_context", "with_request"]
+__all__ = ["bound", "current_request", "inherit_context", "say", "with_request"]

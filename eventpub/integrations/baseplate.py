@@ -20,11 +20,12 @@ from baseplate import BaseplateObserver, ServerSpanObserver
 from baseplate.clients import ContextFactory
 from baseplate.lib import config
 
+from eventpub import ambient
 from eventpub.errors import ConfigError
 
 from .app_events import AppEvents, open_events
 from .describe import from_environ
-from .request_context import bound
+from .served import ServedRequest
 
 if TYPE_CHECKING:
     from baseplate import RequestContext, ServerSpan, Span
@@ -89,20 +90,22 @@ class RequestContextObserver(BaseplateObserver):  # type: ignore[misc]  # withou
     def on_server_span_created(self, context: RequestContext, server_span: ServerSpan) -> None:
         """Bind the request from the span's start to its end."""
         environ = getattr(context, "environ", None)
-        described = from_environ(environ) if environ else {}
         ids = {"id": server_span.id, "trace_id": server_span.trace_id, "route": server_span.name}
-        server_span.register(_Binding({**described, **ids}))
+        server_span.register(
+            _Binding(ServedRequest(lambda: {**(from_environ(environ) if environ else {}), **ids}))
+        )
 
 
 class _Binding(ServerSpanObserver):  # type: ignore[misc]  # without baseplate there are no types
     """A request that is bound while its span lasts."""
 
-    def __init__(self, request: dict[str, str]) -> None:
-        self._request = request
+    def __init__(self, served: ServedRequest) -> None:
+        self._served = served
         self._bound = ExitStack()
 
     def on_start(self) -> None:
-        self._bound.enter_context(bound(self._request))
+        self._bound.callback(self._served.finish)
+        self._bound.enter_context(ambient.Running(self._served))
 
     def on_finish(self, exc_info: object) -> None:  # noqa: ARG002, baseplate passes it
         self._bound.close()

@@ -13,39 +13,27 @@ description, in synchronous, asynchronous and streaming views. Elsewhere, `event
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.apps import AppConfig
-from django.conf import settings
 from django.core.checks import Error, register
 from django.core.signals import setting_changed
 
+from eventpub import ambient
 from eventpub.errors import ConfigError
 
-from .app_events import AppEvents, open_events, read_settings
+from .app_settings import read_settings
 from .describe import from_environ
-from .request_context import bound
+from .django_events import SETTING, events, find_settings, follow_override
+from .left_behind import close_in_its_request
+from .served import REQUEST_KEY, ServedRequest, is_served
 from .streams import BoundAsyncBody, BoundBody
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from django.http import HttpRequest, HttpResponse
-
-_SETTING = "EVENTPUB"
-
-
-@cache
-def events() -> AppEvents:
-    """Return the queue and the tracker of this project, opened by the first call.
-
-    Raises:
-        ConfigError: a setting cannot be used.
-        QueueError: the queue cannot be opened.
-    """
-    return open_events(getattr(settings, _SETTING, {}), _SETTING)
 
 
 class EventPubConfig(AppConfig):  # type: ignore[misc]  # Django has no types
@@ -57,7 +45,7 @@ class EventPubConfig(AppConfig):  # type: ignore[misc]  # Django has no types
     def ready(self) -> None:
         """Lets `manage.py check` check the settings, and tests override them."""
         register(_check_settings)
-        setting_changed.connect(_forget_events)
+        setting_changed.connect(follow_override)
 
 
 class EventPubMiddleware:
@@ -79,37 +67,52 @@ class EventPubMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """Serve a request."""
-        request.events_v2 = events().queue
-        request.tracker = events().tracker
-        described = from_environ(request.META, path=request.path)
+        opened = events()
+        request.events_v2 = opened.queue
+        request.tracker = opened.tracker
+        holder = getattr(request, "scope", request.META)
+        if is_served(holder.get(REQUEST_KEY)):  # by a middleware around Django
+            return self._get_response(request)
+        header, path = opened.request_id_header, request.path
+        served = ServedRequest(
+            lambda: from_environ(request.META, path, request_id_header=header),
+            lambda: getattr(request.resolver_match, "route", None),
+        )
+        holder[REQUEST_KEY] = id(served)
         if self._is_async:
-            return self._serve_async(request, described)
-        with bound(described):
+            return self._serve_async(request, served)
+        with ambient.Running(served):
             response = self._get_response(request)
-        return _bind_stream(response, described)
+        return _bind_response(response, served)
 
-    async def _serve_async(self, request: HttpRequest, described: dict[str, str]) -> HttpResponse:
-        with bound(described):
+    async def _serve_async(self, request: HttpRequest, served: ServedRequest) -> HttpResponse:
+        close_in_its_request()
+        with ambient.Running(served):
             response = await self._get_response(request)
-        return _bind_stream(response, described)
+        return _bind_response(response, served)
 
 
-def _bind_stream(response: HttpResponse, described: dict[str, str]) -> HttpResponse:
-    """Bind the request while the parts of a streamed response are produced."""
+def _bind_response(response: HttpResponse, served: ServedRequest) -> HttpResponse:
+    """Have the parts of a streamed answer made with the request bound, and every answer closed so."""
+    served.know(status_code=response.status_code)
     if response.streaming and getattr(response, "file_to_stream", None) is None:
         bind = BoundAsyncBody if response.is_async else BoundBody
-        response.streaming_content = bind(response.streaming_content, described)
+        response.streaming_content = bind(response.streaming_content, served)
+    close = response.close
+
+    def close_bound() -> None:
+        del response.close
+        served.finish()
+        with ambient.Running(served):
+            close()
+
+    response.close = close_bound
     return response
 
 
 def _check_settings(**_kwargs: Any) -> list[Error]:
     try:
-        read_settings(getattr(settings, _SETTING, {}), _SETTING)
+        read_settings(find_settings(), SETTING)
     except ConfigError as error:
         return [Error(str(error), id="eventpub.E001")]
     return []
-
-
-def _forget_events(*, setting: str, **_kwargs: Any) -> None:
-    if setting == _SETTING:
-        events.cache_clear()

@@ -1,16 +1,19 @@
 """Flask: `EventPub(app)`, or `events = EventPub()` and later `events.init_app(app)`.
 
 Settings are `EVENTPUB_QUEUE_NAME`, `EVENTPUB_SERIALIZER`, … (see `eventpub.integrations.app_events`). The
-request's description is bound by WSGI middleware, so it is available in every hook and in streamed responses.
+request is bound by WSGI middleware, so that it is there in every hook and in streamed answers.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask import current_app
+from flask import current_app, request, request_started
+
+from eventpub import ambient
 
 from .app_events import AppEvents, open_events
+from .served import ServedRequest
 from .wsgi import RequestContextMiddleware
 
 if TYPE_CHECKING:
@@ -47,8 +50,11 @@ class EventPub:
         """
         given = app.config.get_namespace("EVENTPUB_")
         settings = {key: value for key, value in given.items() if key not in _NOT_OURS}
-        app.extensions[_KEY] = open_events(settings, "EVENTPUB")
-        app.wsgi_app = RequestContextMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+        app.extensions[_KEY] = events = open_events(settings, "EVENTPUB")
+        app.wsgi_app = RequestContextMiddleware(  # type: ignore[method-assign]
+            app.wsgi_app, request_id_header=events.request_id_header
+        )
+        request_started.connect(_note_route, app)
 
     @property
     def queue(self) -> EventQueue[Any]:
@@ -66,3 +72,9 @@ class EventPub:
         if events is None:
             raise RuntimeError(f"{current_app!r} has no events: call EventPub(app), or events.init_app(app)")
         return events
+
+
+def _note_route(_app: Flask, **_more: Any) -> None:
+    served = ambient.find_served()
+    if isinstance(served, ServedRequest) and request.url_rule:
+        served.know(route=request.url_rule.rule)

@@ -13,10 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pyramid.threadlocal import manager
+
+from eventpub import ambient
+
 from .app_events import open_events
 from .describe import from_environ
-from .request_context import bound
-from .streams import BoundBody
+from .served import REQUEST_KEY, ServedRequest, is_served
+from .wsgi import finish_made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,22 +49,37 @@ def includeme(config: Configurator) -> None:
 
 
 def request_context_tween(
-    handler: Callable[[Request], Response],
-    registry: Registry,  # noqa: ARG001, Pyramid passes it
+    handler: Callable[[Request], Response], registry: Registry
 ) -> Callable[[Request], Response]:
-    """Bind each request's description while it is handled."""
+    """Bind each request while it is handled; a sub-request is part of the one that makes it."""
+    header = registry["eventpub"].request_id_header
 
     def tween(request: Request) -> Response:
-        described = from_environ(request.environ)
-        with bound(described):
+        environ = request.environ
+        if any(is_served(found.get(REQUEST_KEY)) for found in (environ, *_find_outer_environs())):
+            return handler(request)
+        served = ServedRequest(
+            lambda: from_environ(environ, request_id_header=header),
+            lambda: getattr(getattr(request, "matched_route", None), "pattern", None),
+        )
+        environ[REQUEST_KEY] = id(served)
+        with ambient.Running(served):
             response = handler(request)
-        if not isinstance(response.app_iter, (list, tuple)):
-            length = response.content_length  # WebOb removes it together with the body
-            response.app_iter = BoundBody(response.app_iter, described)
+        served.know(status_code=response.status_int)
+        length = response.content_length  # which WebOb forgets with the body it was of
+        body = finish_made(response.app_iter, environ, served)
+        if body is not response.app_iter:
+            response.app_iter = body
             response.content_length = length
         return response
 
     return tween
+
+
+def _find_outer_environs() -> list[Any]:
+    """Return the environs of the requests that the one being handled is a sub-request of."""
+    outer = [locals_["request"] for locals_ in manager.stack[:-1]]
+    return [request.environ for request in outer if hasattr(request, "environ")]
 
 
 def _get_queue(request: Request) -> Any:

@@ -3,40 +3,82 @@
 It is bound by a context variable, so threads, greenlets and asyncio tasks each see only their own. Asyncio
 tasks and `asyncio.to_thread` inherit it; threads and pools get it through `eventpub.tracking.carried`,
 greenlets once `inherit_context` is a spawn callback.
+
+A request begins with nothing else bound: no context of another that the thread or the connection has inherited.
 """
 
 from __future__ import annotations
 
 import contextvars
 import copy
+import logging
 from collections.abc import Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventpub import ambient
 from eventpub.event import Event
 from eventpub.serialization.thrift_spec import is_struct_class, read_fields
 
+from .served import ServedRequest
+
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
 
 E = TypeVar("E")
 
-_NAME = "request"  # of the context, and of its one key
+_NAME = "request"  # of its key in contexts
 
 
-def current_request() -> dict[str, str]:
-    """Return a new dict of what is known about the request being served; empty outside of a request.
+def current_request() -> dict[str, Any]:
+    """Return what is known of the request being served, in a dict of its own; empty outside of one.
 
     Its keys are those of the Thrift `Request`: id, trace_id, method, host, path, user_agent, client_address,
-    route.
+    and as soon as they are known route, status_code and duration_ms.
     """
-    context = ambient.get(_NAME)
-    return dict(context[_NAME]) if context else {}
+    served = ambient.find_served()
+    return dict(served.tell().get(_NAME, {})) if served else {}
 
 
-def bound(request: dict[str, str]) -> AbstractContextManager[None]:
-    """Bind a request for the block: events that any tracker emits in it have `context["request"]`."""
-    return ambient.bound(_NAME, {_NAME: request})
+def say(**said: Any) -> bool:
+    """Say something of the request being served: each of its events has it in its context from now on.
+
+    It belongs to the request itself, so it counts in every thread, task, hook and stream of it, wherever this
+    is called, and is gone when the request is. `request={"id": …}` adds to what is known of the request.
+    Contexts of a tracker win over it.
+
+    Args:
+        said: by name, such as `user_id=7`.
+
+    Returns:
+        Whether there is a request; outside of one nothing is said.
+
+    Raises:
+        TypeError: what is said as `request` is no mapping.
+    """
+    served = ambient.find_served()
+    if not isinstance(served, ServedRequest):
+        logger.debug("say(%s) outside of a request says nothing", ", ".join(said))
+        return False
+    served.say(said)
+    return True
+
+
+@contextmanager
+def bound(request: Mapping[str, Any]) -> Iterator[None]:
+    """Serve a request in the block: an event emitted in it, by any tracker, has it as `context["request"]`.
+
+    Nothing else is bound at its beginning, and what is bound in it is gone at its end.
+    """
+    known = dict(request)
+    served = ServedRequest(lambda: known)
+    try:
+        with ambient.Running(served):
+            yield
+    finally:
+        served.is_finished = True
 
 
 def with_request(event: E) -> E:

@@ -1,16 +1,19 @@
 """The parts of a streamed response, each produced while its request is bound.
 
-Nothing remains bound in between, so one thread or task can serve several streams in turn.
+What the body enters in one part is entered in the next, and nothing remains bound between them, so one thread
+or task may serve several streams by turns.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from .request_context import bound
+from eventpub import ambient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+
+    from .served import ServedRequest
 
 P = TypeVar("P")
 
@@ -19,27 +22,28 @@ class BoundBody(Generic[P]):
     """A body that is iterated.
 
     Args:
-        body: produces the parts.
-        request: bound meanwhile.
+        body: what makes the parts.
+        served: the request it answers, bound while it does; finished by `close`.
     """
 
-    def __init__(self, body: Iterable[P], request: dict[str, str]) -> None:
+    def __init__(self, body: Iterable[P], served: ServedRequest) -> None:
         self._body = body
-        self._request = request
-        with bound(request):
+        self._served = served
+        with ambient.Running(served):
             self._parts = iter(body)
 
     def __iter__(self) -> Iterator[P]:
         return self
 
     def __next__(self) -> P:
-        with bound(self._request):
+        with ambient.Running(self._served):
             return next(self._parts)
 
     def close(self) -> None:
-        """Let the body clean up; servers call it whether all parts were sent or not."""
+        """Let the body clean up; a server calls it, whether all parts were sent or not."""
+        self._served.finish()
         if close := getattr(self._body, "close", None):
-            with bound(self._request):
+            with ambient.Running(self._served):
                 close()
 
 
@@ -47,25 +51,25 @@ class BoundAsyncBody(Generic[P]):
     """A body that is iterated asynchronously.
 
     Args:
-        body: produces the parts.
-        request: bound meanwhile.
+        body: what makes the parts.
+        served: the request it answers, bound while it does.
     """
 
-    def __init__(self, body: AsyncIterable[P], request: dict[str, str]) -> None:
+    def __init__(self, body: AsyncIterable[P], served: ServedRequest) -> None:
         self._body = body
-        self._request = request
-        with bound(request):
+        self._served = served
+        with ambient.Running(served):
             self._parts = aiter(body)
 
     def __aiter__(self) -> AsyncIterator[P]:
         return self
 
     async def __anext__(self) -> P:
-        with bound(self._request):
+        with ambient.Running(self._served):
             return await anext(self._parts)
 
     async def aclose(self) -> None:
         """Let the body clean up, whether all parts were sent or not."""
         if aclose := getattr(self._body, "aclose", None):
-            with bound(self._request):
+            with ambient.Running(self._served):
                 await aclose()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .describe import from_environ
-from .request_context import bound
+from eventpub import ambient
+
+from .describe import REQUEST_ID_HEADER, from_environ
+from .served import REQUEST_KEY, ServedRequest, is_served
 from .streams import BoundBody
 
 if TYPE_CHECKING:
@@ -18,20 +20,39 @@ class RequestContextMiddleware:
 
     Args:
         app: the application.
+        request_id_header: which has the request's id.
     """
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(self, app: WSGIApplication, *, request_id_header: str = REQUEST_ID_HEADER) -> None:
         self.app = app
+        self._request_id_header = request_id_header
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request."""
-        request = from_environ(environ)
-        with bound(request):
-            body = self.app(environ, start_response)
-        return body if _is_made(body, environ) else BoundBody(body, request)
+        if is_served(environ.get(REQUEST_KEY)):  # by a middleware around this one
+            return self.app(environ, start_response)
+        header = self._request_id_header
+        served = ServedRequest(lambda: from_environ(environ, request_id_header=header))
+        environ[REQUEST_KEY] = id(served)
+
+        def start(status: str, headers: Any, *more: Any) -> Any:
+            if status[:3].isdecimal():
+                served.know(status_code=int(status[:3]))
+            return start_response(status, headers, *more)
+
+        with ambient.Running(served):
+            body = self.app(environ, start)
+        bound: Iterable[bytes] = finish_made(body, environ, served)
+        return bound
 
 
-def _is_made(body: Any, environ: WSGIEnvironment) -> bool:
-    """Return whether all parts exist already: a list, whose length servers ask for, or a file they can send."""
+def finish_made(body: Any, environ: WSGIEnvironment, served: ServedRequest) -> Any:
+    """Return the body, bound to its request unless all parts are there.
+
+    They are in a list, whose length servers ask for, and in a file that they can send.
+    """
     file = environ.get("wsgi.file_wrapper")
-    return isinstance(body, (list, tuple)) or (isinstance(file, type) and isinstance(body, file))
+    if isinstance(body, (list, tuple)) or (isinstance(file, type) and isinstance(body, file)):
+        served.finish()
+        return body
+    return BoundBody(body, served)

@@ -21,9 +21,11 @@ from .errors import (
     NoTransformerImplemented,
     TrackerMissingError,
 )
-from .filters import NameAllowlist, NameWhitelistProcessor, RegexFilter
-from .logger import DateTimeJSONEncoder, LoggerBackend, serialize_log_line
+from .failures import Failures
+from .filters import NameAllowlist, RegexFilter
+from .logger import LoggerBackend
 from .memory import MemoryBackend
+from .process_end import drain
 from .routing import EventProcessor, RoutingBackend
 from .snapshot import snapshot
 from .tracker import DEFAULT_TRACKER_NAME, TrackedEvent, Tracker, emit, get_tracker, register_tracker
@@ -54,9 +56,10 @@ __all__ = [  # noqa: RUF022, grouped by stage
     "DateTimeJSONEncoder",
     "LoggerBackend",
     "MemoryBackend",
-    "serialize_log_line",
+    "drain",
     "snapshot",
     # what can go wrong
+    "Failures",
     "EventSkipped",
     "FilterError",
     "ImproperlyConfigured",

@@ -3,27 +3,25 @@
 It holds a bounded number of events in this process's memory. Every loss is counted with a reason: at all times
 `sent = delivered + waiting + lost`. Events that must survive the process belong on an `EventQueue` instead.
 
-The thread starts with the first event. A forked child starts empty, since its parent still delivers the waiting
-events, and with its own thread. At exit there are five seconds to deliver waiting events, also in a child of
-multiprocessing; other children that end by `os._exit` have to call `close` before.
+The thread starts with the first event. A forked child starts empty, since its parent still delivers what waits
+there, and with a thread and a lock of its own, made when it is first used there: gevent may have patched
+`threading` meanwhile. At the end of a process there are five seconds for what waits (see `process_end`).
 """
 
 from __future__ import annotations
 
-import atexit
 import enum
 import logging
 import os
-import sys
 import threading
 import time
-import weakref
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from eventpub.errors import StageError
 from eventpub.pipeline import check_backend, name_for_log
 
+from .process_end import EXIT_SECONDS, forget_ends, living, notice_ends
 from .snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 WhenFull = Literal["drop_newest", "drop_oldest", "block"]
 
-EXIT_SECONDS = 5.0  # half of what supervisors commonly allow before they kill
+WAIT_SECONDS = 1.0
 WARN_SECONDS = 60.0
 
 
@@ -67,42 +65,57 @@ class AsyncBackend:
     thread.
 
     Args:
-        backend: gets the events one by one, in order. What it raises is logged.
-        max_events: the most that wait; 10,000 by default.
-        when_full: "drop_newest" loses the event being sent (the default), "drop_oldest" the one that has waited
-            longest; "block" makes `send` wait for room, except that events sent by the backend itself are lost.
+        backend: gets the events one by one, in their order. What it raises is logged.
+        max_events: that wait at most; 10,000 by default.
+        when_full: "drop_newest" loses the event being sent (the default), "drop_oldest" the one that waits
+            longest; "block" makes `send` wait for room, unless it is the backend that sends: that is lost.
+        wait_seconds: for which "block" waits for room, 1 by default, before the event being sent is lost.
 
     Raises:
         NotAStageError: (a ValueError) the backend has no `send` that can be called.
-        StageError: (a ValueError) `max_events` is less than 1, or `when_full` is unknown.
+        StageError: (a ValueError) `max_events` is less than 1, `wait_seconds` less than 0, or there is no such
+            `when_full`.
     """
 
     only_reads = True  # the waiting events are copies
 
     def __init__(
-        self, backend: Backend, *, max_events: int = 10_000, when_full: WhenFull = "drop_newest"
+        self,
+        backend: Backend,
+        *,
+        max_events: int = 10_000,
+        when_full: WhenFull = "drop_newest",
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         check_backend("backend", backend)
         if max_events < 1:
             raise StageError("max_events", repr(max_events), "is too few; use at least 1")
         if when_full not in get_args(WhenFull):
             raise StageError("when_full", repr(when_full), f"is none of {', '.join(get_args(WhenFull))}")
+        if not wait_seconds >= 0:
+            raise StageError("wait_seconds", repr(wait_seconds), "is too few; 0 is the least")
         self.backend = backend
         self.max_events = max_events
         self.when_full = when_full
+        self.wait_seconds = wait_seconds
         self._closed = False
         self._begin()
-        _living.add(self)
+        living.add(self)
 
     def _begin(self) -> None:
-        # Its lock may be taken again by who holds it, such as a signal handler that sends.
-        self._changed = threading.Condition()
+        self.__dict__.pop("_condition", None)
         self._waiting: deque[Any] = deque()
         self._in_hand = 0  # events the worker has taken and the backend not yet
         self._sent = self._delivered = 0
         self._lost: Counter[Loss] = Counter()
         self._warn_at: dict[Loss, float] = {}
         self._worker: threading.Thread | None = None
+
+    @property
+    def _changed(self) -> threading.Condition:
+        # Its lock may be taken again by who holds it, such as a signal handler that sends.
+        condition: threading.Condition | None = self.__dict__.get("_condition")
+        return condition or self.__dict__.setdefault("_condition", threading.Condition())
 
     @property
     def books(self) -> Books:
@@ -116,7 +129,8 @@ class AsyncBackend:
         event = snapshot(event)
         with self._changed:
             if self.when_full == "block" and threading.current_thread() is not self._worker:
-                self._changed.wait_for(lambda: self._closed or len(self._waiting) < self.max_events)
+                has_room = lambda: self._closed or len(self._waiting) < self.max_events  # noqa: E731
+                self._changed.wait_for(has_room, self.wait_seconds)
             self._sent += 1
             reason, lost = self._take(event)
             if reason:
@@ -142,7 +156,7 @@ class AsyncBackend:
         if self._waiting and (self._worker is None or not self._worker.is_alive()):
             self._worker = threading.Thread(target=self._work, name="eventpub-async-backend", daemon=True)
             self._worker.start()
-            _close_with_multiprocessing()
+            notice_ends()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until no events are waiting.
@@ -239,31 +253,12 @@ class AsyncBackend:
 
 
 _NO_MORE = object()
-_living: weakref.WeakSet[AsyncBackend] = weakref.WeakSet()
-_finalizer: Any = None  # multiprocessing's, in its children
-_FIRST = 100  # of its finalizers: a backend may send to a queue that is closed by another, at 10
 
 
 def _begin_in_child() -> None:
-    global _finalizer  # noqa: PLW0603, one for the process
-    _finalizer = None
-    for backend in _living:
+    forget_ends()
+    for backend in living:
         backend._begin()  # noqa: SLF001, our own
 
 
-def _close_at_exit() -> None:
-    deadline = time.monotonic() + EXIT_SECONDS
-    for backend in list(_living):
-        backend.close(max(0.0, deadline - time.monotonic()))
-
-
-def _close_with_multiprocessing() -> None:
-    """Deliver waiting events at the end of a child of multiprocessing, which does not run atexit."""
-    global _finalizer  # noqa: PLW0603, one for the process
-    process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
-    if _finalizer is None and process and util and process.parent_process():
-        _finalizer = util.Finalize(None, _close_at_exit, exitpriority=_FIRST)
-
-
 os.register_at_fork(after_in_child=_begin_in_child)
-atexit.register(_close_at_exit)

@@ -2,25 +2,34 @@
 
 Threads, greenlets and asyncio tasks have contexts of their own. A task starts with those of whoever started it;
 threads and greenlets start with none, and `carried` hands them over. What any of them changes then stays its
-own.
-
-What is bound is never changed but replaced, so that a copy of a `contextvars.Context` is a copy of this too.
+own. A request starts with none either, and leaves none behind (see `eventpub.ambient`).
 """
 
 from __future__ import annotations
 
 import contextvars
 import functools
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, ValuesView
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from itertools import takewhile
-from types import MappingProxyType
-from typing import Any, ParamSpec, Protocol, TypeVar
+import logging
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from inspect import (
+    isasyncgen,
+    isasyncgenfunction,
+    isawaitable,
+    iscoroutinefunction,
+    isgenerator,
+    isgeneratorfunction,
+)
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
+
+from . import entered
+
+if TYPE_CHECKING:
+    from eventpub.ambient import Binding
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_NONE_ENTERED: Mapping[str, Any] = MappingProxyType({})
 
 
 class ContextLocator(Protocol):
@@ -31,13 +40,10 @@ class ContextLocator(Protocol):
 
 
 class DefaultContextLocator:
-    """Finds the contexts of the running thread, greenlet or asyncio task.
-
-    Make one per tracker and not per request: Python never lets go of a context variable.
-    """
+    """Finds the contexts of the running thread, greenlet or asyncio task."""
 
     def __init__(self) -> None:
-        self._entered = Entered()
+        self._entered = Entered(self)
 
     def get(self) -> MutableMapping[str, Any]:
         """Return a live view of the contexts entered here, wherever it is looked at."""
@@ -45,85 +51,38 @@ class DefaultContextLocator:
 
 
 class Entered(MutableMapping[str, Any]):
-    """The contexts entered where this is asked; one that is entered again goes to the end."""
+    """The contexts entered where this is asked; one that is entered again goes to the end.
 
-    def __init__(self) -> None:
-        self._bound = contextvars.ContextVar("eventpub contexts", default=_NONE_ENTERED)
+    Args:
+        owner: of the contexts.
+    """
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
 
     def __getitem__(self, name: str) -> Any:
-        return self._bound.get()[name]
+        return entered.list_contexts(self.owner)[name]
 
     def __setitem__(self, name: str, ctx: Any) -> None:
-        self._bound.set({**self._without(name), name: ctx})
+        entered.enter(self.owner, name, ctx)
 
     def __delitem__(self, name: str) -> None:
-        if name not in self._bound.get():
-            raise KeyError(name)
-        self._bound.set(self._without(name))
+        entered.leave(self.owner, name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._bound.get())
+        return iter(entered.list_contexts(self.owner))
 
     def __len__(self) -> int:
-        return len(self._bound.get())
-
-    def values(self) -> ValuesView[Any]:  # noqa: D102, a mapping's
-        return self._bound.get().values()  # what `emit` asks for; the inherited one looks each name up
-
-    def begin(self, name: str, ctx: Any) -> tuple[contextvars.Token[Mapping[str, Any]], Mapping[str, Any]]:
-        """Enter a context, and return what `end` takes."""
-        entered = {**self._without(name), name: ctx}
-        return self._bound.set(entered), entered
-
-    def end(self, name: str, begun: tuple[contextvars.Token[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Let `name` be what it was at the beginning, and leave every other context as it is now.
-
-        Elsewhere than it began, as where a generator is closed by another thread, nothing changes: the contexts
-        there are others.
-        """
-        token, entered = begun
-        now = self._bound.get()
-        try:
-            self._bound.reset(token)
-        except ValueError:
-            return
-        if now is not entered:
-            self._bound.set(_put_back(now, name, self._bound.get()))
+        return len(entered.list_contexts(self.owner))
 
     def __repr__(self) -> str:
-        return repr(dict(self))
-
-    def _without(self, name: str) -> dict[str, Any]:
-        return {other: ctx for other, ctx in self._bound.get().items() if other != name}
-
-
-class _Located:
-    """The contexts that a locator of somebody's own finds, in a mapping that threads may share."""
-
-    def __init__(self, locator: ContextLocator) -> None:
-        self._locator = locator
-
-    def begin(self, name: str, ctx: Any) -> tuple[MutableMapping[str, Any], Any, contextvars.Token[None]]:
-        """Enter a context, and return what `end` takes."""
-        contexts = self._locator.get()
-        before = contexts.get(name, _ABSENT)
-        contexts[name] = ctx
-        return contexts, before, _here.set(None)
-
-    def end(self, name: str, begun: tuple[MutableMapping[str, Any], Any, contextvars.Token[None]]) -> None:
-        """Let `name` be what it was, unless this is elsewhere and the contexts here are others."""
-        contexts, before, token = begun
-        now = self._locator.get()
-        if not (_is_here(token) or now is contexts):
-            return
-        if before is _ABSENT:
-            now.pop(name, None)
-        else:
-            now[name] = before
+        return repr(entered.list_contexts(self.owner))
 
 
 class ContextBlock:
     """A `with` block, or the calls of a function it decorates, that have a context entered.
+
+    One block may be used by any number of threads and tasks, also at once.
 
     Args:
         locator: finds the contexts.
@@ -141,16 +100,40 @@ class ContextBlock:
         self._locator = locator
         self._name = name
         self._ctx = ctx
-        self._begun: list[tuple[Entered | _Located, Any]] = []
+        self._begun: list[Binding | None] = []  # two at most: what was begun once can end elsewhere
 
     def __enter__(self) -> None:
         contexts = self._locator.get()
-        entered = contexts if isinstance(contexts, Entered) else _Located(self._locator)
-        self._begun.append((entered, entered.begin(self._name, self._ctx)))
+        if isinstance(contexts, Entered):
+            binding = entered.begin(self, contexts.owner, self._name, self._ctx)
+        else:
+            replaced = _Replaced(contexts, contexts.get(self._name, _ABSENT))
+            contexts[self._name] = self._ctx
+            binding = entered.begin(self, self, self._name, replaced)
+        if len(self._begun) < 2:  # noqa: PLR2004, once or more often
+            self._begun.append(binding)
 
     def __exit__(self, *_exc: object) -> None:
-        entered, begun = self._begun.pop()
-        entered.end(self._name, begun)
+        binding = entered.end(self)
+        if len(self._begun) == 1:  # a second exit does nothing
+            begun, self._begun[:] = self._begun[0], (None, None)
+            if binding is None and begun is not None:
+                self._end_elsewhere(begun)
+        if binding is not None and binding.owner is self:
+            binding.context.put_back(self._name)
+
+    def _end_elsewhere(self, binding: Binding) -> None:
+        binding.is_over = True
+        if binding.owner is self:
+            replaced = binding.context
+            if self._locator.get() is replaced.contexts:  # the same for all
+                replaced.put_back(self._name)
+        elif binding.missed_events():
+            warn_once(
+                self._name,
+                "it began in one thread or task and ended in another, as those of FastAPI's synchronous "
+                "dependencies and of generators in thread pools do, so events in between do not have it",
+            )
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
         """Return `func` with the context entered whenever it is called.
@@ -159,7 +142,7 @@ class ContextBlock:
             TypeError: it is a coroutine function or a generator function, which would run when the block is
                 over.
         """
-        if _is_late(func):
+        if is_late(func):
             raise TypeError(
                 f"@context({self._name!r}, ...) covers nothing of {func!r}, since what it returns runs later; "
                 "write `with tracker.context(...):` inside it"
@@ -168,9 +151,44 @@ class ContextBlock:
         @functools.wraps(func)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             with ContextBlock(self._locator, self._name, self._ctx):
-                return func(*args, **kwargs)
+                result = func(*args, **kwargs)
+            if isawaitable(result) or isgenerator(result) or isasyncgen(result):
+                kind = type(result).__name__
+                warn_once(
+                    self._name, f"{func!r} returns a {kind}, which runs when the decorator's block is over"
+                )
+            return result
 
         return run
+
+
+class _Replaced(NamedTuple):
+    """What a block has found in a mapping of somebody's own locator, and put its own in the place of."""
+
+    contexts: MutableMapping[str, Any]
+    before: Any
+
+    def put_back(self, name: str) -> None:
+        if self.before is _ABSENT:
+            self.contexts.pop(name, None)
+        else:
+            self.contexts[name] = self.before
+
+
+_ABSENT = object()
+_warned: set[str] = set()
+
+
+def warn_once(name: str, reason: str) -> None:
+    """Say once for each name that a block covers less than it seems to."""
+    if name not in _warned:
+        _warned.add(name)
+        logger.warning(
+            "context %r covers nothing, or not all, of what it should: %s; eventpub.integrations.say(...) "
+            "binds to the request itself, wherever it is called",
+            name,
+            reason,
+        )
 
 
 def check_context(name: str, ctx: Any) -> None:
@@ -179,35 +197,17 @@ def check_context(name: str, ctx: Any) -> None:
     Raises:
         TypeError: `ctx` is no mapping.
     """
-    if not hasattr(ctx, "keys"):  # which is what `dict.update` asks for
-        raise TypeError(f"context {name!r} is {ctx!r:.100}: give a mapping, {{}} for nothing")
-
-
-_ABSENT = object()
-_here: contextvars.ContextVar[None] = contextvars.ContextVar("eventpub block")
-
-
-def _is_here(token: contextvars.Token[None]) -> bool:
-    """Tell whether this is the thread, greenlet or task that `_here` was set in; once."""
     try:
-        _here.reset(token)
-    except ValueError:
-        return False
-    return True
+        is_mapping = hasattr(ctx, "keys")  # which is what `dict.update` asks for
+    except Exception:  # noqa: BLE001, what is looked up at its first use may fail then; `emit` deals with that
+        return
+    if not is_mapping:
+        raise TypeError(f"context {name!r} is a {type(ctx).__name__}: give a mapping, {{}} for nothing")
 
 
-def _put_back(contexts: Mapping[str, Any], name: str, before: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return `contexts` with the value and the rank that `name` had in `before`."""
-    others = {other: ctx for other, ctx in contexts.items() if other != name}
-    if name not in before:
-        return others
-    earlier = frozenset(takewhile(name.__ne__, before))
-    lower = list(takewhile(earlier.__contains__, others))
-    return {**{other: others.pop(other) for other in lower}, name: before[name], **others}
-
-
-def _is_late(func: Callable[..., Any]) -> bool:
-    return any(is_late(func) for is_late in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction))
+def is_late(func: Callable[..., Any]) -> bool:
+    """Tell whether a function only makes what runs later: a coroutine or a generator."""
+    return any(runs_late(func) for runs_late in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction))
 
 
 def carried(func: Callable[P, R]) -> Callable[P, R]:
@@ -229,7 +229,7 @@ def carried(func: Callable[P, R]) -> Callable[P, R]:
     Raises:
         TypeError: it is a coroutine function or a generator function, which would run when `run` is over.
     """
-    if _is_late(func):
+    if is_late(func):
         raise TypeError(
             f"carried({func!r}) carries nothing, since what it returns runs later; asyncio's tasks have the "
             "contexts they are started in, and carried(asyncio.run)(...) takes them to another thread's"

@@ -8,14 +8,14 @@ promise it, so nested routers copy only where they process.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from eventpub.errors import EventPubError, NotAStageError, UnwritableValueError
+from eventpub.errors import NotAStageError
 from eventpub.pipeline import Backend, check_backend, name_for_log, only_reads
 
 from .errors import EventEmissionExit, EventSkipped
+from .failures import Failures
 from .snapshot import snapshot
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class RoutingBackend:
         processors: registered in their own order.
 
     Attributes:
-        failures: how often each backend or processor raised, or a backend returned False, by "backend NAME" and
-            "processor NAME".
+        failures: how often each backend and processor has raised, or a backend has returned False, by
+            "backend NAME" and "processor NAME"; see `Failures`.
 
     Raises:
         NotAStageError: (a ValueError) a backend has no `send` that can be called, or a processor cannot be
@@ -53,7 +53,7 @@ class RoutingBackend:
     ) -> None:
         self.backends: dict[str, Backend] = {}
         self.processors: list[EventProcessor] = []
-        self.failures: Counter[str] = Counter()
+        self.failures = Failures()
         backends = backends or {}
         for name in sorted(backends):
             self.register_backend(name, backends[name])
@@ -103,8 +103,8 @@ class RoutingBackend:
                 raise
             except Exception as error:  # noqa: BLE001, a processor is anybody's
                 label = getattr(processor, "__qualname__", type(processor).__qualname__)
-                self.failures[f"processor {label}"] += 1
-                _log_failure("processor %r failed, and event %r goes on: %s: %s", label, event, error)
+                template = "processor %r failed, and event %r goes on: %s"
+                self.failures.swallow(f"processor {label}", template, label, event, error)
             else:
                 if processed is not None:
                     event = processed
@@ -114,18 +114,10 @@ class RoutingBackend:
         """Send an event to every backend as it is."""
         for name, backend in self.backends.items():
             try:
-                if backend.send(event) is False:  # the backend has logged why
-                    self.failures[f"backend {name}"] += 1
-            except UnwritableValueError:  # in tests only, which are to fail by it
-                raise
+                if backend.send(event) is False:  # and has said why
+                    self.failures.note(f"backend {name}")
             except EventSkipped as skipped:
                 logger.info("backend %r does not take event %r: %r", name, name_for_log(event), skipped)
             except Exception as error:  # noqa: BLE001, a backend is anybody's
-                self.failures[f"backend {name}"] += 1
-                _log_failure("backend %r failed, and event %r is lost there: %s: %s", name, event, error)
-
-
-def _log_failure(template: str, stage: str, event: Any, error: Exception) -> None:
-    # our own errors need no traceback; a queue may be full for thousands of events
-    traceback = None if isinstance(error, EventPubError) else error
-    logger.error(template, stage, name_for_log(event), type(error).__name__, error, exc_info=traceback)
+                template = "backend %r has lost event %r: %s"
+                self.failures.swallow(f"backend {name}", template, name, event, error)

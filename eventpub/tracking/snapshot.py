@@ -10,10 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
+from contextlib import suppress
+from copy import copy as shallow_copy
 from copy import deepcopy
-from traceback import walk_tb
 from types import MappingProxyType, NoneType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -23,59 +27,81 @@ _UNCHANGEABLE = frozenset({
     dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, decimal.Decimal, uuid.UUID,
 })  # fmt: skip
 
-# Each costs another attempt. A value that makes new ones whenever it is copied would never come to an end.
-_MOST_REFUSING = 100
-
 
 def snapshot(event: T) -> T:
     """Return a copy of an event such that later changes of one do not affect the other.
 
-    Values that refuse to be copied (a lock, an open file) are shared; everything else is copied.
+    What refuses to be copied (a lock, an open file) is in the copy as it is; what holds it is copied around it.
     """
     try:
-        return cast("T", _copy(event))
-    except RecursionError:  # it holds itself, or is nested too deeply for both
-        return _leave_to_deepcopy(event)
-
-
-def _copy(value: Any) -> Any:
-    kind = value.__class__
-    if kind in _UNCHANGEABLE:
-        return value
-    if kind is dict:
-        # copied at one stroke, so that other threads may change the original meanwhile
-        copied = value.copy()
-        for key, item in copied.items():
-            if item.__class__ not in _UNCHANGEABLE:
-                copied[key] = _copy(item)
-        return copied
-    if kind is list:
-        return [item if item.__class__ in _UNCHANGEABLE else _copy(item) for item in value.copy()]
-    if kind is tuple:
-        return tuple([_copy(item) for item in value])
-    if kind is MappingProxyType:
-        return MappingProxyType(_copy(dict(value)))
-    return _leave_to_deepcopy(value)
-
-
-def _leave_to_deepcopy(value: T) -> T:
-    shared: list[Any] = []  # parts that refused to be copied
-    while len(shared) < _MOST_REFUSING:
+        return _copy(event)  # type: ignore[no-any-return]
+    except RecursionError:  # it holds itself, or is nested too deeply for this and for deepcopy
         try:
-            return deepcopy(value, {id(part): part for part in shared})
-        except RecursionError:
-            break
-        except Exception as error:  # noqa: BLE001, a value's own copying may raise anything
-            part = _refusing(error, value)
-        if part is value:
-            break
-        shared.append(part)
-    return value
+            return deepcopy(event)
+        except Exception:  # noqa: BLE001, a value's own copying may raise anything
+            return event
 
 
-def _refusing(error: Exception, value: Any) -> Any:
-    """Return the innermost part of a value that `deepcopy` was about to copy when it failed."""
-    for frame, _ in walk_tb(error.__traceback__):
-        if frame.f_code is deepcopy.__code__:
-            value = frame.f_locals["x"]
-    return value
+def _make_copier(copy_other: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what goes through dicts, lists and tuples, and leaves other values to `copy_other`."""
+
+    def copy_value(value: Any) -> Any:
+        kind = value.__class__
+        if kind in _UNCHANGEABLE:
+            return value
+        if kind is dict:
+            # copied at one stroke, so that other threads may change the original meanwhile
+            copied = value.copy()
+            for key, item in copied.items():
+                if item.__class__ not in _UNCHANGEABLE:
+                    copied[key] = copy_value(item)
+            return copied
+        if kind is list:
+            return [item if item.__class__ in _UNCHANGEABLE else copy_value(item) for item in value.copy()]
+        if kind is tuple:
+            return tuple([copy_value(item) for item in value])
+        return copy_other(value)
+
+    return copy_value
+
+
+def _leave_to_deepcopy(value: Any) -> Any:
+    try:
+        if value.__class__ is MappingProxyType:  # which refuses, whatever it holds
+            return MappingProxyType(_copy(dict(value)))
+        return deepcopy(value)
+    except RecursionError:
+        raise
+    except Exception:  # noqa: BLE001, a value's own copying may raise anything
+        return _copy_around(value)
+
+
+def _copy_around(value: Any) -> Any:
+    """Copy what holds something that refuses; each of its parts is tried once, however deep."""
+    with suppress(Exception):
+        if hasattr(value, "__deepcopy__"):
+            return deepcopy(value)
+    try:
+        copied = shallow_copy(value)
+        if isinstance(copied, dict):
+            for key in copied:
+                copied[key] = _copy_part(copied[key])
+        for name in _attribute_names(copied):
+            object.__setattr__(copied, name, _copy_part(getattr(copied, name)))
+    except RecursionError:
+        raise
+    except Exception:  # noqa: BLE001, likewise
+        return value
+    return copied
+
+
+def _attribute_names(value: Any) -> list[str]:
+    names = dict.fromkeys(getattr(value, "__dict__", ()))
+    for kind in type(value).__mro__:
+        slots = getattr(kind, "__slots__", ())
+        names.update(dict.fromkeys((slots,) if isinstance(slots, str) else slots))
+    return [name for name in names if name not in {"__dict__", "__weakref__"} and hasattr(value, name)]
+
+
+_copy = _make_copier(_leave_to_deepcopy)
+_copy_part = _make_copier(_copy_around)

@@ -1,8 +1,15 @@
-"""`emit(name, data)` -> an event with the time and the contexts entered here -> processors -> backends."""
+"""`emit(name, data)` -> an event with the time and the contexts entered here -> processors -> backends.
+
+`emit` fails nobody. What a context, a processor or a backend raises is counted in `Tracker.failures` and logged
+by type and place; the rest of the event goes on.
+"""
 
 from __future__ import annotations
 
+from _thread import get_ident
 from datetime import datetime, timezone
+from traceback import walk_stack
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from eventpub import ambient
@@ -11,19 +18,31 @@ from eventpub.pipeline import UNKNOWN_NAME
 from .contexts import ContextBlock, DefaultContextLocator, Entered, check_context
 from .errors import TrackerMissingError
 from .routing import RoutingBackend
+from .snapshot import snapshot
+from .tracked import tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping
     from enum import Enum
 
     from eventpub.pipeline import Backend
 
     from .contexts import ContextLocator
+    from .failures import Failures
     from .routing import EventProcessor
+    from .tracked import P, R
+
+    CommitHook = Callable[[Callable[[], None]], object]
 
 DEFAULT_TRACKER_NAME = "default"
 
+_MOST_NESTED = 3  # events within one another, as a processor or a handler of logs may emit
+
+NOTHING_SAID: Mapping[str, Any] = MappingProxyType({})
+
 _trackers: dict[str, Tracker] = {}
+_UTC = timezone.utc
+_emitting: set[int] = set()  # threads that are within `emit`
 
 
 class TrackedEvent(TypedDict):
@@ -50,6 +69,10 @@ class Tracker:
         backends: objects with `send(event)`, by name; an `EventQueue` takes events out of the process.
         context_locator: finds the entered contexts; by default those of the running thread, greenlet or task.
         processors: called in turn with each event, see `RoutingBackend`.
+        commit_hook: called with a function without arguments, which it calls once the running transaction has
+            been committed, never if it is rolled back, and at once if there is none: Django's
+            `transaction.on_commit`, which its integration gives, does so.
+        on_commit: whether events wait for the transaction where `emit` is not told; not by default.
 
     Raises:
         NotAStageError: (a ValueError) a backend has no `send` that can be called, or a processor cannot be
@@ -61,9 +84,14 @@ class Tracker:
         backends: Mapping[str, Backend] | None = None,
         context_locator: ContextLocator | None = None,
         processors: Iterable[EventProcessor] | None = None,
+        *,
+        commit_hook: CommitHook | None = None,
+        on_commit: bool = False,
     ) -> None:
-        self.routing_backend = RoutingBackend(backends=backends, processors=processors)
+        self.routing_backend = RoutingBackend(backends, processors)
         self.context_locator = DefaultContextLocator() if context_locator is None else context_locator
+        self.commit_hook = commit_hook
+        self.on_commit = on_commit
 
     @property
     def backends(self) -> dict[str, Backend]:
@@ -75,6 +103,11 @@ class Tracker:
         """The registered processors."""
         return self.routing_backend.processors
 
+    @property
+    def failures(self) -> Failures:
+        """How often what has failed, by kind; its `metric` is told of each."""
+        return self.routing_backend.failures
+
     def get_backend(self, name: str) -> Backend:
         """Return the backend registered as `name`.
 
@@ -83,26 +116,74 @@ class Tracker:
         """
         return self.backends[name]
 
-    def emit(self, name: str | Enum | None = None, data: Mapping[str, Any] | None = None) -> None:
-        """Emit an event with the time in UTC and the data of all entered contexts.
+    def emit(
+        self,
+        name: str | Enum | None = None,
+        data: Mapping[str, Any] | None = None,
+        *,
+        on_commit: bool | None = None,
+    ) -> None:
+        """Emit an event with the time in UTC and everything the entered contexts hold.
 
-        Every backend has the event when this returns. What a processor or a backend raises is logged, not
-        raised, and `data` is never changed.
+        It is in the hands of every backend when this returns. No exception comes back, whatever contexts,
+        `data`, processors and backends do; `failures` counts them. `data` is never changed.
 
         Args:
-            name: what happened, dotted by custom (`shop.cart.opened`), as text or an enum member; "unknown" by
-                default.
-            data: details, which the backends must be able to serialize; {} by default.
+            name: what happened, dotted by custom (`shop.cart.opened`), as text or a
+                member of an enum; "unknown" by default.
+            data: what there is to say about it, as far as the backends can serialize it; {} by default.
+            on_commit: whether to send it, as it is now, once the running transaction has been committed;
+                whatever the tracker does by default.
         """
-        event = {
-            "name": name or UNKNOWN_NAME,
-            "timestamp": datetime.now(timezone.utc),
-            "data": data or {},
-            "context": self.resolve_context(),
-        }
-        self.routing_backend.send(event)
+        thread = get_ident()
+        if thread in _emitting and _count_nested() > _MOST_NESTED:
+            self.failures.note("nested")
+            return
+        _emitting.add(thread)
+        event: Any = None
+        try:
+            event = {
+                "name": UNKNOWN_NAME if name is None or (name.__class__ is str and not name) else name,
+                "timestamp": datetime.now(_UTC),
+                "data": {} if data is None else data,
+                "context": self.resolve_context(),
+            }
+            if self.on_commit if on_commit is None else on_commit:
+                self._send_on_commit(event)
+            else:
+                self.routing_backend.send(event)
+        except Exception as error:  # noqa: BLE001, nothing that is tracked may fail what tracks it
+            self.failures.swallow("emit", "%s failed, event %r: %s", "emit", event, error)
+        finally:
+            _emitting.discard(thread)
 
-    # --- contexts ----------------------------------------------------------------------------------------
+    def _send_on_commit(self, event: dict[str, Any]) -> None:
+        if self.commit_hook is None:
+            self.failures.note("on_commit without a commit_hook")
+            self.routing_backend.send(event)
+            return
+        event = snapshot(event)
+        try:
+            self.commit_hook(lambda: self.routing_backend.send(event))
+        except Exception as error:  # noqa: BLE001, it is anybody's; better an event too many than none
+            self.failures.swallow("on_commit", "%s failed, and event %r goes on: %s", "on_commit", event, error)
+            self.routing_backend.send(event)
+
+    def tracked(
+        self, name: str | Enum, data: Mapping[str, Any] | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Have each call of a function, or a coroutine function, emit an event when it ends.
+
+        Its data are `data`, `duration_ms`, `outcome` ("success", "error", "cancelled"), and an error's type.
+
+        Args:
+            name: of the event.
+            data: what each says besides; nothing by default.
+
+        Raises:
+            TypeError: what is decorated is a generator function, whose call is no more than its beginning.
+        """
+        return tracked(self.emit, name, data or {})
 
     @property
     def located_context(self) -> MutableMapping[str, Any]:
@@ -112,21 +193,35 @@ class Tracker:
     def resolve_context(self) -> dict[str, Any]:
         """Return the context of events emitted here: all entered contexts, of which the latest wins.
 
-        What is bound for all trackers, such as the request being served (`eventpub.ambient`), comes first.
+        The request that is served, and what was said of it, comes before. What fails when it is asked is left
+        out, which `failures` counts as "context NAME".
         """
-        merged = ambient.resolve()
-        contexts = self.context_locator.get()
-        entered: Iterable[Any] = contexts.values()
-        if contexts.__class__ is not Entered:
-            entered = list(entered)  # other threads may change the dict meanwhile
-        for ctx in entered:
-            merged.update(ctx)
+        try:
+            contexts = self.context_locator.get()
+            if contexts.__class__ is Entered:
+                return ambient.resolve(contexts.owner, self)
+            entered = list(contexts.items())  # other threads may change a dict meanwhile
+        except Exception as error:  # noqa: BLE001, a locator is anybody's
+            self.refuse_context("locator", error)
+            entered = []
+        merged = ambient.resolve(self, self)
+        for name, ctx in entered:
+            try:
+                merged.update(ctx)
+            except Exception as error:  # noqa: BLE001, and so is a context
+                self.refuse_context(name, error)
         return merged
+
+    def refuse_context(self, name: str, error: Exception) -> None:
+        """Count a context that failed when it was asked."""
+        template = "context %r failed, and events go on without it, as %r does: %s"
+        self.failures.swallow(f"context {name}", template, name, None, error)
 
     def enter_context(self, name: str, ctx: Mapping[str, Any]) -> None:
         """Add `ctx` to all events emitted here from now on, replacing a context of that name.
 
-        It wins over contexts entered earlier, and loses to those entered later.
+        It wins over contexts entered before, and loses to those entered after. In a request it is gone when the
+        request is over.
 
         Raises:
             TypeError: `ctx` is not a mapping.
@@ -142,16 +237,35 @@ class Tracker:
         """
         del self.located_context[name]
 
-    def context(self, name: str, ctx: Mapping[str, Any]) -> ContextBlock:
-        """Enter a context for the block, or for each call of the decorated function.
+    def context(
+        self, name: str, ctx: Mapping[str, Any] = NOTHING_SAID, *, nested: bool = False, **values: Any
+    ) -> ContextBlock:
+        """Run the block, or each call of the function that is decorated, with a context entered.
 
-        Afterwards, `name` is what it was before: not entered, or the outer context. A block that ends elsewhere
-        than it began, such as in a generator that another thread closes, changes no contexts there.
+        However the block ends, `name` is then what it was before: exited, or the context that was entered
+        outside. Blocks belong to the running thread, greenlet or task, so one object may serve them all. A
+        block that ends elsewhere than it began, as a generator's that another thread closes, leaves the
+        contexts there alone, and is over for whoever has it.
+
+        Args:
+            name: of the context.
+            ctx: what events say meanwhile; {} by default.
+            nested: whether they say it below the name, where it collides with nothing: `context("user", id=7,
+                nested=True)` is `context("user", {"user": {"id": 7}})`.
+            values: what they say besides.
 
         Raises:
             TypeError: `ctx` is not a mapping, or the decorated function runs later, like a coroutine function.
         """
-        return ContextBlock(self.context_locator, name, ctx)
+        check_context(name, ctx)
+        if values:
+            ctx = {**ctx, **values}
+        return ContextBlock(self.context_locator, name, {name: ctx} if nested else ctx)
+
+
+def _count_nested() -> int:
+    """Return how many calls of `emit` this thread, or this greenlet, is in."""
+    return sum(frame.f_code is Tracker.emit.__code__ for frame, _ in walk_stack(None))
 
 
 # --- trackers that the whole process knows ---------------------------------------------------------------
@@ -174,10 +288,12 @@ def get_tracker(name: str = DEFAULT_TRACKER_NAME) -> Tracker:
         raise TrackerMissingError(name) from None
 
 
-def emit(name: str | Enum | None = None, data: Mapping[str, Any] | None = None) -> None:
+def emit(
+    name: str | Enum | None = None, data: Mapping[str, Any] | None = None, *, on_commit: bool | None = None
+) -> None:
     """Emit an event through the default tracker, see `Tracker.emit`.
 
     Raises:
         TrackerMissingError: (a KeyError) there is none.
     """
-    get_tracker().emit(name, data)
+    get_tracker().emit(name, data, on_commit=on_commit)

@@ -68,6 +68,7 @@ def test_an_event_emitted_in_an_endpoint_says_which_request(
         "method": "GET",
         "host": "shop.example.com",
         "path": "/buy",
+        "route": "/buy",
         "user_agent": "kettle/1.0",
         "client_address": "203.0.113.9",
     }

@@ -61,6 +61,7 @@ def test_an_event_emitted_in_a_view_says_which_request(queue_name: str):
         "method": "GET",
         "host": "shop.example.com",
         "path": "/buy",
+        "route": "buy",
         "user_agent": "kettle/1.0",
         "client_address": "127.0.0.1",
     }

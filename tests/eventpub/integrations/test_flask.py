@@ -46,6 +46,7 @@ def test_an_event_emitted_in_a_view_says_which_request(app: Flask, events: Event
         "method": "GET",
         "host": "shop.example.com",
         "path": "/buy/tea",
+        "route": "/buy/<tea>",
         "user_agent": "kettle/1.0",
         "client_address": "127.0.0.1",
     }

@@ -56,6 +56,7 @@ def test_an_event_emitted_in_a_view_says_which_request(application: Callable[...
         "method": "GET",
         "host": "shop.example.com",
         "path": "/buy",
+        "route": "/buy",
         "user_agent": "kettle/1.0",
         "client_address": "203.0.113.9",
     }

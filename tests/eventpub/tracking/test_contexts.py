@@ -17,7 +17,7 @@ from gevent.threadpool import ThreadPool as GeventThreadPool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventpub import ambient
+from eventpub.integrations import bound, say
 from eventpub.tracking import MemoryBackend, Tracker, carried
 
 WORKERS = 4
@@ -228,10 +228,12 @@ def test_what_is_carried_takes_along_other_context_variables_too():
 
 def test_what_is_bound_for_all_trackers_is_on_the_events_of_each_and_loses_to_its_own_contexts():
     trackers = Tracker(), Tracker()
-    with ambient.bound("request", {"path": "/", "user": 1}), trackers[0].context("masquerade", {"user": 2}):
-        assert trackers[0].resolve_context() == {"path": "/", "user": 2}
-        assert trackers[1].resolve_context() == {"path": "/", "user": 1}
-        assert in_a_thread(carried(trackers[1].resolve_context)) == {"path": "/", "user": 1}
+    with bound({"id": "r-1"}), trackers[0].context("masquerade", {"user": 2}):
+        say(path="/", user=1)
+        request = {"request": {"id": "r-1"}}
+        assert trackers[0].resolve_context() == {**request, "path": "/", "user": 2}
+        assert trackers[1].resolve_context() == {**request, "path": "/", "user": 1}
+        assert in_a_thread(carried(trackers[1].resolve_context)) == {**request, "path": "/", "user": 1}
     assert trackers[1].resolve_context() == {}
 
 

@@ -205,13 +205,37 @@ def test_whatever_an_event_is_only_the_value_that_refuses_is_shared(make: Callab
     assert copy.copy(event) is not event
 
 
-def test_a_value_that_makes_another_lock_whenever_it_is_copied_is_shared():
+def test_a_value_that_makes_another_lock_whenever_it_is_copied_costs_one_attempt():
     class Locked:
-        def __getstate__(self) -> dict[str, Any]:
-            return {"lock": threading.Lock()}
+        copies = 0
 
-    event = OrderedDict(locked=Locked())
-    assert snapshot(event) is event
+        def __getstate__(self) -> dict[str, Any]:
+            Locked.copies += 1
+            return {"lock": threading.Lock(), "items": items}
+
+    items = [1]
+    copied = snapshot(OrderedDict(locked=Locked()))
+    assert Locked.copies <= 2
+    assert copied["locked"].items == items
+    assert copied["locked"].items is not items
+
+
+def test_a_deep_event_with_a_lock_at_its_bottom_is_copied_in_time_that_grows_with_its_size_only():
+    class Counted:
+        copies = 0
+
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            Counted.copies += 1
+            return super().__reduce_ex__(protocol)
+
+    event: Any = threading.Lock()
+    for _ in range(50):
+        event = Counted(event)
+    snapshot(event)
+    assert Counted.copies == 100
 
 
 def test_a_view_that_cannot_be_changed_is_copied_for_what_it_holds():
