@@ -88,6 +88,22 @@ def only_reads(stage: object) -> bool:
     events.
     """
     try:
-        return getattr(stage, "only_reads", False) is True
-    except Exception:  # noqa: BLE001, a stage is anybody's
+        if getattr(stage, "only_reads", False) is not True:
+            return False
+    except Exception:  # noqa: BLE001, a stage is third-party code
         return False
+    own = getattr(stage, "__dict__", _NOTHING)
+    cls: Any = type(stage)
+    return "only_reads" in own or ("send" not in own and _keeps_promise(cls))
+
+
+@lru_cache(maxsize=1000)
+def _keeps_promise(cls: Any) -> bool:
+    """Tell whether no subclass of the class that promised has overridden a method of it."""
+    overridden: set[str] = set()
+    for base in cls.__mro__:
+        if "only_reads" in vars(base):
+            methods = {name for name in overridden if not name.startswith("__") or name == "__call__"}
+            return not any(hasattr(base, name) for name in methods)
+        overridden |= vars(base).keys()
+    return False

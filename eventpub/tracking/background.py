@@ -3,9 +3,10 @@
 It holds a bounded number of events in this process's memory. Every loss is counted with a reason: at all times
 `sent = delivered + waiting + lost`. Events that must survive the process belong on an `EventQueue` instead.
 
-The thread starts with the first event. A forked child starts empty, since its parent still delivers what waits
-there, and with a thread and a lock of its own, made when it is first used there: gevent may have patched
-`threading` meanwhile. At the end of a process there are five seconds for what waits (see `process_end`).
+The thread starts with the first event. A forked child starts empty, since its parent still delivers the waiting
+events, and with its own thread and its own lock. Both are created at first use: gevent may have patched
+`threading` since the fork. At the end of a process there are five seconds to deliver waiting events (see
+`process_end`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from eventpub.errors import StageError
 from eventpub.pipeline import check_backend, name_for_log
 
+from .failures import describe_error, find_traceback
 from .process_end import EXIT_SECONDS, forget_ends, living, notice_ends
 from .snapshot import snapshot
 
@@ -65,16 +67,16 @@ class AsyncBackend:
     thread.
 
     Args:
-        backend: gets the events one by one, in their order. What it raises is logged.
-        max_events: that wait at most; 10,000 by default.
-        when_full: "drop_newest" loses the event being sent (the default), "drop_oldest" the one that waits
-            longest; "block" makes `send` wait for room, unless it is the backend that sends: that is lost.
-        wait_seconds: for which "block" waits for room, 1 by default, before the event being sent is lost.
+        backend: gets the events one by one, in order. What it raises is logged.
+        max_events: the most that wait; 10,000 by default.
+        when_full: "drop_newest" loses the event being sent (the default), "drop_oldest" the one that has waited
+            longest; "block" makes `send` wait for room, except that events sent by the backend itself are lost.
+        wait_seconds: the most that "block" waits, 1 by default; then the event being sent is lost.
 
     Raises:
         NotAStageError: (a ValueError) the backend has no `send` that can be called.
-        StageError: (a ValueError) `max_events` is less than 1, `wait_seconds` less than 0, or there is no such
-            `when_full`.
+        StageError: (a ValueError) `max_events` is less than 1, `wait_seconds` is less than 0, or `when_full` is
+            unknown.
     """
 
     only_reads = True  # the waiting events are copies
@@ -216,7 +218,9 @@ class AsyncBackend:
                 is_delivered = self.backend.send(event) is not False
             except BaseException as error:  # third-party code
                 name = name_for_log(event)
-                logger.exception("backend %r failed on event %r, which it has lost", self.backend, name)
+                told = describe_error(error), find_traceback(error)
+                template = "backend %r failed on event %r, which it has lost: %s"
+                logger.error(template, self.backend, name, told[0], exc_info=told[1])
                 if not isinstance(error, Exception):
                     raise
             finally:

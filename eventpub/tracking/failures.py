@@ -58,20 +58,20 @@ class Failures(Counter[str]):
         token = _is_logging.set(True)
         try:
             name = name_for_log(event)[:_MOST_CHARACTERS]
-            logger.error(template, subject, name, _tell(error), exc_info=_find_traceback(error))
+            logger.error(template, subject, name, describe_error(error), exc_info=find_traceback(error))
         except Exception:  # noqa: BLE001, a handler of logs is anybody's
             self.note("log")
         finally:
             _is_logging.reset(token)
 
 
-def _tell(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """Return what may be logged: of our own errors all, since they hold no values, of any other its type."""
     kind = type(error).__name__
     return f"{kind}: {error}" if isinstance(error, EventPubError) else kind
 
 
-def _find_traceback(error: Exception) -> Any:
+def find_traceback(error: BaseException) -> Any:
     """Return what `exc_info` takes, without what the error says, and nothing for errors that say enough."""
     if isinstance(error, EventPubError):  # a queue may be full for thousands of events
         return None

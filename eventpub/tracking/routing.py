@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from eventpub.errors import NotAStageError
+from eventpub.errors import NotAStageError, UnwritableValueError
 from eventpub.pipeline import Backend, check_backend, name_for_log, only_reads
 
 from .errors import EventEmissionExit, EventSkipped
@@ -38,8 +38,8 @@ class RoutingBackend:
         processors: registered in their own order.
 
     Attributes:
-        failures: how often each backend and processor has raised, or a backend has returned False, by
-            "backend NAME" and "processor NAME"; see `Failures`.
+        failures: how often each backend or processor raised, or a backend returned False, by "backend NAME" and
+            "processor NAME"; see `Failures`.
 
     Raises:
         NotAStageError: (a ValueError) a backend has no `send` that can be called, or a processor cannot be
@@ -114,10 +114,12 @@ class RoutingBackend:
         """Send an event to every backend as it is."""
         for name, backend in self.backends.items():
             try:
-                if backend.send(event) is False:  # and has said why
+                if backend.send(event) is False:  # the backend has logged why
                     self.failures.note(f"backend {name}")
+            except UnwritableValueError:  # in tests only, which are to fail by it
+                raise
             except EventSkipped as skipped:
                 logger.info("backend %r does not take event %r: %r", name, name_for_log(event), skipped)
             except Exception as error:  # noqa: BLE001, a backend is anybody's
-                template = "backend %r has lost event %r: %s"
+                template = "backend %r failed, and event %r is lost there: %s"
                 self.failures.swallow(f"backend {name}", template, name, event, error)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from eventpub import ambient
+from eventpub.errors import UnwritableValueError
 from eventpub.pipeline import UNKNOWN_NAME
 
 from .contexts import ContextBlock, DefaultContextLocator, Entered, check_context
@@ -152,6 +153,8 @@ class Tracker:
                 self._send_on_commit(event)
             else:
                 self.routing_backend.send(event)
+        except UnwritableValueError:  # in tests only, which are to fail by it
+            raise
         except Exception as error:  # noqa: BLE001, nothing that is tracked may fail what tracks it
             self.failures.swallow("emit", "%s failed, event %r: %s", "emit", event, error)
         finally:
