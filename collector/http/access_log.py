@@ -33,10 +33,10 @@ def find_client(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> st
             like.
         proxies: whom to believe.
     """
-    client = _parse_address(peer)
+    client = _parse_address(peer) if proxies else None
     if client is None:
         return peer
-    hops = forwarded_for.split(",") if proxies else []
+    hops = forwarded_for.split(",")
     while hops and any(client in proxy for proxy in proxies):
         hop = _parse_address(hops.pop().strip())
         if hop is None:

@@ -1,8 +1,8 @@
 """Many mutated requests to a real collector: `python -m fuzz.collector 100000 [SEED]`.
 
-Each is on a connection of its own, and the sender says that no more comes, keeps silent, or is gone at once. Some
-are signed after they were changed, or nothing behind the signature would see them. Every answer must be one of
-those that the collector has; 500 is none of them. Meanwhile somebody else asks for its health again and again.
+Each is on a connection of its own, and the sender says that no more comes, keeps silent, or is gone at once. A
+third is signed after it was changed, or nothing behind the signature would see it. Every answer must be one of
+those that the collector has; 500 is none. Meanwhile somebody else asks for its health again and again.
 """
 
 from __future__ import annotations
