@@ -7,12 +7,15 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import posix_ipc
 import pytest
 from hypothesis import settings
+from support.clocks import Clock
 from support.collector_process import CollectorProcess
 from support.nursery import Nursery
+from support.statsd import Statsd
 
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.wire import QUEUE_PREFIX
@@ -35,6 +38,25 @@ def collector(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """One for all tests of a file; a file whose tests need one each has a fixture of this name."""
     with CollectorProcess(tmp_path_factory.mktemp("collector"), nursery=nursery) as running:
         yield running
+
+
+@pytest.fixture
+def fresh_collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    """One for the test alone."""
+    with CollectorProcess(tmp_path, nursery=nursery) as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def statsd() -> Iterator[Statsd]:
+    listener = Statsd()
+    yield listener
+    listener.socket.close()
 
 
 @pytest.fixture

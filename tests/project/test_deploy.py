@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.nursery import Nursery
 from support.paths import ROOT
 from support.sidecar_process import SECRET
 from support.waiting import DEADLINE_SECONDS, wait_until
@@ -103,9 +102,8 @@ class Supervisor:
 
 
 @pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
+def collector(fresh_collector: CollectorProcess) -> CollectorProcess:
+    return fresh_collector
 
 
 @pytest.fixture

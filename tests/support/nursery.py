@@ -1,6 +1,6 @@
 """Starts sidecars and collectors in 20 ms instead of 400: a process that has imported both forks one for each.
 
-`python tests/support/nursery.py` obeys one JSON list a line on stdin, and answers each with one line:
+`python -m support.nursery` obeys one JSON list a line on stdin, and answers each with one line:
 
 | command                               | answer                                                           |
 |---------------------------------------|------------------------------------------------------------------|
@@ -34,7 +34,7 @@ class Nursery:
 
     def __init__(self, prefix: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            [*prefix, sys.executable, __file__],
+            [*prefix, sys.executable, "-m", "support.nursery"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

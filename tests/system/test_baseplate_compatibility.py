@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from support.baseplate import baseplate_python
 from support.collector_process import CollectorProcess
-from support.nursery import Nursery
 from support.paths import ROOT
 from support.sidecar_process import SECRET
 from support.waiting import DEADLINE_SECONDS, wait_until
@@ -25,13 +24,6 @@ from support.waiting import DEADLINE_SECONDS, wait_until
 from eventpub import EventQueue, serialize_v2_event
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.config import default_spool_dir
-
-
-@pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
-
 
 EVENTS = """
 from eventpub.schemas.event.ttypes import Event, User

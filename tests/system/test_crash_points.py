@@ -6,7 +6,6 @@ stored or, if it is the one that the collector refuses, a dead letter; once, una
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
 import contextlib
 import json
@@ -15,7 +14,6 @@ import os
 import random
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from typing import Any
 import pytest
 from support.collector_process import CollectorProcess
 from support.nursery import Nursery, NurserySidecar
+from support.oracle import Oracle
 from support.waiting import wait_until
 
 from eventpub.queue.message_queue import MessageQueue
@@ -37,7 +36,7 @@ KEYS = {"collector_version": "2j", "max_message_size": "1024", "batch_max_age": 
 SETTLE_SECONDS = 0.4  # a killed disk's point may never be reached again: how long is waited for it
 
 
-class Rig:
+class CrashRig:
     """A queue, a collector, and sidecars."""
 
     def __init__(self, folder: Path, collector: CollectorProcess, nursery: Nursery, queue_name: str) -> None:
@@ -65,70 +64,27 @@ class Rig:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, collector: CollectorProcess, nursery: Nursery, queue_name: str) -> Iterator[Rig]:
-    with contextlib.closing(Rig(tmp_path, collector, nursery, queue_name)) as made:
+def rig(tmp_path: Path, collector: CollectorProcess, nursery: Nursery, queue_name: str) -> Iterator[CrashRig]:
+    with contextlib.closing(CrashRig(tmp_path, collector, nursery, queue_name)) as made:
         yield made
-
-
-class Oracle:
-    """Puts events that no other test of this file puts, and knows where each must be in the end."""
-
-    def __init__(self, rig: Rig, mark: str) -> None:
-        self.accepted: Counter[str] = Counter()
-        self.bad: Counter[bytes] = Counter()
-        self._rig = rig
-        self._mark = mark
-
-    def put(self, count: int) -> None:
-        """Put so many events, and one in their midst that is no UTF-8: the collector refuses its batch."""
-        for place in range(count):
-            event = json.dumps({"mark": self._mark, "n": len(self.accepted)})
-            self._put(event.encode())
-            self.accepted[event] += 1
-            if place == count // 2:
-                bad = b'{"mark":"%s","bad":%d,"text":"\xff"}' % (self._mark.encode(), len(self.bad))
-                self._put(bad)
-                self.bad[bad] += 1
-
-    def _put(self, message: bytes) -> None:
-        wait_until(lambda: self._rig.queue.send(message), "the queue has room")
-
-    def stored(self) -> Counter[str]:
-        rows = (json.dumps(row["event"]) for row in self._rig.collector.events())
-        return Counter(row for row in rows if f'"mark": "{self._mark}"' in row)
-
-    def check(self, sidecar: NurserySidecar) -> None:
-        """Wait until all has arrived, and hold it against what was accepted."""
-        wait_until(
-            lambda: (
-                self._rig.queue.depth() == 0
-                and self.stored().keys() >= self.accepted.keys()
-                and len(sidecar.dead_letters()) >= len(self.bad)
-                and not sidecar.batches()
-            ),
-            f"all that was accepted has arrived: {self._mark}",
-        )
-        letters = (json.loads(path.read_text()) for path in sidecar.dead_letters())
-        assert Counter(base64.b64decode(letter["event_base64"]) for letter in letters) == self.bad, self._mark
-        assert self.stored() == self.accepted, self._mark
-        assert sidecar.stop() == 0
-        assert (sidecar.ledger()["unaccounted"], sidecar.ledger()["dropped"]) == (0, 0), self._mark
 
 
 # --- every change on the disk ----------------------------------------------------------------------------
 
 
-def points_of(rig: Rig) -> list[str]:
+def points_of(rig: CrashRig) -> list[str]:
     """Return the names of all changes that one run makes on the disk."""
     record = rig.folder / "points"
     sidecar = rig.sidecar("dry", disk={"kind": "killing", "record": str(record)})
-    oracle = Oracle(rig, "dry")
+    oracle = Oracle(rig.queue, rig.collector, "dry")
     oracle.put(4)
     oracle.check(sidecar)
     return sorted(set(record.read_text().split()))
 
 
-def test_a_sidecar_killed_at_every_change_on_the_disk_and_again_loses_and_repeats_nothing(rig: Rig) -> None:
+def test_a_sidecar_killed_at_every_change_on_the_disk_and_again_loses_and_repeats_nothing(
+    rig: CrashRig,
+) -> None:
     """Received, reserved, sealed, renamed, posted, removed, split, dead-lettered: each is such a change."""
     points = points_of(rig)
     assert set(points) >= {
@@ -147,11 +103,11 @@ def kill_at(points: list[tuple[str, str]], folder: Path, queue_name: str) -> Non
     with (
         contextlib.closing(Nursery()) as nursery,
         CollectorProcess(folder / queue_name, nursery=nursery) as collector,
-        contextlib.closing(Rig(folder, collector, nursery, queue_name)) as rig,
+        contextlib.closing(CrashRig(folder, collector, nursery, queue_name)) as rig,
     ):
         for point, when in points:
             mark = f"{when} {point}"
-            oracle = Oracle(rig, mark)
+            oracle = Oracle(rig.queue, rig.collector, mark)
             disk = {"kind": "killing", "point": point, "after": when == "after"}
             sidecar = rig.sidecar(mark, disk=disk)
             oracle.put(4)
@@ -180,8 +136,10 @@ def ended(sidecar: NurserySidecar, otherwise: signal.Signals) -> int:
     [{"hang": True}, {"delay": 5}, {"accept_then": "close"}, {"status": 503}],
     ids=["posted", "stored", "answer lost", "answer read"],
 )
-def test_a_sidecar_killed_around_an_attempt_stores_each_event_once(rig: Rig, fault: dict[str, Any]) -> None:
-    oracle = Oracle(rig, json.dumps(fault).replace('"', "'"))
+def test_a_sidecar_killed_around_an_attempt_stores_each_event_once(
+    rig: CrashRig, fault: dict[str, Any]
+) -> None:
+    oracle = Oracle(rig.queue, rig.collector, json.dumps(fault).replace('"', "'"))
     sidecar = rig.sidecar("it")
     for _ in range(2):
         before = len(rig.collector.requests())
@@ -200,10 +158,10 @@ def test_a_sidecar_killed_around_an_attempt_stores_each_event_once(rig: Rig, fau
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("point", ["truncate:file", "sync:file", "rename:.open", "rename:.batch"])
 def test_a_sidecar_killed_while_it_adopts_a_slot_loses_and_repeats_nothing(
-    rig: Rig, point: str, when: str
+    rig: CrashRig, point: str, when: str
 ) -> None:
     """Two die with batches; who takes over from them dies, so does the next; the one after that finishes."""
-    oracle = Oracle(rig, f"adopt {when} {point}")
+    oracle = Oracle(rig.queue, rig.collector, f"adopt {when} {point}")
     rig.collector.set_faults([{"status": 503, "times": "forever"}])
     shared = {"spool_dir": str(rig.folder / "spool"), "batch_max_age": "1 h"}
     pair = [rig.sidecar("one", **shared), rig.sidecar("two", **shared)]
@@ -240,7 +198,7 @@ def test_a_sidecar_killed_while_it_adopts_a_slot_loses_and_repeats_nothing(
 
 @pytest.mark.parametrize("loops", [compiled_loop, PythonLoop])
 def test_receiving_killed_at_any_instant_leaves_each_message_in_the_file_or_in_the_queue(
-    loops: Callable[[], Loop], tmp_path: Path, rig: Rig
+    loops: Callable[[], Loop], tmp_path: Path, rig: CrashRig
 ) -> None:
     """The instant is drawn from the whole call; most kills fall between `mq_receive` and the commit."""
     kills = int(os.environ.get("EVENTPUB_RECEIVE_KILLS", "150"))

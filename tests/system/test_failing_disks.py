@@ -29,7 +29,7 @@ from eventpub.queue.message_queue import MessageQueue
 MAX_BUSY = 0.25  # of a CPU; polling once a second takes 0.01, a loop without a pause takes 1
 
 
-class Rig:
+class DiskRig:
     """A sidecar with small batches, and an application that puts until it is told that the queue is full."""
 
     def __init__(
@@ -111,9 +111,9 @@ class Rig:
 
 
 @pytest.fixture
-def broken(tmp_path: Path, collector: CollectorProcess, nursery: Nursery, queue_name: str) -> Iterator[Rig]:
+def broken(tmp_path: Path, collector: CollectorProcess, nursery: Nursery, queue_name: str) -> Iterator[DiskRig]:
     disk = {"kind": "switched", "switch": str(tmp_path / "switch")}
-    with contextlib.closing(Rig(tmp_path, collector, queue_name, nursery, disk)) as rig:
+    with contextlib.closing(DiskRig(tmp_path, collector, queue_name, nursery, disk)) as rig:
         yield rig
 
 
@@ -121,7 +121,7 @@ def broken(tmp_path: Path, collector: CollectorProcess, nursery: Nursery, queue_
     "number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT], ids=errno.errorcode.get
 )
 def test_a_disk_on_which_nothing_can_be_changed_stops_receiving_and_nothing_else(
-    broken: Rig, tmp_path: Path, number: int
+    broken: DiskRig, tmp_path: Path, number: int
 ) -> None:
     broken.put(20)
     broken.wait_stored(20)
@@ -135,7 +135,7 @@ def test_a_disk_on_which_nothing_can_be_changed_stops_receiving_and_nothing_else
 
 
 @pytest.mark.parametrize("steps", ["create", "reserve", "truncate", "sync", "rename", "create reserve write"])
-def test_a_disk_that_fails_at_one_step_loses_nothing(broken: Rig, tmp_path: Path, steps: str) -> None:
+def test_a_disk_that_fails_at_one_step_loses_nothing(broken: DiskRig, tmp_path: Path, steps: str) -> None:
     (tmp_path / "switch").write_text(f"{errno.EIO} {steps}")
     broken.put_until_full()
     assert broken.busy() < MAX_BUSY
@@ -144,7 +144,7 @@ def test_a_disk_that_fails_at_one_step_loses_nothing(broken: Rig, tmp_path: Path
 
 
 def test_a_batch_that_cannot_be_removed_is_stored_once_and_holds_up_no_other(
-    broken: Rig, tmp_path: Path
+    broken: DiskRig, tmp_path: Path
 ) -> None:
     (tmp_path / "switch").write_text(f"{errno.EIO} remove")
     before = len(broken.collector.requests())
@@ -161,7 +161,7 @@ def test_a_batch_that_cannot_be_removed_is_stored_once_and_holds_up_no_other(
 
 @pytest.mark.parametrize("end", ["newest", "oldest"])
 def test_a_full_spool_whose_batches_cannot_be_removed_keeps_them_until_they_can(
-    broken: Rig, tmp_path: Path, end: str
+    broken: DiskRig, tmp_path: Path, end: str
 ) -> None:
     """What is to be dropped stays in the books, and to be sent, as long as the disk does not let it go."""
     broken.collector.set_faults([{"status": 503, "times": "forever"}])
@@ -187,7 +187,7 @@ def test_a_full_spool_whose_batches_cannot_be_removed_keeps_them_until_they_can(
     assert ledger["delivered"] == len(broken.stored())
 
 
-def test_spooled_batches_are_delivered_while_no_new_file_can_be_made(broken: Rig, tmp_path: Path) -> None:
+def test_spooled_batches_are_delivered_while_no_new_file_can_be_made(broken: DiskRig, tmp_path: Path) -> None:
     broken.collector.set_faults([{"status": 503, "times": "forever"}])
     broken.put(100)
     wait_until(broken.sidecar.batches, "some are sealed")
@@ -200,7 +200,7 @@ def test_spooled_batches_are_delivered_while_no_new_file_can_be_made(broken: Rig
     broken.check()
 
 
-def test_a_start_on_a_failing_disk_waits_until_it_is_well(broken: Rig, tmp_path: Path) -> None:
+def test_a_start_on_a_failing_disk_waits_until_it_is_well(broken: DiskRig, tmp_path: Path) -> None:
     broken.collector.set_faults([{"status": 503, "times": "forever"}])
     broken.put(50)
     broken.sidecar.kill()
@@ -213,7 +213,7 @@ def test_a_start_on_a_failing_disk_waits_until_it_is_well(broken: Rig, tmp_path:
     broken.check()
 
 
-def test_a_spool_that_cannot_be_looked_at_for_a_while_is_no_end(broken: Rig, tmp_path: Path) -> None:
+def test_a_spool_that_cannot_be_looked_at_for_a_while_is_no_end(broken: DiskRig, tmp_path: Path) -> None:
     """ENOTDIR, then ELOOP in place of the folder above; once it is back, all goes on."""
     spool, away = broken.sidecar.spool, tmp_path / "away"
     broken.put(20)
@@ -236,21 +236,21 @@ def test_a_spool_that_cannot_be_looked_at_for_a_while_is_no_end(broken: Rig, tmp
 
 
 @pytest.fixture
-def small(tmp_path: Path, collector: CollectorProcess, queue_name: str) -> Iterator[Rig]:
+def small(tmp_path: Path, collector: CollectorProcess, queue_name: str) -> Iterator[DiskRig]:
     """A rig with its spool on a file system of 2 MiB that only its nursery sees."""
     (tmp_path / "small").mkdir()
     nursery = Nursery(seeing(f"mount -t tmpfs -o size=2m,mode=700 none '{tmp_path / 'small'}'"))
     spool = tmp_path / "small" / "spool"
     with (
         contextlib.closing(nursery),
-        contextlib.closing(Rig(tmp_path, collector, queue_name, nursery, spool_dir=str(spool))) as rig,
+        contextlib.closing(DiskRig(tmp_path, collector, queue_name, nursery, spool_dir=str(spool))) as rig,
     ):
         rig.nursery = nursery
         rig.sidecar.spool = Path(f"/proc/{nursery.pid}/root{spool}")
         yield rig
 
 
-def remount(rig: Rig, how: str) -> None:
+def remount(rig: DiskRig, how: str) -> None:
     folder = rig.sidecar.spool.parent
     mounted = Path("/", *folder.parts[4:])
     subprocess.run(
@@ -259,7 +259,7 @@ def remount(rig: Rig, how: str) -> None:
     )
 
 
-def test_a_disk_filled_by_our_own_batches_empties_as_they_are_delivered(small: Rig) -> None:
+def test_a_disk_filled_by_our_own_batches_empties_as_they_are_delivered(small: DiskRig) -> None:
     small.collector.set_faults([{"status": 503, "times": "forever"}])
     small.put_until_full()
     assert len(small.accepted) > 1000, "the disk was used"
@@ -271,7 +271,7 @@ def test_a_disk_filled_by_our_own_batches_empties_as_they_are_delivered(small: R
     small.check()
 
 
-def test_a_disk_filled_by_others_takes_nothing_and_loses_nothing(small: Rig) -> None:
+def test_a_disk_filled_by_others_takes_nothing_and_loses_nothing(small: DiskRig) -> None:
     small.put(20)
     small.wait_stored(20)
     fill(small)
@@ -282,14 +282,14 @@ def test_a_disk_filled_by_others_takes_nothing_and_loses_nothing(small: Rig) -> 
     small.check()
 
 
-def fill(rig: Rig) -> None:
+def fill(rig: DiskRig) -> None:
     filler = (rig.sidecar.spool.parent / "filler").open("wb", buffering=0)
     with filler, contextlib.suppress(OSError):
         while True:
             filler.write(bytes(4096))
 
 
-def test_a_sidecar_starts_on_a_full_disk_and_delivers_what_was_left(small: Rig) -> None:
+def test_a_sidecar_starts_on_a_full_disk_and_delivers_what_was_left(small: DiskRig) -> None:
     """Killed with open batches: sealing them takes no space."""
     small.collector.set_faults([{"status": 503, "times": "forever"}])
     small.sidecar.configure(batch_max_age="1 h")
@@ -305,7 +305,7 @@ def test_a_sidecar_starts_on_a_full_disk_and_delivers_what_was_left(small: Rig) 
     small.check()
 
 
-def test_a_start_on_a_disk_that_has_no_room_for_a_folder_waits_until_it_has(small: Rig) -> None:
+def test_a_start_on_a_disk_that_has_no_room_for_a_folder_waits_until_it_has(small: DiskRig) -> None:
     small.sidecar.stop()
     disk = small.sidecar.spool.parent
     subprocess.run(["rm", "-rf", small.sidecar.spool], check=True)
@@ -321,7 +321,7 @@ def test_a_start_on_a_disk_that_has_no_room_for_a_folder_waits_until_it_has(smal
     small.check()
 
 
-def test_a_disk_that_becomes_read_only_loses_nothing(small: Rig) -> None:
+def test_a_disk_that_becomes_read_only_loses_nothing(small: DiskRig) -> None:
     small.sidecar.stop()  # a file that is open for writing would keep it from being remounted
     remount(small, "ro")
     small.sidecar.launch()

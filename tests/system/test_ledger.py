@@ -6,14 +6,13 @@ import json
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.nursery import Nursery, NurserySidecar
+from support.rigs import Run, put
 from support.sidecar_process import SidecarProcess
+from support.statsd import Statsd
 from support.waiting import wait_until
 
 from eventpub import wire
@@ -25,75 +24,10 @@ EVENT = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"tea"}}'
 REJECTED = b'{"1":{"i32":7},"2":{"str":"buy"},"3":{"str":"tea"}}'
 PAD = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"%s"}}' % (b"x" * 7900)
 
-Run = Callable[..., SidecarProcess]
-
-
-class Statsd:
-    """A real UDP socket, and what has come to it: the sum of each counter, the last value of each gauge."""
-
-    def __init__(self) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.setblocking(False)
-        self.counters: Counter[str] = Counter()
-        self.gauges: dict[str, list[int]] = {}
-
-    @property
-    def endpoint(self) -> str:
-        return f"127.0.0.1:{self.socket.getsockname()[1]}"
-
-    def read(self) -> Counter[str]:
-        """Take in what has arrived; the counters."""
-        while True:
-            try:
-                datagram = self.socket.recv(65_536).decode()
-            except BlockingIOError:
-                return self.counters
-            for line in datagram.splitlines():
-                name, value, kind = line.replace(":", "|").split("|")
-                if kind == "c":
-                    self.counters[name] += int(value)
-                elif kind == "g":
-                    self.gauges.setdefault(name, []).append(int(value))
-
 
 @pytest.fixture
-def statsd() -> Iterator[Statsd]:
-    opened = Statsd()
-    yield opened
-    opened.socket.close()
-
-
-@pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
-
-
-@pytest.fixture
-def run(
-    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess, statsd: Statsd
-) -> Iterator[Run]:
-    started: list[SidecarProcess] = []
-
-    def start(**keys: str) -> SidecarProcess:
-        defaults = {"metrics_endpoint": statsd.endpoint, "batch_max_size": "128 KiB", "shutdown_timeout": "1 s"}
-        keys = {**defaults, **keys}
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, collector.port, **keys))
-        return started[-1]
-
-    yield start
-    for sidecar in started:
-        sidecar.kill()
-
-
-def put(queue: MessageQueue, messages: Iterable[bytes]) -> int:
-    """Put messages, and return how many."""
-    count = 0
-    for message in messages:
-        wait_until(lambda m=message: queue.send(m), "the queue has room")
-        count += 1
-    return count
+def sidecar_keys(statsd: Statsd) -> dict[str, str]:
+    return {"metrics_endpoint": statsd.endpoint, "batch_max_size": "128 KiB", "shutdown_timeout": "1 s"}
 
 
 def configure_and_restart(sidecar: SidecarProcess, **keys: str) -> dict[str, int]:

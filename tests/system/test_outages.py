@@ -11,7 +11,7 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -19,68 +19,18 @@ from typing import Any
 import pytest
 from support.collector_process import CollectorProcess
 from support.line import Line
-from support.nursery import Nursery, NurserySidecar
 from support.paths import CERTIFICATES
-from support.sidecar_process import SidecarProcess
+from support.rigs import EVENT, Run, numbered, put, requests_since, stop_and_check, stored, wait_stored
 from support.waiting import wait_until
 
 from eventpub.queue.message_queue import MessageQueue
 
 SOON = {"collector_timeout": "100 ms"}  # where an answer that is late has to be given up
 
-Run = Callable[..., SidecarProcess]
-
 
 @pytest.fixture
-def line(collector: CollectorProcess) -> Iterator[Line]:
-    with Line(collector.port) as opened:
-        yield opened
-
-
-@pytest.fixture
-def run(nursery: Nursery, tmp_path: Path, queue_name: str, line: Line) -> Iterator[Run]:
-    """Start a sidecar that posts over the line, with these INI keys."""
-    started: list[SidecarProcess] = []
-
-    def start(port: int | None = None, **keys: str) -> SidecarProcess:
-        keys = {"collector_version": "2j", **keys}
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, port or line.port, **keys))
-        return started[-1]
-
-    yield start
-    for sidecar in started:
-        sidecar.kill()
-
-
-def put(queue: MessageQueue, numbers: Iterable[int]) -> None:
-    """Put events that tell the test's queue and their number."""
-    for n in numbers:
-        event = b'{"queue":"%s","n":%d}' % (queue.name.encode(), n)
-        wait_until(lambda e=event: queue.send(e), "the queue has room: receiving goes on")
-
-
-def stored(collector: CollectorProcess, queue: MessageQueue) -> list[int]:
-    events = (row["event"] for row in collector.events())
-    return sorted(event["n"] for event in events if event["queue"] == queue.name)
-
-
-def wait_stored(collector: CollectorProcess, queue: MessageQueue, count: int) -> None:
-    """Wait until the events are stored, and see to it that each is so once."""
-    wait_until(lambda: len(stored(collector, queue)) >= count, f"{count} events are stored")
-    assert stored(collector, queue) == list(range(count))
-
-
-def stop_and_check(sidecar: SidecarProcess, count: int) -> None:
-    """Stop a sidecar that has delivered everything; its books say so."""
-    assert sidecar.stop() == 0
-    ledger = sidecar.ledger()
-    assert (ledger["received"], ledger["delivered"], ledger["unaccounted"]) == (count, count, 0)
-    assert sidecar.batches() == []
-    assert sidecar.dead_letters() == []
-
-
-def attempts(collector: CollectorProcess, since: float) -> list[dict[str, Any]]:
-    return [request for request in collector.requests() if request["at"] >= since]
+def target_port(line: Line) -> int:
+    return line.port
 
 
 # --- no way to the collector
@@ -107,16 +57,16 @@ def test_outage_loses_nothing_and_stores_nothing_twice(  # noqa: PLR0917, fixtur
 ) -> None:
     """The queue holds ten messages, so a hundred go through it only while the sidecar receives."""
     sidecar = run(**SOON)
-    put(queue, range(30))
-    wait_stored(collector, queue, 30)
+    put(queue, numbered(30))
+    wait_stored(collector, range(30))
     line.break_(outage)
-    put(queue, range(30, 60))
+    put(queue, numbered(30, 30))
     wait_until(lambda: said in sidecar.log(), "the outage is noticed")
-    put(queue, range(60, 100))
+    put(queue, numbered(40, 60))
     wait_until(lambda: queue.depth() == 0 and len(sidecar.batches()) > 1, "receiving goes on")
-    assert len(stored(collector, queue)) == 30
+    assert len(stored(collector)) == 30
     line.mend()
-    wait_stored(collector, queue, 100)
+    wait_stored(collector, range(100))
     stop_and_check(sidecar, 100)
 
 
@@ -127,10 +77,10 @@ def test_informational_answers_before_each_answer_change_nothing(
     started = time.time()
     with Line(collector.port, hints=True) as line:
         sidecar = run(line.port)
-        put(queue, range(60))
-        wait_stored(collector, queue, 60)
+        put(queue, numbered(60))
+        wait_stored(collector, range(60))
         stop_and_check(sidecar, 60)
-    ids = [request["batch_id"] for request in attempts(collector, started)]
+    ids = [request["batch_id"] for request in requests_since(collector, started)]
     assert len(set(ids)) == len(ids)
 
 
@@ -138,11 +88,11 @@ def test_collector_without_a_name_is_waited_for(
     run: Run, queue: MessageQueue, line: Line, collector: CollectorProcess
 ) -> None:
     sidecar = run(collector_hostname="no-such-host.invalid")
-    put(queue, range(30))
+    put(queue, numbered(30))
     wait_until(lambda: "kind=dns" in sidecar.log(), "the outage is noticed")
     sidecar.configure(collector_hostname=f"localhost:{line.port}")
     sidecar.signal(signal.SIGHUP)
-    wait_stored(collector, queue, 30)
+    wait_stored(collector, range(30))
     stop_and_check(sidecar, 30)
 
 
@@ -153,12 +103,12 @@ def test_collector_that_is_not_trusted_gets_nothing_until_it_is(
     settings = {"tls.certificate": certificate, "tls.key": certificate}
     with CollectorProcess(tmp_path, faults=None, settings=settings) as collector:
         sidecar = run(collector.port, collector_scheme="https")
-        put(queue, range(30))
+        put(queue, numbered(30))
         wait_until(lambda: "kind=tls" in sidecar.log(), "the outage is noticed")
-        assert stored(collector, queue) == []
+        assert stored(collector) == []
         sidecar.configure(collector_ca_file=str(CERTIFICATES / "ca.pem"))
         sidecar.signal(signal.SIGHUP)
-        wait_stored(collector, queue, 30)
+        wait_stored(collector, range(30))
         stop_and_check(sidecar, 30)
 
 
@@ -187,12 +137,12 @@ def test_answer_that_is_lost_late_or_wrong_stores_nothing_twice(
     collector.set_faults([{**fault, "times": 3}])
     since = time.time()
     sidecar = run(**SOON)
-    put(queue, range(5))
-    wait_until(lambda: len(attempts(collector, since)) > 3, "the batch is sent until its answer arrives")
-    wait_stored(collector, queue, 5)
+    put(queue, numbered(5))
+    wait_until(lambda: len(requests_since(collector, since)) > 3, "the batch is sent until its answer arrives")
+    wait_stored(collector, range(5))
     wait_until(lambda: not sidecar.batches(), "the spool is empty")
     stop_and_check(sidecar, 5)
-    ids = [request["batch_id"] for request in attempts(collector, since)]
+    ids = [request["batch_id"] for request in requests_since(collector, since)]
     assert len(set(ids[:4])) <= 2  # one batch, or two where the events came in two
 
 
@@ -201,10 +151,10 @@ def test_every_5xx_is_waited_out(run: Run, queue: MessageQueue, collector: Colle
     collector.set_faults([{"status": status} for status in statuses])
     since = time.time()
     sidecar = run(retry_max="50 ms")
-    put(queue, [0])
-    wait_stored(collector, queue, 1)
-    assert [request["status"] for request in attempts(collector, since)] == [*statuses, 200]
-    assert len({request["batch_id"] for request in attempts(collector, since)}) == 1
+    put(queue, [EVENT % 0])
+    wait_stored(collector, range(1))
+    assert [request["status"] for request in requests_since(collector, since)] == [*statuses, 200]
+    assert len({request["batch_id"] for request in requests_since(collector, since)}) == 1
     stop_and_check(sidecar, 1)
 
 
@@ -220,9 +170,9 @@ def test_retry_after_is_honoured_in_both_forms(
         ]
     )
     sidecar = run()
-    put(queue, [0])
-    wait_stored(collector, queue, 1)
-    first, second, third = (request["at"] for request in attempts(collector, since))
+    put(queue, [EVENT % 0])
+    wait_stored(collector, range(1))
+    first, second, third = (request["at"] for request in requests_since(collector, since))
     assert second - first >= 1.0
     assert third >= date
     stop_and_check(sidecar, 1)
@@ -232,10 +182,10 @@ def test_slow_answers_are_waited_for(run: Run, queue: MessageQueue, collector: C
     collector.set_faults([{"delay": 0.3, "times": 3}])
     since = time.time()
     sidecar = run()
-    put(queue, range(50))
-    wait_stored(collector, queue, 50)
+    put(queue, numbered(50))
+    wait_stored(collector, range(50))
     wait_until(lambda: not sidecar.batches(), "the spool is empty")
-    assert {request["attempt"] for request in attempts(collector, since)} == {"1"}
+    assert {request["attempt"] for request in requests_since(collector, since)} == {"1"}
     stop_and_check(sidecar, 50)
 
 
@@ -256,11 +206,11 @@ def test_encoding_that_is_refused_gives_way_to_the_next(
     collector.set_faults([{}, *({"status": 415, "headers": {"Accept-Encoding": offer}} for offer in offers)])
     since = time.time()
     sidecar = run(collector_timeout="5 s")
-    put(queue, [0])
-    wait_until(lambda: stored(collector, queue) == [0], "the first event is stored")
-    put(queue, [1])
-    wait_stored(collector, queue, 2)
-    assert [request["headers"].get("Content-Encoding") for request in attempts(collector, since)] == used
+    put(queue, [EVENT % 0])
+    wait_until(lambda: stored(collector) == [0], "the first event is stored")
+    put(queue, [EVENT % 1])
+    wait_stored(collector, range(2))
+    assert [request["headers"].get("Content-Encoding") for request in requests_since(collector, since)] == used
     stop_and_check(sidecar, 2)
 
 
@@ -327,17 +277,17 @@ def test_fresh_event_does_not_wait_for_the_backlog(
     numbers = itertools.count()
 
     def grow() -> bool:
-        put(queue, [next(numbers)])
+        put(queue, [EVENT % next(numbers)])
         return len(sidecar.batches()) >= 60
 
     wait_until(grow, "there is a backlog")
     collector.set_faults([{"delay": 0.05, "times": "forever"}])
     line.mend()
-    wait_until(lambda: stored(collector, queue), "the backlog drains")
+    wait_until(lambda: stored(collector), "the backlog drains")
     for _ in range(3):
         fresh = next(numbers)
-        put(queue, [fresh])
-        wait_until(lambda n=fresh: n in stored(collector, queue), "the fresh event is stored")
+        put(queue, [EVENT % fresh])
+        wait_until(lambda n=fresh: n in stored(collector), "the fresh event is stored")
         assert len(sidecar.batches()) > 15, "older batches still wait"
     collector.set_faults([])
-    wait_stored(collector, queue, next(numbers))
+    wait_stored(collector, range(next(numbers)))

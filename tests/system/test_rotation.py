@@ -10,9 +10,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from support.collector_process import CollectorProcess
@@ -20,7 +19,7 @@ from support.forked import as_root
 from support.line import Line
 from support.mounts import seeing
 from support.nursery import Nursery, NurserySidecar
-from support.sidecar_process import SidecarProcess
+from support.rigs import Run, check_books, requests_since, wait_stored
 from support.waiting import DEADLINE_SECONDS, wait_until
 
 from eventpub.queue.message_queue import MessageQueue
@@ -29,35 +28,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 OLD, NEW = b"hunter2", b"correct horse battery staple"
-Run = Callable[..., SidecarProcess]
-
-
-@pytest.fixture(scope="module")
-def collector(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    """A collector that takes the old key and the new one, as it does while a fleet's keys are changed."""
-    folder = tmp_path_factory.mktemp("collector")
-    with CollectorProcess(folder, keys={"test": [OLD, NEW]}, nursery=nursery) as running:
-        yield running
 
 
 @pytest.fixture
-def line(collector: CollectorProcess) -> Iterator[Line]:
-    with Line(collector.port) as opened:
-        yield opened
-
-
-@pytest.fixture
-def run(nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess) -> Iterator[Run]:
-    started: list[SidecarProcess] = []
-
-    def start(port: int | None = None, **keys: str) -> SidecarProcess:
-        keys = {"collector_version": "2j", **keys}
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, port or collector.port, **keys))
-        return started[-1]
-
-    yield start
-    for sidecar in started:
-        sidecar.kill()
+def collector_keys() -> dict[str, list[bytes]]:
+    """The old key and the new one, as a collector has them while those of its senders are changed."""
+    return {"test": [OLD, NEW]}
 
 
 class Load:
@@ -93,26 +69,6 @@ class Load:
                 return
 
 
-def stored(collector: CollectorProcess, queue: MessageQueue) -> list[int]:
-    events = (row["event"] for row in collector.events())
-    return sorted(event["n"] for event in events if event["queue"] == queue.name)
-
-
-def wait_stored(collector: CollectorProcess, queue: MessageQueue, count: int) -> None:
-    wait_until(lambda: len(stored(collector, queue)) >= count, f"{count} events are stored")
-    assert stored(collector, queue) == list(range(count))
-
-
-def requests_since(collector: CollectorProcess, since: float) -> list[dict[str, Any]]:
-    return [request for request in collector.requests() if request["at"] >= since]
-
-
-def check_books(sidecar: SidecarProcess, **expected: int) -> None:
-    ledger = sidecar.ledger()
-    assert {key: ledger[key] for key in expected} == expected
-    assert ledger["unaccounted"] == 0
-
-
 # --- stopping
 
 
@@ -131,7 +87,7 @@ def test_stop_during_an_outage_is_in_time_and_keeps_everything(
     check_books(sidecar, received=load.count, spooled=load.count, delivered=0)
     line.mend()
     sidecar.start()
-    wait_stored(collector, queue, load.count)
+    wait_stored(collector, range(load.count))
     assert sidecar.stop() == 0
     check_books(sidecar, recovered=load.count, delivered=load.count, spooled=0)
 
@@ -151,7 +107,7 @@ def test_stop_while_the_collector_hangs_is_in_time(
     assert ledger["unaccounted"] == 0
     collector.set_faults([])
     sidecar.start()
-    wait_stored(collector, queue, load.count)
+    wait_stored(collector, range(load.count))
 
 
 @as_root
@@ -188,7 +144,7 @@ def test_stop_while_names_are_looked_up_in_vain_is_in_time(
         check_books(sidecar, recovered=load.count, spooled=load.count)
         sidecar.configure(collector_hostname=collector.hostname, metrics_endpoint="")
         sidecar.start()
-        wait_stored(collector, queue, load.count)
+        wait_stored(collector, range(load.count))
         assert sidecar.stop() == 0
 
 
@@ -215,7 +171,7 @@ def test_reload_under_load_changes_settings_live_and_loses_nothing(
             sidecar.signal(signal.SIGHUP)
             wait_until(lambda n=reloads: sidecar.log().count("reloaded") > n, "the file is read again")
             load.more()
-    wait_stored(collector, queue, load.count)
+    wait_stored(collector, range(load.count))
     assert sidecar.stop() == 0
     check_books(sidecar, received=load.count, delivered=load.count, spooled=0)
     assert "kind=refused" in sidecar.log()
@@ -247,7 +203,7 @@ def test_reload_changes_how_many_attempts_are_in_flight(
         wait_until(lambda: together(alone_until, time.time()) >= 5, "attempts are in flight together")
         assert together(started, alone_until) == 1
     collector.set_faults([])
-    wait_stored(collector, queue, load.count)
+    wait_stored(collector, range(load.count))
 
 
 # --- keys
@@ -275,7 +231,7 @@ def test_key_replaced_under_load_is_used_without_a_reload_and_loses_nothing(
             load.more()
             replace_atomically(key, encoded(secret))
         load.more()
-    wait_stored(collector, queue, load.count)
+    wait_stored(collector, range(load.count))
     assert sidecar.stop() == 0
     check_books(sidecar, received=load.count, delivered=load.count)
     requests = requests_since(collector, since)
@@ -313,7 +269,7 @@ def test_key_file_that_is_bad_for_a_moment_sends_nothing_and_loses_nothing(
             key.rmdir()
         key.write_text(encoded(NEW))
         load.more()
-    wait_stored(collector, queue, load.count)
+    wait_stored(collector, range(load.count))
     assert sidecar.stop() == 0
     check_books(sidecar, received=load.count, delivered=load.count)
     requests = requests_since(collector, since)
@@ -339,6 +295,6 @@ def test_key_that_the_collector_does_not_know_yet_is_held_until_it_does(
                 collector._keys = {"test": secrets}
                 collector.start()
                 load.more()
-        wait_stored(collector, queue, load.count)
+        wait_stored(collector, range(load.count))
         assert sidecar.stop() == 0
         check_books(sidecar, received=load.count, delivered=load.count, dead=0, dropped=0)

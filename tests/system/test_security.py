@@ -14,6 +14,7 @@ import pytest
 from support.collector_process import CollectorProcess
 from support.nursery import Nursery
 from support.paths import CERTIFICATES
+from support.rigs import Run, killed_at_the_end
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
@@ -25,7 +26,6 @@ OWN_CA = {"collector_ca_file": str(CERTIFICATES / "ca.pem")}
 CLIENT = {"collector_client_certificate": str(CERTIFICATES / "client.pem")}
 BASE = {"collector_version": "2j", "collector_scheme": "", "shutdown_timeout": "100 ms"}
 
-Run = Callable[..., SidecarProcess]
 Collect = Callable[..., CollectorProcess]
 
 
@@ -46,15 +46,12 @@ def collect(nursery: Nursery, tmp_path: Path) -> Iterator[Collect]:
 @pytest.fixture
 def run(tmp_path: Path, queue_name: str) -> Iterator[Run]:
     """Start a sidecar with these INI keys, `collector.scheme` at its default."""
-    started: list[SidecarProcess] = []
 
-    def start(port: int, **keys: str) -> SidecarProcess:
-        started.append(SidecarProcess(tmp_path, queue_name, port, **{**BASE, **keys}))
-        return started[-1]
+    def make(port: int, **keys: str) -> SidecarProcess:
+        return SidecarProcess(tmp_path, queue_name, port, **{**BASE, **keys})
 
-    yield start
-    for sidecar in started:
-        sidecar.kill()
+    with killed_at_the_end(make) as start:
+        yield start
 
 
 def delivers(

@@ -29,7 +29,7 @@ class Launched(NurserySidecar):
         self.launch()
 
 
-class Rig:
+class Fleet:
     """A collector, and as many queues and sidecars as a test wants, with one spool."""
 
     def __init__(self, folder: Path, nursery: Nursery, stack: contextlib.ExitStack, queue_name: str) -> None:
@@ -82,12 +82,12 @@ class Rig:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, nursery: Nursery, queue_name: str) -> Iterator[Rig]:
+def rig(tmp_path: Path, nursery: Nursery, queue_name: str) -> Iterator[Fleet]:
     with contextlib.ExitStack() as stack:
-        yield Rig(tmp_path, nursery, stack, queue_name)
+        yield Fleet(tmp_path, nursery, stack, queue_name)
 
 
-def test_two_sidecars_on_one_queue_share_its_events(rig: Rig) -> None:
+def test_two_sidecars_on_one_queue_share_its_events(rig: Fleet) -> None:
     pair = [rig.sidecar(), rig.sidecar()]
     assert [rig.taken(sidecar) for sidecar in pair] == ["0", "1"]
     for halted in pair:  # which of two takes a message is the kernel's affair; one that stands still takes none
@@ -104,7 +104,7 @@ def test_two_sidecars_on_one_queue_share_its_events(rig: Rig) -> None:
     assert [ledger["unaccounted"] for ledger in ledgers] == [0, 0]
 
 
-def test_sidecars_that_start_at_once_take_a_slot_each_and_adopt_each_batch_once(rig: Rig) -> None:
+def test_sidecars_that_start_at_once_take_a_slot_each_and_adopt_each_batch_once(rig: Fleet) -> None:
     """Five rounds: six start in the same instant and find what five dead ones left."""
     rig.collector.set_faults([{"status": 503, "times": "forever"}])
     many = [rig.sidecar(wait=False) for _ in range(6)]
@@ -127,7 +127,7 @@ def test_sidecars_that_start_at_once_take_a_slot_each_and_adopt_each_batch_once(
     assert sum(sidecar.ledger()["unaccounted"] for sidecar in many) == 0
 
 
-def test_the_slot_of_a_dead_sidecar_is_adopted_while_another_works(rig: Rig) -> None:
+def test_the_slot_of_a_dead_sidecar_is_adopted_while_another_works(rig: Fleet) -> None:
     rig.collector.set_faults([{"status": 503, "times": "forever"}])
     dies, works = rig.sidecar(), rig.sidecar()
     rig.put(60)
@@ -143,7 +143,7 @@ def test_the_slot_of_a_dead_sidecar_is_adopted_while_another_works(rig: Rig) -> 
     assert works.ledger()["unaccounted"] == starts.ledger()["unaccounted"] == 0
 
 
-def test_a_slot_stays_taken_when_its_sidecar_hangs(rig: Rig) -> None:
+def test_a_slot_stays_taken_when_its_sidecar_hangs(rig: Fleet) -> None:
     hangs = rig.sidecar()
     hangs.pause()
     starts = rig.sidecar()
@@ -153,7 +153,7 @@ def test_a_slot_stays_taken_when_its_sidecar_hangs(rig: Rig) -> None:
     hangs.signal(signal.SIGCONT)
 
 
-def test_a_sidecar_that_finds_all_slots_taken_says_so_and_ends(rig: Rig) -> None:
+def test_a_sidecar_that_finds_all_slots_taken_says_so_and_ends(rig: Fleet) -> None:
     with contextlib.ExitStack() as locks:
         for number in range(MAX_SLOTS):
             slot = take_slot(rig.spool / rig.name / str(number))
@@ -167,7 +167,7 @@ def test_a_sidecar_that_finds_all_slots_taken_says_so_and_ends(rig: Rig) -> None
     rig.check()
 
 
-def test_queues_that_share_a_spool_folder_keep_to_themselves(rig: Rig) -> None:
+def test_queues_that_share_a_spool_folder_keep_to_themselves(rig: Fleet) -> None:
     names = [rig.name, rig.queue(f"{rig.name}-b"), rig.queue(f"{rig.name}-c")]
     sidecars = [rig.sidecar(name) for name in names]
     for name in names:
@@ -185,7 +185,7 @@ def test_queues_that_share_a_spool_folder_keep_to_themselves(rig: Rig) -> None:
         assert {path.name for path in (rig.spool / name).iterdir()} == {"0", "dead", "damaged"}
 
 
-def test_sidecars_of_one_queue_killed_at_random_lose_and_repeat_nothing(rig: Rig) -> None:
+def test_sidecars_of_one_queue_killed_at_random_lose_and_repeat_nothing(rig: Fleet) -> None:
     """Each takes over what the other left, while the other takes over what it left before."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")

@@ -11,64 +11,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.nursery import Nursery, NurserySidecar
+from support.rigs import EVENT, numbered, put, stored, wait_stored
 from support.sidecar_process import SidecarProcess
 from support.waiting import DEADLINE_SECONDS, wait_until
 
 from eventpub import wire
 from eventpub.errors import QueueMissingError
 from eventpub.queue.message_queue import MessageQueue
-
-EVENT = b'{"name":"test","n":%d}'
-V2J = {"collector_version": "2j"}
-
-
-@pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
-
-
-@pytest.fixture
-def run(
-    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
-) -> Iterator[Callable[..., SidecarProcess]]:
-    """Start a sidecar for the collector with these INI keys."""
-    started: list[SidecarProcess] = []
-
-    def start(**keys: str) -> SidecarProcess:
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, collector.port, **{**V2J, **keys}))
-        return started[-1]
-
-    yield start
-    for sidecar in started:
-        sidecar.kill()
-
-
-def put(queue: MessageQueue, messages: Iterable[bytes]) -> None:
-    for message in messages:
-        wait_until(lambda m=message: queue.send(m), "the queue has room")
-
-
-def numbered(count: int, start: int = 0) -> list[bytes]:
-    return [EVENT % n for n in range(start, start + count)]
-
-
-def stored(collector: CollectorProcess) -> list[int]:
-    return sorted(event["event"]["n"] for event in collector.events())
-
-
-def wait_stored(collector: CollectorProcess, numbers: Iterable[int]) -> None:
-    expected = sorted(numbers)
-    wait_until(lambda: len(collector.events()) >= len(expected), f"{len(expected)} events are stored")
-    assert stored(collector) == expected
-
 
 # --- the way of an event ---------------------------------------------------------------------------------
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.nursery import Nursery, NurserySidecar
+from support.rigs import Run
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
@@ -23,28 +21,11 @@ TOO_LARGE_PAGE = {
     "body": "<html><head><title>413 Request Entity Too Large</title></head></html>",
 }
 
-Run = Callable[..., SidecarProcess]
-
 
 @pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
-
-
-@pytest.fixture
-def run(nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess) -> Iterator[Run]:
-    """Start a sidecar whose batches wait for `EVENTS` events."""
-    started: list[SidecarProcess] = []
-
-    def start(**keys: str) -> SidecarProcess:
-        keys = {"collector_version": "2j", "batch_max_age": "300 ms", "compression": "none", **keys}
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, collector.port, **keys))
-        return started[-1]
-
-    yield start
-    for sidecar in started:
-        sidecar.kill()
+def sidecar_keys() -> dict[str, str]:
+    """Batches wait for `EVENTS` events."""
+    return {"collector_version": "2j", "batch_max_age": "300 ms", "compression": "none"}
 
 
 def put_one_batch(queue: MessageQueue) -> None:

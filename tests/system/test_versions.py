@@ -5,13 +5,11 @@ from __future__ import annotations
 import signal
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from support.collector_process import CollectorProcess
 from support.line import Line
-from support.nursery import Nursery, NurserySidecar
+from support.rigs import Run
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
@@ -21,36 +19,19 @@ from eventpub.sidecar.spool import records
 THRIFT = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"tea"}}'
 PLAIN = b'{"source":"shop","action":"buy","noun":"cup"}'
 
-Run = Callable[..., SidecarProcess]
+
+@pytest.fixture
+def target_port(line: Line) -> int:
+    line.break_("refused")
+    return line.port
 
 
 @pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
+def sidecar_keys() -> dict[str, str]:
+    return {}
 
 
-@pytest.fixture
-def line(collector: CollectorProcess) -> Iterator[Line]:
-    with Line(collector.port) as opened:
-        opened.break_("refused")
-        yield opened
-
-
-@pytest.fixture
-def run(nursery: Nursery, tmp_path: Path, queue_name: str, line: Line) -> Iterator[Run]:
-    started: list[SidecarProcess] = []
-
-    def start(**keys: str) -> SidecarProcess:
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, line.port, **keys))
-        return started[-1]
-
-    yield start
-    for sidecar in started:
-        sidecar.kill()
-
-
-def put(queue: MessageQueue, event: bytes, sidecar: SidecarProcess) -> None:
+def put_and_seal(queue: MessageQueue, event: bytes, sidecar: SidecarProcess) -> None:
     """Put an event, and wait until it is in a sealed batch."""
     before = len(sidecar.batches())
     assert queue.send(event)
@@ -68,11 +49,11 @@ def test_batches_that_wait_while_the_version_changes_are_stored_as_what_they_are
 ) -> None:
     events = {"2": THRIFT, "2j": PLAIN}
     sidecar = run(collector_version=old)
-    put(queue, events[old], sidecar)
+    put_and_seal(queue, events[old], sidecar)
     sidecar.configure(collector_version=new)
     sidecar.signal(signal.SIGHUP)
     wait_until(lambda: "reloaded" in sidecar.log(), "the file is read again")
-    put(queue, events[new], sidecar)
+    put_and_seal(queue, events[new], sidecar)
     line.mend()
     wait_until(lambda: not sidecar.batches(), "all is delivered")
     assert stored(collector) == [("2", "tea"), ("2j", "cup")]
@@ -85,7 +66,7 @@ def test_version_outlives_the_process_that_received(
     run: Run, queue: MessageQueue, line: Line, collector: CollectorProcess
 ) -> None:
     sidecar = run(collector_version="2")
-    put(queue, THRIFT, sidecar)
+    put_and_seal(queue, THRIFT, sidecar)
     sidecar.kill()
     sidecar.configure(collector_version="2j")
     line.mend()

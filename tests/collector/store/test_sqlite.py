@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
+from support.clocks import Clock
 
 from eventpub.collector.store import EventRow, IncomingBatch, Outcome, Receipt
 from eventpub.collector.store.sqlite import REMOVED, WAL_BYTES, SqliteStore
@@ -159,19 +160,9 @@ def test_ids_survive_a_restart(path):
             assert store.add(batch()).outcome is expected
 
 
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 def test_an_id_is_forgotten_after_its_time_and_not_before(path, clock):

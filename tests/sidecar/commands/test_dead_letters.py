@@ -44,6 +44,7 @@ def spool(tmp_path: Path) -> SpoolFolder:
 
 @pytest.fixture
 def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    """One that knows the new key only."""
     with CollectorProcess(tmp_path, keys={"test": NEW}, nursery=nursery) as running:
         yield running
 

@@ -5,22 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from support.clocks import Clock
 
 from eventpub.sidecar.delivery.backoff import Backoff
 from eventpub.sidecar.delivery.gate import Gate
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -5,26 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.clocks import Clock
 
 from eventpub.sidecar.delivery.outbox import Outbox
 from eventpub.sidecar.spool.batch import Batch
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def batch(number: int) -> Batch:
     return Batch(Path(f"{number:012d}.1.batch"), 1, 100)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

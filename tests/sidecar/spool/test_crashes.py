@@ -36,7 +36,7 @@ def open_spool(folder: Path, disk: Disk) -> Spool:
     return Spool(folder, "q", fsync=True, telemetry=Telemetry(), disk=disk, **limits)
 
 
-class Oracle:
+class Progress:
     """What the killed child is known to have done, in memory it shares with its parent."""
 
     def __init__(self) -> None:
@@ -64,17 +64,17 @@ class Oracle:
         self._shared[1] = events
 
 
-def fill(spool: Spool, queue: MessageQueue, oracle: Oracle, events: list[bytes]) -> Batch:
+def fill(spool: Spool, queue: MessageQueue, progress: Progress, events: list[bytes]) -> Batch:
     opened = spool.create(body_limit_bytes=4096, message_size_bytes=256)
     opened.state.queue_fd = queue.fd
     for event in events:
         assert queue.send(event)
-        oracle.count_accepted()
+        progress.count_accepted()
     PythonLoop().receive(opened.state, opened.memory)
     sealed = spool.seal(opened)
     assert sealed is not None
     spool.received(sealed)
-    oracle.count_sealed(len(events))
+    progress.count_sealed(len(events))
     return sealed
 
 
@@ -87,18 +87,18 @@ def split(spool: Spool, batch: Batch) -> None:
     )
 
 
-def scenario(folder: Path, queue: MessageQueue, oracle: Oracle, disk: Disk) -> None:
+def scenario(folder: Path, queue: MessageQueue, progress: Progress, disk: Disk) -> None:
     """Two sidecars receive, one splits, both die; a third adopts and delivers, a fourth receives."""
     first, second = open_spool(folder, disk), open_spool(folder, disk)
-    batch = fill(first, queue, oracle, EVENTS[:8])
-    fill(second, queue, oracle, EVENTS[8:10])
+    batch = fill(first, queue, progress, EVENTS[:8])
+    fill(second, queue, progress, EVENTS[8:10])
     split(first, batch)
-    fill(first, queue, oracle, EVENTS[10:11])
+    fill(first, queue, progress, EVENTS[10:11])
     first.close()
     second.close()
     third, fourth = open_spool(folder, disk), open_spool(folder, disk)
-    fill(fourth, queue, oracle, EVENTS[11:])
-    oracle.count_delivered(third.recovered[0].events)  # the answer came; now the file goes
+    fill(fourth, queue, progress, EVENTS[11:])
+    progress.count_delivered(third.recovered[0].events)  # the answer came; now the file goes
     third.delivered(third.recovered[0])
     third.close()
     fourth.close()
@@ -130,17 +130,17 @@ def found(folder: Path) -> tuple[Counter[bytes], Counter[bytes]]:
 def crash_points(folder: Path, queue: MessageQueue) -> list[str]:
     """Return the names of all changes the scenario makes."""
     disk = KillingDisk()
-    scenario(folder, queue, Oracle(), disk)
+    scenario(folder, queue, Progress(), disk)
     return disk.steps
 
 
-def check(folder: Path, queue: MessageQueue, oracle: Oracle, point: str) -> None:
+def check(folder: Path, queue: MessageQueue, progress: Progress, point: str) -> None:
     """Each accepted event is in a batch, a dead letter or the queue, once; delivered ones may be gone."""
     spooled, dead = found(folder)
     everything = spooled + dead + Counter(iter(queue.receive, None))
     assert max(everything.values(), default=1) == 1, point
     assert set(dead) <= {BAD}, point
-    assert set(everything) | oracle.delivered == oracle.accepted, point
+    assert set(everything) | progress.delivered == progress.accepted, point
 
 
 def test_spool_survives_a_kill_at_every_change(tmp_path: Path, queue_name: str) -> None:
@@ -153,11 +153,11 @@ def test_spool_survives_a_kill_at_every_change(tmp_path: Path, queue_name: str) 
             for after in (False, True):
                 folder = tmp_path / f"{number}-{after}"
                 disk = KillingDisk(number, after=after)
-                oracle = Oracle()
-                status = in_a_child(lambda d=disk, f=folder, o=oracle: scenario(f, queue, o, d))
+                progress = Progress()
+                status = in_a_child(lambda d=disk, f=folder, o=progress: scenario(f, queue, o, d))
                 point = f"{'after' if after else 'before'} {name} (change {number})"
                 assert os.WTERMSIG(status) == signal.SIGKILL, point
-                check(folder, queue, oracle, point)
+                check(folder, queue, progress, point)
 
 
 def image(digit: str, events: list[bytes]) -> bytes:
@@ -222,13 +222,13 @@ def test_a_power_cut_at_any_change_costs_nothing_that_was_sealed(
         for number, name in enumerate(crash_points(tmp_path / "dry", queue), 1):
             folder = tmp_path / str(number)
             disk = ForgetfulDisk(folder / "q", number, keeps_names=names == "kept")
-            oracle = Oracle()
-            status = in_a_child(lambda d=disk, f=folder, o=oracle: scenario(f, queue, o, d))
+            progress = Progress()
+            status = in_a_child(lambda d=disk, f=folder, o=progress: scenario(f, queue, o, d))
             assert os.WTERMSIG(status) == signal.SIGKILL
             left, waiting = left_after_power_cut(folder), Counter(iter(queue.receive, None))
             assert max((left + waiting).values(), default=1) == 1, f"before {name} (change {number})"
-            assert set(left) | oracle.delivered >= oracle.sealed, f"before {name} (change {number})"
-            assert set(left) <= oracle.accepted, f"before {name} (change {number})"
+            assert set(left) | progress.delivered >= progress.sealed, f"before {name} (change {number})"
+            assert set(left) <= progress.accepted, f"before {name} (change {number})"
 
 
 @pytest.mark.parametrize("names", ["forgotten", "kept"])

@@ -24,7 +24,7 @@ from eventpub.sidecar.spool import records
 EVENTS = 6  # in each batch of these tests
 
 
-class Rig:
+class DamageRig:
     """A sidecar whose batches wait, since the collector refuses them until `deliver`."""
 
     def __init__(
@@ -100,9 +100,9 @@ class Rig:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, nursery: Nursery, collector: CollectorProcess, queue_name: str) -> Iterator[Rig]:
+def rig(tmp_path: Path, nursery: Nursery, collector: CollectorProcess, queue_name: str) -> Iterator[DamageRig]:
     with MessageQueue.open(queue_name, max_messages=10, max_message_size=1024) as queue:
-        made = Rig(tmp_path, collector, nursery, queue)
+        made = DamageRig(tmp_path, collector, nursery, queue)
         yield made
         made.sidecar.kill()
 
@@ -183,7 +183,7 @@ DAMAGES = [
 @pytest.mark.parametrize("state", ["stopped", "running"])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.change.__name__)
 def test_damage_costs_only_the_damaged_records_which_are_counted_and_kept(
-    rig: Rig, damage: Damage, state: str
+    rig: DamageRig, damage: Damage, state: str
 ) -> None:
     hurt = rig.seal()
     rig.seal()
@@ -197,7 +197,7 @@ def test_damage_costs_only_the_damaged_records_which_are_counted_and_kept(
 
 
 @pytest.mark.parametrize("state", ["stopped", "running"])
-def test_a_batch_that_was_removed_costs_itself_and_is_counted(rig: Rig, state: str) -> None:
+def test_a_batch_that_was_removed_costs_itself_and_is_counted(rig: DamageRig, state: str) -> None:
     gone = rig.seal()
     rig.seal()
     if state == "stopped":
@@ -209,7 +209,7 @@ def test_a_batch_that_was_removed_costs_itself_and_is_counted(rig: Rig, state: s
     )  # nobody knows what was removed while nobody watched
 
 
-def test_a_batch_with_a_folder_in_its_place_costs_itself_and_is_counted(rig: Rig) -> None:
+def test_a_batch_with_a_folder_in_its_place_costs_itself_and_is_counted(rig: DamageRig) -> None:
     gone = rig.seal()
     rig.seal()
     gone.unlink()
@@ -240,7 +240,7 @@ def test_a_batch_with_a_folder_in_its_place_costs_itself_and_is_counted(rig: Rig
         ("7.6.batch", 0),
     ],
 )
-def test_a_batch_with_a_wrong_name_is_delivered_all_the_same(rig: Rig, name: str, dropped: int) -> None:
+def test_a_batch_with_a_wrong_name_is_delivered_all_the_same(rig: DamageRig, name: str, dropped: int) -> None:
     batch = rig.seal()
     rig.seal()
     rig.sidecar.stop()
@@ -275,7 +275,9 @@ STRANGERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_what_does_not_belong_in_a_slot_is_moved_away_and_disturbs_nothing(rig: Rig, stranger: str) -> None:
+def test_what_does_not_belong_in_a_slot_is_moved_away_and_disturbs_nothing(
+    rig: DamageRig, stranger: str
+) -> None:
     rig.seal()
     rig.sidecar.stop()
     name, make = STRANGERS[stranger]
@@ -285,7 +287,7 @@ def test_what_does_not_belong_in_a_slot_is_moved_away_and_disturbs_nothing(rig: 
     assert [path.name.split("-", 2)[2] for path in rig.kept] == [name]
 
 
-def test_a_batch_that_was_replaced_by_something_else_is_missed(rig: Rig) -> None:
+def test_a_batch_that_was_replaced_by_something_else_is_missed(rig: DamageRig) -> None:
     rig.seal()
     rig.sidecar.stop()
     for path in rig.sidecar.batches():
@@ -295,7 +297,7 @@ def test_a_batch_that_was_replaced_by_something_else_is_missed(rig: Rig) -> None
     assert rig.dropped == EVENTS
 
 
-def test_what_does_not_belong_beside_the_slots_and_the_dead_letters_disturbs_nothing(rig: Rig) -> None:
+def test_what_does_not_belong_beside_the_slots_and_the_dead_letters_disturbs_nothing(rig: DamageRig) -> None:
     rig.seal()
     rig.sidecar.stop()
     for folder in (rig.sidecar.spool, rig.base, rig.base / "dead", rig.base / "damaged"):
@@ -309,14 +311,14 @@ def test_what_does_not_belong_beside_the_slots_and_the_dead_letters_disturbs_not
 # --- the batch that fills --------------------------------------------------------------------------------
 
 
-def test_an_open_batch_that_was_removed_while_it_fills_costs_nothing(rig: Rig) -> None:
+def test_an_open_batch_that_was_removed_while_it_fills_costs_nothing(rig: DamageRig) -> None:
     rig.receive()
     rig.open_file().unlink()
     assert rig.deliver() == list(range(EVENTS))
     assert rig.dropped == 0
 
 
-def test_an_open_batch_that_was_moved_while_it_fills_costs_nothing(rig: Rig) -> None:
+def test_an_open_batch_that_was_moved_while_it_fills_costs_nothing(rig: DamageRig) -> None:
     rig.receive()
     moved = rig.open_file()
     moved.rename(rig.base / "moved")
@@ -324,7 +326,7 @@ def test_an_open_batch_that_was_moved_while_it_fills_costs_nothing(rig: Rig) -> 
     assert rig.dropped == 0
 
 
-def test_an_open_batch_that_was_truncated_while_it_fills_costs_what_was_cut_off(rig: Rig) -> None:
+def test_an_open_batch_that_was_truncated_while_it_fills_costs_what_was_cut_off(rig: DamageRig) -> None:
     """Its process ends with SIGBUS before it takes another message; the next one goes on."""
     rig.receive()
     os.truncate(rig.open_file(), 0)
@@ -335,7 +337,7 @@ def test_an_open_batch_that_was_truncated_while_it_fills_costs_what_was_cut_off(
     assert 100 in rig.stored()
 
 
-def test_an_open_batch_damaged_while_the_process_is_dead_costs_the_damaged_records(rig: Rig) -> None:
+def test_an_open_batch_damaged_while_the_process_is_dead_costs_the_damaged_records(rig: DamageRig) -> None:
     rig.receive()
     rig.sidecar.kill()
     rewrite(rig.open_file(), flip_bit)
@@ -343,7 +345,7 @@ def test_an_open_batch_damaged_while_the_process_is_dead_costs_the_damaged_recor
     assert (rig.dropped, len(rig.kept)) == (1, 1)
 
 
-def test_a_whole_slot_that_was_removed_while_it_is_stopped_disturbs_nothing(rig: Rig) -> None:
+def test_a_whole_slot_that_was_removed_while_it_is_stopped_disturbs_nothing(rig: DamageRig) -> None:
     rig.seal()
     rig.sidecar.stop()
     shutil.rmtree(rig.slot)

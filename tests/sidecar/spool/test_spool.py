@@ -25,7 +25,7 @@ from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
 EVENTS = [b'{"n":%d}' % n for n in range(10)]
 
 
-class Rig:
+class SpoolRig:
     """A spool with its books, and a queue to fill it from."""
 
     def __init__(self, directory: Path, queue: MessageQueue, **limits: int) -> None:
@@ -53,15 +53,15 @@ class Rig:
 
 
 @pytest.fixture
-def open_spool(tmp_path: Path, queue_name: str) -> Callable[..., Rig]:
+def open_spool(tmp_path: Path, queue_name: str) -> Callable[..., SpoolRig]:
     """Open a spool as one process after the other would; each releases its slot when it is opened again."""
-    opened: list[Rig] = []
+    opened: list[SpoolRig] = []
     queue = MessageQueue.open(queue_name, max_messages=10, max_message_size=1024)
 
-    def open_it(*, beside: bool = False, **limits: int) -> Rig:
+    def open_it(*, beside: bool = False, **limits: int) -> SpoolRig:
         if opened and not beside:
             opened[-1].spool.close()
-        opened.append(Rig(tmp_path / "spool", queue, **limits))
+        opened.append(SpoolRig(tmp_path / "spool", queue, **limits))
         return opened[-1]
 
     return open_it
@@ -71,14 +71,16 @@ def contents(batch: Batch) -> records.Contents:
     return records.read_records(batch.path.read_bytes())
 
 
-def open_file(rig: Rig, sequence: int) -> Path:
+def open_file(rig: SpoolRig, sequence: int) -> Path:
     return rig.spool.directory / f"{sequence:012d}.open"
 
 
 # --- what is left is found -------------------------------------------------------------------------------
 
 
-def test_sealed_batches_are_found_again_oldest_first_and_in_the_books(open_spool: Callable[..., Rig]) -> None:
+def test_sealed_batches_are_found_again_oldest_first_and_in_the_books(
+    open_spool: Callable[..., SpoolRig],
+) -> None:
     first = open_spool()
     paths = [first.fill(EVENTS[:3]).path, first.fill(EVENTS[3:]).path]
     second = open_spool()
@@ -86,12 +88,12 @@ def test_sealed_batches_are_found_again_oldest_first_and_in_the_books(open_spool
     assert (second.ledger().recovered, second.ledger().spooled, second.ledger().unaccounted) == (10, 10, 0)
 
 
-def test_new_batches_get_higher_numbers_than_those_that_were_left(open_spool: Callable[..., Rig]) -> None:
+def test_new_batches_get_higher_numbers_than_those_that_were_left(open_spool: Callable[..., SpoolRig]) -> None:
     left = open_spool().fill(EVENTS)
     assert open_spool().fill(EVENTS).sequence > left.sequence
 
 
-def test_batch_left_open_is_sealed_under_its_id(open_spool: Callable[..., Rig]) -> None:
+def test_batch_left_open_is_sealed_under_its_id(open_spool: Callable[..., SpoolRig]) -> None:
     image = records.write_records(records.new_header(), EVENTS) + bytes(4096)
     open_file(open_spool(), 7).write_bytes(image)
     (batch,) = open_spool().spool.recovered
@@ -99,7 +101,7 @@ def test_batch_left_open_is_sealed_under_its_id(open_spool: Callable[..., Rig]) 
     assert contents(batch) == records.read_records(image)
 
 
-def test_event_that_was_on_its_way_into_an_open_batch_is_kept(open_spool: Callable[..., Rig]) -> None:
+def test_event_that_was_on_its_way_into_an_open_batch_is_kept(open_spool: Callable[..., SpoolRig]) -> None:
     received = records.RECORD_HEADER.pack(records.MAGIC, 0, 0, 0) + b'{"n":10}' + bytes(2000)
     open_file(open_spool(), 7).write_bytes(records.write_records(records.new_header(), EVENTS) + received)
     (batch,) = open_spool().spool.recovered
@@ -107,7 +109,7 @@ def test_event_that_was_on_its_way_into_an_open_batch_is_kept(open_spool: Callab
 
 
 @pytest.mark.parametrize("image", [b"", bytes(5000), records.write_header(records.new_header()) + bytes(5000)])
-def test_open_batch_without_events_leaves_no_trace(open_spool: Callable[..., Rig], image: bytes) -> None:
+def test_open_batch_without_events_leaves_no_trace(open_spool: Callable[..., SpoolRig], image: bytes) -> None:
     first = open_spool()
     open_file(first, 7).write_bytes(image)
     second = open_spool()
@@ -116,7 +118,9 @@ def test_open_batch_without_events_leaves_no_trace(open_spool: Callable[..., Rig
     assert [path.name for path in second.spool.directory.iterdir()] == []
 
 
-def test_damaged_record_of_an_open_batch_is_counted_and_a_copy_kept(open_spool: Callable[..., Rig]) -> None:
+def test_damaged_record_of_an_open_batch_is_counted_and_a_copy_kept(
+    open_spool: Callable[..., SpoolRig],
+) -> None:
     first = open_spool()
     image = bytearray(records.write_records(records.new_header(), EVENTS))
     image[records.HEADER_BYTES + 18] ^= 1
@@ -133,12 +137,12 @@ def test_damaged_record_of_an_open_batch_is_counted_and_a_copy_kept(open_spool: 
 # --- slots -----------------------------------------------------------------------------------------------
 
 
-def test_two_sidecars_on_one_queue_take_two_slots(open_spool: Callable[..., Rig]) -> None:
+def test_two_sidecars_on_one_queue_take_two_slots(open_spool: Callable[..., SpoolRig]) -> None:
     assert open_spool().spool.directory.name == "0"
     assert open_spool(beside=True).spool.directory.name == "1"
 
 
-def test_slot_of_a_dead_sidecar_is_adopted(open_spool: Callable[..., Rig]) -> None:
+def test_slot_of_a_dead_sidecar_is_adopted(open_spool: Callable[..., SpoolRig]) -> None:
     first, second = open_spool(), open_spool(beside=True)
     first.fill(EVENTS[:4])
     second.fill(EVENTS[4:])
@@ -150,7 +154,7 @@ def test_slot_of_a_dead_sidecar_is_adopted(open_spool: Callable[..., Rig]) -> No
     assert [event for batch in third.spool.recovered for event in contents(batch).events] == EVENTS + EVENTS
 
 
-def test_slot_in_use_is_left_alone(open_spool: Callable[..., Rig]) -> None:
+def test_slot_in_use_is_left_alone(open_spool: Callable[..., SpoolRig]) -> None:
     open_spool().fill(EVENTS)
     assert open_spool(beside=True).spool.recovered == []
 
@@ -158,7 +162,7 @@ def test_slot_in_use_is_left_alone(open_spool: Callable[..., Rig]) -> None:
 # --- splitting -------------------------------------------------------------------------------------------
 
 
-def test_split_replaces_a_batch_by_parts_with_ids_of_their_own(open_spool: Callable[..., Rig]) -> None:
+def test_split_replaces_a_batch_by_parts_with_ids_of_their_own(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool()
     batch = rig.fill(EVENTS)
     batch_id = contents(batch).batch_id
@@ -175,7 +179,7 @@ def test_split_replaces_a_batch_by_parts_with_ids_of_their_own(open_spool: Calla
     assert (rig.ledger().spooled, rig.ledger().dead, rig.ledger().unaccounted) == (9, 1, 0)
 
 
-def test_dead_letter_says_what_when_and_why(open_spool: Callable[..., Rig]) -> None:
+def test_dead_letter_says_what_when_and_why(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool()
     batch = rig.fill([b'{"n":1}'])
     batch.attempts = 3
@@ -190,7 +194,7 @@ def test_dead_letter_says_what_when_and_why(open_spool: Callable[..., Rig]) -> N
     }  # fmt: skip
 
 
-def test_dead_letters_are_bounded_and_what_does_not_fit_is_counted(open_spool: Callable[..., Rig]) -> None:
+def test_dead_letters_are_bounded_and_what_does_not_fit_is_counted(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool(dead_max_bytes=300)
     batch = rig.fill(EVENTS[:3])
     rig.spool.split(batch, contents(batch), [], dict.fromkeys(range(3), Cause(DeadReason.REJECTED)))
@@ -198,7 +202,7 @@ def test_dead_letters_are_bounded_and_what_does_not_fit_is_counted(open_spool: C
 
 
 def test_copies_of_damaged_files_are_bounded_and_those_that_are_not_kept_are_counted(
-    open_spool: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+    open_spool: Callable[..., SpoolRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     rig = open_spool(dead_max_bytes=500)
     batches = [rig.fill(EVENTS) for _ in range(3)]
@@ -220,7 +224,7 @@ def test_copies_of_damaged_files_are_bounded_and_those_that_are_not_kept_are_cou
     assert len(list(damaged.iterdir())) == 1, "there is room again"
 
 
-def test_split_that_was_not_finished_is_forgotten(open_spool: Callable[..., Rig]) -> None:
+def test_split_that_was_not_finished_is_forgotten(open_spool: Callable[..., SpoolRig]) -> None:
     first = open_spool()
     batch = first.fill(EVENTS)
     staging = first.spool.directory / f"{batch.sequence:012d}.splitting"
@@ -232,7 +236,7 @@ def test_split_that_was_not_finished_is_forgotten(open_spool: Callable[..., Rig]
 
 
 def test_split_that_was_finished_is_taken_over_wherever_it_was_interrupted(
-    open_spool: Callable[..., Rig],
+    open_spool: Callable[..., SpoolRig],
 ) -> None:
     first = open_spool()
     batch = first.fill(EVENTS)
@@ -246,7 +250,7 @@ def test_split_that_was_finished_is_taken_over_wherever_it_was_interrupted(
     assert not finished.exists()
 
 
-def test_failed_split_leaves_the_batch_as_it_was(open_spool: Callable[..., Rig]) -> None:
+def test_failed_split_leaves_the_batch_as_it_was(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool()
     batch = rig.fill(EVENTS)
     rig.disk.fail_at(4)
@@ -259,7 +263,7 @@ def test_failed_split_leaves_the_batch_as_it_was(open_spool: Callable[..., Rig])
 # --- damage and malformed events -------------------------------------------------------------------------
 
 
-def test_vetting_separates_malformed_and_damaged_from_good(open_spool: Callable[..., Rig]) -> None:
+def test_vetting_separates_malformed_and_damaged_from_good(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool()
     batch = rig.fill([b'{"n":0}', b"garbage", b'{"n":2}', b'{"n":3}'])
     image = bytearray(batch.path.read_bytes())
@@ -271,7 +275,7 @@ def test_vetting_separates_malformed_and_damaged_from_good(open_spool: Callable[
     assert (ledger.dead, ledger.dropped, ledger.spooled, ledger.unaccounted) == (1, 1, 2, 0)
 
 
-def test_batch_that_is_all_damage_is_counted_and_removed(open_spool: Callable[..., Rig]) -> None:
+def test_batch_that_is_all_damage_is_counted_and_removed(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool()
     batch = rig.fill(EVENTS)
     batch.path.write_bytes(b"\0" * 500)
@@ -280,7 +284,7 @@ def test_batch_that_is_all_damage_is_counted_and_removed(open_spool: Callable[..
 
 
 def test_damaged_header_keeps_the_events_under_an_id_that_stays_the_same(
-    open_spool: Callable[..., Rig],
+    open_spool: Callable[..., SpoolRig],
 ) -> None:
     rig = open_spool()
     batch = rig.fill(EVENTS)
@@ -294,7 +298,7 @@ def test_damaged_header_keeps_the_events_under_an_id_that_stays_the_same(
 # --- limits and safety -----------------------------------------------------------------------------------
 
 
-def test_spool_has_room_until_its_limit(open_spool: Callable[..., Rig]) -> None:
+def test_spool_has_room_until_its_limit(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool(max_bytes=30_000)
     filled = []
     while rig.spool.has_room():
@@ -305,7 +309,7 @@ def test_spool_has_room_until_its_limit(open_spool: Callable[..., Rig]) -> None:
     assert rig.ledger().unaccounted == 0
 
 
-def test_an_empty_spool_takes_a_batch_however_low_its_limit(open_spool: Callable[..., Rig]) -> None:
+def test_an_empty_spool_takes_a_batch_however_low_its_limit(open_spool: Callable[..., SpoolRig]) -> None:
     """A limit below one batch file would else be a spool that is full for ever."""
     rig = open_spool(max_bytes=100)
     batch = rig.fill(EVENTS)
@@ -314,7 +318,7 @@ def test_an_empty_spool_takes_a_batch_however_low_its_limit(open_spool: Callable
     assert rig.spool.has_room()
 
 
-def test_folders_are_private_whatever_the_umask(open_spool: Callable[..., Rig]) -> None:
+def test_folders_are_private_whatever_the_umask(open_spool: Callable[..., SpoolRig]) -> None:
     before = os.umask(0)
     try:
         rig = open_spool()
@@ -326,21 +330,23 @@ def test_folders_are_private_whatever_the_umask(open_spool: Callable[..., Rig]) 
     assert batch.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_folder_that_others_may_write_to_is_refused(open_spool: Callable[..., Rig], tmp_path: Path) -> None:
+def test_folder_that_others_may_write_to_is_refused(
+    open_spool: Callable[..., SpoolRig], tmp_path: Path
+) -> None:
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool").chmod(0o772)
     with pytest.raises(SpoolError, match="chmod 700"):
         open_spool()
 
 
-def test_link_in_place_of_the_folder_is_refused(open_spool: Callable[..., Rig], tmp_path: Path) -> None:
+def test_link_in_place_of_the_folder_is_refused(open_spool: Callable[..., SpoolRig], tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "spool").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SpoolError, match="a link"):
         open_spool()
 
 
-def test_file_that_cannot_be_made_leaves_nothing_behind(open_spool: Callable[..., Rig]) -> None:
+def test_file_that_cannot_be_made_leaves_nothing_behind(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool()
     with pytest.raises(OSError, match=r"No space left|File too large|Invalid"):
         rig.spool.create(body_limit_bytes=1 << 55, message_size_bytes=1024)

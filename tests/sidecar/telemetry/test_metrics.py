@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.clocks import Clock
 from support.paths import ROOT
+from support.statsd import Statsd
 from support.waiting import DEADLINE_SECONDS
 
 from eventpub.sidecar.delivery.answer import Answer, judge_answer
@@ -40,50 +42,9 @@ def note(telemetry: Telemetry, answer: Answer) -> None:
 NO_SUCH_HOST = "fe80::1%nowhere"  # fails in the resolver without asking a name server
 
 
-class Clock:
-    """A monotonic clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Statsd:
-    """A statsd that only listens."""
-
-    def __init__(self, endpoint: tuple[str, int] | str = ("127.0.0.1", 0)) -> None:
-        family = socket.AF_UNIX if isinstance(endpoint, str) else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.bind(endpoint)
-        self.socket.settimeout(DEADLINE_SECONDS)
-        self.endpoint = self.socket.getsockname()
-
-    def datagrams(self) -> list[str]:
-        """Everything that has arrived; local datagrams arrive at once."""
-        found = []
-        self.socket.setblocking(False)
-        try:
-            while True:
-                found.append(self.socket.recv(65_536).decode())
-        except BlockingIOError:
-            return found
-
-    def lines(self) -> list[str]:
-        return sorted("\n".join(self.datagrams()).splitlines())
-
-
-@pytest.fixture
-def statsd() -> Iterator[Statsd]:
-    listener = Statsd()
-    yield listener
-    listener.socket.close()
-
-
 @pytest.fixture
 def telemetry(statsd) -> Iterator[Telemetry]:
-    made = Telemetry("shop.events", statsd.endpoint)
+    made = Telemetry("shop.events", statsd.address)
     yield made
     made.close()
 
@@ -251,7 +212,7 @@ def test_counting_sends_nothing_and_a_flush_packs_small_datagrams(telemetry, sta
 
 @pytest.mark.parametrize(("namespace", "name"), [("", "spooled"), ("a", "a.spooled"), (".a.b.", "a.b.spooled")])
 def test_a_namespace_may_be_empty_or_dotted(statsd, namespace, name):
-    telemetry = Telemetry(namespace, statsd.endpoint)
+    telemetry = Telemetry(namespace, statsd.address)
     telemetry.close()
     assert f"{name}:0|g" in statsd.lines()
 
@@ -266,7 +227,7 @@ def test_without_an_endpoint_everything_is_still_counted():
 
 def test_a_host_with_addresses_of_both_kinds_is_asked_at_its_ipv4_one(statsd):
     """Where localhost is ::1 too, statsd is usually not."""
-    telemetry = Telemetry("", ("localhost", statsd.endpoint[1]))
+    telemetry = Telemetry("", ("localhost", statsd.address[1]))
     telemetry.close()
     assert "spooled:0|g" in statsd.lines()
 
@@ -298,7 +259,7 @@ def test_what_was_counted_before_statsd_was_found_is_not_lost(statsd):
     telemetry = Telemetry("", (NO_SUCH_HOST, 8125), clock)
     telemetry.delivered(300, 0)
     telemetry.flush()
-    telemetry._endpoint = statsd.endpoint  # the name server has learnt it
+    telemetry._endpoint = statsd.address  # the name server has learnt it
     clock.now += LOOKUP_SECONDS
     telemetry.close()
     assert "sent:300|c" in statsd.lines()
