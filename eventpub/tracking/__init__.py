@@ -26,7 +26,9 @@ from .filters import NameAllowlist, RegexFilter
 from .logger import LoggerBackend
 from .memory import MemoryBackend
 from .process_end import drain
+from .personal import Hash, Redact
 from .routing import EventProcessor, RoutingBackend
+from .sampling import RateLimit, Sample
 from .snapshot import snapshot
 from .tracker import DEFAULT_TRACKER_NAME, TrackedEvent, Tracker, emit, get_tracker, register_tracker
 
@@ -45,10 +47,14 @@ __all__ = [  # noqa: RUF022, grouped by stage
     # process them
     "EventEmissionExit",
     "EventProcessor",
+    "Hash",
     "NameAllowlist",
     "NameWhitelistProcessor",
+    "RateLimit",
+    "Redact",
     "RegexFilter",
     "RoutingBackend",
+    "Sample",
     # take them
     "AsyncBackend",
     "Books",

@@ -70,14 +70,18 @@ class RoutingBackend:
         self.backends = {**self.backends, name: backend}  # another thread may be iterating over the old one
 
     def register_processor(self, processor: EventProcessor) -> None:
-        """Add a processor after the others.
+        """Add a processor behind the others, but in front of those that run last (`Redact`, `Hash`).
 
         Raises:
             NotAStageError: it is not callable.
         """
         if not callable(processor):
             raise NotAStageError(f"processor {len(self.processors) + 1}", repr(processor), "cannot be called")
-        self.processors.append(processor)
+        place = len(self.processors)
+        if not getattr(processor, "runs_last", False):  # what is added to an event must not get past `Redact`
+            while place and getattr(self.processors[place - 1], "runs_last", False):
+                place -= 1
+        self.processors.insert(place, processor)
 
     def send(self, event: Any, /) -> None:
         """Process an event and send it to every backend; never raises what one of them raises."""
