@@ -25,8 +25,8 @@ from .failures import Failures
 from .filters import NameAllowlist, RegexFilter
 from .logger import LoggerBackend
 from .memory import MemoryBackend
-from .process_end import drain
 from .personal import Hash, Redact
+from .process_end import drain
 from .routing import EventProcessor, RoutingBackend
 from .sampling import RateLimit, Sample
 from .snapshot import snapshot

@@ -222,7 +222,7 @@ def test_it_runs_before_every_backend_and_log_and_after_whatever_adds_to_the_eve
         event["data"]["card"] = CARD
 
     def fail(event: Any) -> None:
-        raise KeyError(event["name"])
+        raise KeyError(event["data"]["card"])
 
     seen: list[str] = []
     memory = MemoryBackend()
