@@ -11,6 +11,7 @@ elsewhere (in another thread, or as a generator's in another task), what it boun
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -199,6 +200,17 @@ def resolve(owner: object, refusing: Refusing) -> dict[str, Any]:
                 merged.update(binding.context)
             except Exception as error:  # noqa: BLE001, a context is anybody's
                 refusing.refuse_context(name, error)
+    return merged
+
+
+def merge_all() -> dict[str, Any]:
+    """Return what any tracker would say here, for another process; contexts that fail are left out."""
+    served, contexts, _, _ = find_bound()
+    merged = dict(served.tell()) if served else {}
+    for binding in (latest.lasting() for names in contexts.values() for latest in names.values()):
+        if binding and hasattr(binding.context, "keys"):
+            with suppress(Exception):
+                merged.update(binding.context)
     return merged
 
 

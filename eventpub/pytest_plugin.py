@@ -5,15 +5,38 @@ A test run that uses none of them only pays for the import of `eventpub`.
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from importlib.abc import Loader, MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
     from eventpub.queue.event_queue import EventQueue
     from eventpub.testing import MemoryQueue, Record
+
+
+_WAITING = (  # modules that wait, or look after a queue
+    "eventpub.collector", "eventpub.handlers", "eventpub.queue", "eventpub.sidecar",
+    "eventpub.testing.memory_queue", "eventpub.tracking.background", "eventpub.tracking.process_end",
+)  # fmt: skip
+
+
+def pytest_configure() -> None:
+    """Keep our clocks running where freezegun stops all others.
+
+    With a stopped clock `put(timeout=0.2)` would wait for ever on a full queue, and a removed queue would go
+    unnoticed. Timestamps of events do show the frozen time.
+    """
+    if "freezegun" in sys.modules:
+        _configure(sys.modules["freezegun"])
+    else:
+        sys.meta_path.insert(0, _FreezegunFinder())
 
 
 @pytest.fixture
@@ -42,3 +65,37 @@ def posix_event_queue() -> Iterator[EventQueue[Any]]:
 
     with posix_queue() as events:
         yield events
+
+
+def _configure(freezegun: Any) -> None:
+    freezegun.configure(extend_ignore_list=list(_WAITING))
+
+
+class _FreezegunFinder(MetaPathFinder):
+    """Waits for freezegun to be imported, which takes too long for runs that do not use it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        if fullname != "freezegun":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Configuring(spec.loader)
+        return spec
+
+
+class _Configuring(Loader):
+    """Loads freezegun and configures it."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        _configure(module)

@@ -87,8 +87,10 @@ class ServedRequest:
 
     def finish(self) -> None:
         """Note that its last byte was handed over."""
-        if not self.is_finished:
-            self.is_finished = True
+        if self.is_finished:
+            return
+        self.is_finished = True
+        if self._describe is not None:
             self.know(duration_ms=round((perf_counter() - self._began) * 1000, 3))
 
 

@@ -220,7 +220,7 @@ class AsyncBackend:
                 name = name_for_log(event)
                 told = describe_error(error), find_traceback(error)
                 template = "backend %r failed on event %r, which it has lost: %s"
-                logger.error(template, self.backend, name, told[0], exc_info=told[1])
+                logger.error(template, self.backend, name, told[0], exc_info=told[1])  # noqa: TRY400, no values
                 if not isinstance(error, Exception):
                     raise
             finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from _thread import get_ident
 from datetime import datetime, timezone
-from traceback import walk_stack
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -18,6 +17,7 @@ from eventpub.pipeline import UNKNOWN_NAME
 
 from .contexts import ContextBlock, DefaultContextLocator, Entered, check_context
 from .errors import TrackerMissingError
+from .nesting import emitting, is_nested_too_deeply
 from .routing import RoutingBackend
 from .snapshot import snapshot
 from .tracked import tracked
@@ -37,13 +37,10 @@ if TYPE_CHECKING:
 
 DEFAULT_TRACKER_NAME = "default"
 
-_MOST_NESTED = 3  # events within one another, as a processor or a handler of logs may emit
-
 NOTHING_SAID: Mapping[str, Any] = MappingProxyType({})
 
 _trackers: dict[str, Tracker] = {}
 _UTC = timezone.utc
-_emitting: set[int] = set()  # threads that are within `emit`
 
 
 class TrackedEvent(TypedDict):
@@ -137,10 +134,10 @@ class Tracker:
                 whatever the tracker does by default.
         """
         thread = get_ident()
-        if thread in _emitting and _count_nested() > _MOST_NESTED:
+        if thread in emitting and is_nested_too_deeply(Tracker.emit.__code__):
             self.failures.note("nested")
             return
-        _emitting.add(thread)
+        emitting.add(thread)
         event: Any = None
         try:
             event = {
@@ -158,7 +155,7 @@ class Tracker:
         except Exception as error:  # noqa: BLE001, nothing that is tracked may fail what tracks it
             self.failures.swallow("emit", "%s failed, event %r: %s", "emit", event, error)
         finally:
-            _emitting.discard(thread)
+            emitting.discard(thread)
 
     def _send_on_commit(self, event: dict[str, Any]) -> None:
         if self.commit_hook is None:
@@ -255,7 +252,7 @@ class Tracker:
             ctx: what events say meanwhile; {} by default.
             nested: whether they say it below the name, where it collides with nothing: `context("user", id=7,
                 nested=True)` is `context("user", {"user": {"id": 7}})`.
-            values: what they say besides.
+            values: what they say besides; what is called `name`, `ctx` or `nested` has to be in `ctx`.
 
         Raises:
             TypeError: `ctx` is not a mapping, or the decorated function runs later, like a coroutine function.
@@ -264,11 +261,6 @@ class Tracker:
         if values:
             ctx = {**ctx, **values}
         return ContextBlock(self.context_locator, name, {name: ctx} if nested else ctx)
-
-
-def _count_nested() -> int:
-    """Return how many calls of `emit` this thread, or this greenlet, is in."""
-    return sum(frame.f_code is Tracker.emit.__code__ for frame, _ in walk_stack(None))
 
 
 # --- trackers that the whole process knows ---------------------------------------------------------------

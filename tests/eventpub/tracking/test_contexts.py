@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from eventpub.integrations import bound, say
 from eventpub.tracking import MemoryBackend, Tracker, carried
+from eventpub.tracking import contexts as contexts_module
 
 WORKERS = 4
 ROUNDS = 25
@@ -470,3 +471,198 @@ def test_contexts_are_resolved_while_another_thread_enters_one_in_the_same_dict(
     tracker.emit("first")
     tracker.emit("second")
     assert [event["context"] for event in memory.events] == [{"app": "shop"}, {"app": "shop", "new": True}]
+
+
+# --- one block object, many that use it ------------------------------------------------------------------
+
+
+def test_one_block_serves_many_threads_at_once_and_ends_for_each():
+    tracker = Tracker()
+    job = tracker.context("job", {"job": "nightly"})
+    barrier = threading.Barrier(WORKERS)
+
+    def work(_: int) -> list[Any]:
+        seen = []
+        for _ in range(ROUNDS):
+            with job:
+                barrier.wait()
+                seen.append(tracker.resolve_context())
+                barrier.wait()
+            seen.append(tracker.resolve_context())
+        return seen
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        assert list(pool.map(work, range(WORKERS))) == [[{"job": "nightly"}, {}] * ROUNDS] * WORKERS
+
+
+def test_one_block_serves_many_tasks_and_greenlets_at_once():
+    tracker = Tracker()
+    job = tracker.context("job", {"job": "nightly"})
+
+    async def work() -> list[Any]:
+        with job:
+            await asyncio.sleep(0)
+            inside = tracker.resolve_context()
+        await asyncio.sleep(0)
+        return [inside, tracker.resolve_context()]
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(work() for _ in range(WORKERS)))
+
+    assert asyncio.run(main()) == [[{"job": "nightly"}, {}]] * WORKERS
+
+    def serve() -> list[Any]:
+        with job:
+            gevent.sleep(0)
+            inside = tracker.resolve_context()
+        gevent.sleep(0)
+        return [inside, tracker.resolve_context()]
+
+    greenlets = [gevent.spawn(serve) for _ in range(WORKERS)]
+    assert [greenlet.get() for greenlet in greenlets] == [[{"job": "nightly"}, {}]] * WORKERS
+
+
+@pytest.mark.parametrize("make_locator", [lambda: None, ThreadLocator, SharedLocator])
+def test_a_second_exit_does_nothing_here_and_nothing_to_a_thread_that_is_in_the_block(
+    make_locator: Callable[[], Any],
+):
+    tracker = Tracker(context_locator=make_locator())
+
+    def run() -> None:
+        with tracker.context("outer", {"outer": True}):
+            block = tracker.context("job", {"job": 1})
+            block.__enter__()
+            block.__exit__(None, None, None)
+            block.__exit__(None, None, None)
+            assert tracker.resolve_context() == {"outer": True}
+
+    in_new_context(run)
+
+
+def test_a_second_exit_in_one_thread_leaves_the_block_of_another():
+    tracker = Tracker()
+    block = tracker.context("job", {"job": 1})
+    with block:
+        pass
+    with block:
+        in_a_thread(lambda: block.__exit__(None, None, None))
+        assert tracker.resolve_context() == {"job": 1}
+    assert tracker.resolve_context() == {}
+
+
+def test_blocks_that_end_in_another_order_than_they_began_each_take_their_own_away():
+    tracker = Tracker()
+    first, second = tracker.context("a", {"a": 1}), tracker.context("b", {"b": 1})
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert tracker.resolve_context() == {"b": 1}
+    second.__exit__(None, None, None)
+    assert tracker.resolve_context() == {}
+
+
+def test_a_block_whose_end_was_carried_to_a_thread_is_over_here_too():
+    tracker = Tracker()
+    with tracker.context("outer", {"user": 1}):
+        block = tracker.context("user", {"user": 2})
+        block.__enter__()
+        in_a_thread(carried(lambda: block.__exit__(None, None, None)))
+        assert tracker.resolve_context() == {"user": 1}
+
+
+def test_generators_of_one_thread_that_enter_contexts_end_in_any_order():
+    tracker = Tracker()
+
+    def parts(number: int) -> Iterator[None]:
+        with tracker.context(f"part {number}", {f"part {number}": True}):
+            yield
+
+    generators = [parts(number) for number in range(4)]
+    for generator in generators:
+        next(generator)
+    for number in (1, 3, 0, 2):
+        next(generators[number], None)
+    assert tracker.resolve_context() == {}
+
+
+# --- blocks that cover nothing ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unsaid() -> Iterator[None]:
+    """Nothing was said so far of blocks that cover nothing."""
+    contexts_module._warned.clear()
+    yield
+    contexts_module._warned.clear()
+
+
+@pytest.mark.usefixtures("unsaid")
+def test_a_block_that_ended_elsewhere_and_covered_nothing_says_so_once(caplog: pytest.LogCaptureFixture):
+    tracker = Tracker()
+    for _ in range(3):
+        generator: Any = opened(tracker)
+        in_a_thread(generator.close)
+    (record,) = caplog.records
+    assert "context 'request' covers nothing, or not all" in record.getMessage()
+    assert "say(...)" in record.getMessage()
+
+
+@pytest.mark.usefixtures("unsaid")
+def test_a_block_that_missed_events_of_its_request_says_so_and_one_that_missed_none_does_not(
+    caplog: pytest.LogCaptureFixture,
+):
+    tracker = Tracker()
+
+    def run(name: str, *, miss: bool) -> None:
+        with bound({"id": "r-1"}):
+            block = tracker.context(name, {"user": 7})
+            carried(block.__enter__)()
+            if miss:
+                tracker.emit("missed")
+            carried(lambda: block.__exit__(None, None, None))()
+
+    run("missed nothing", miss=False)
+    assert not caplog.records
+    run("missed one", miss=True)
+    assert ["missed one" in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.usefixtures("unsaid")
+def test_a_decorator_over_what_returns_a_coroutine_says_once_that_it_covers_nothing(
+    caplog: pytest.LogCaptureFixture,
+):
+    tracker = Tracker()
+
+    async def resolve() -> dict[str, Any]:
+        return tracker.resolve_context()
+
+    def parts() -> Iterator[int]:
+        yield 1
+
+    decorated = tracker.context("job", {"job": 1})(lambda: resolve())  # noqa: PLW0108, what it looks like from outside
+    assert [asyncio.run(decorated()) for _ in range(2)] == [{}, {}]
+    assert list(tracker.context("stream", {"job": 1})(lambda: parts())()) == [1]  # noqa: PLW0108
+    assert len(caplog.records) == 2
+    assert "returns a coroutine" in caplog.text
+    assert "returns a generator" in caplog.text
+
+
+# --- nested ----------------------------------------------------------------------------------------------
+
+
+def test_nested_contexts_do_not_collide():
+    tracker = Tracker()
+    with (
+        tracker.context("user", id=7, nested=True),
+        tracker.context("team", {"id": 1}, nested=True, plan="tea"),
+    ):
+        assert tracker.resolve_context() == {"user": {"id": 7}, "team": {"id": 1, "plan": "tea"}}
+        with tracker.context("user", id=8, nested=True):
+            assert tracker.resolve_context()["user"] == {"id": 8}
+    assert tracker.resolve_context() == {}
+
+
+def test_values_of_a_context_may_be_given_by_name():
+    tracker = Tracker()
+    with tracker.context("a", x=1), tracker.context("b", {"y": 2}, z=3):
+        assert tracker.resolve_context() == {"x": 1, "y": 2, "z": 3}
