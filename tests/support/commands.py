@@ -16,6 +16,7 @@ from eventpub.sidecar.spool import dead_letters, records
 from eventpub.sidecar.telemetry.reasons import DeadReason
 
 QUEUE = "q"
+EVENTS = [b'{"n":%d}' % n for n in range(5)]
 
 
 class Done(NamedTuple):
@@ -124,3 +125,12 @@ def damage(path: Path, event: bytes) -> None:
     image = bytearray(path.read_bytes())
     image[image.index(event) + 1] ^= 1
     path.write_bytes(image)
+
+
+def events_of(folder: Path) -> list[bytes]:
+    """The events of the batches of a slot, in the order they will be sent."""
+    return [
+        event
+        for path in sorted(folder.glob("*.batch"))
+        for event in records.read_records(path.read_bytes()).events
+    ]

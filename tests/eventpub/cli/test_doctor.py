@@ -1,0 +1,141 @@
+"""`eventpub doctor`, and what it learns from the host."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import resource
+from pathlib import Path
+
+import pytest
+from support.commands import Done
+from support.eventpub_command import eventpub, may_raise_limits, run
+from support.forked import as_root, in_own_namespace, other_uid, refuse_mq_open
+
+from eventpub.cli import doctor, host
+from eventpub.queue.kernel_limits import UNLIMITED, KernelLimits
+from eventpub.queue.message_queue import MessageQueue
+
+
+def test_doctor_has_nothing_against_limits_that_allow_all_that_is_wanted():
+    (finding,) = doctor._check_limits(KernelLimits(10_000, 102_400, 256, UNLIMITED, UNLIMITED))
+    assert finding.level is doctor.Level.OK
+    assert finding.text.endswith("RLIMIT_MSGQUEUE unlimited")
+
+
+@pytest.mark.skipif(not may_raise_limits(), reason="takes CAP_SYS_RESOURCE, which containers seldom have")
+def test_doctor_has_nothing_against_a_tuned_kernel_and_a_private_queue(queue_name: str):
+    def look() -> Done:
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (resource.RLIM_INFINITY,) * 2)
+        MessageQueue.open(queue_name)
+        return eventpub("doctor", "--queue", queue_name)
+
+    done = in_own_namespace(look, msg_max=10_000, msgsize_max=102_400)
+    assert (done.code, done.err) == (0, "")
+    assert "it would hold 10,000 messages of 102,400 bytes" in done.out
+    assert "0 of 10,000 events wait in it" in done.out
+
+
+@as_root
+def test_doctor_warns_of_a_fresh_kernel_and_prints_the_commands():
+    done = in_own_namespace(lambda: eventpub("doctor"), uid=other_uid())
+    assert (done.code, done.err) == (1, "")
+    assert "it would hold 10 messages of 8,192 bytes" in done.out
+    assert "sysctl -w fs.mqueue.msg_max=10000 fs.mqueue.msgsize_max=102400" in done.out
+
+
+def test_doctor_tells_of_a_queue_that_is_not_there(queue_name: str):
+    done = run("doctor", "--queue", queue_name)
+    assert done.code == 1
+    assert f"warning  {queue_name}: does not exist" in done.out
+
+
+def test_doctor_tells_of_a_queue_that_fills(queue: MessageQueue):
+    for _ in range(4):
+        queue.send(b"{}")
+    done = run("doctor", "--queue", queue.name)
+    assert done.code == 1
+    assert f"warning  {queue.name}: 4 of 5 events wait in it\n         start its sidecar" in done.out
+    assert re.search(rf"ok       {queue.name}: open in .*\({os.getpid()}\)", done.out)
+
+
+def test_doctor_tells_of_a_queue_that_others_may_read(queue_name: str):
+    with MessageQueue.open(queue_name, max_messages=1, max_message_size=128, mode=0o644):
+        done = run("doctor", "--queue", queue_name)
+    assert done.code == 1
+    assert "mode 0644 (any user can take events)" in done.out
+
+
+def test_doctor_tells_who_still_has_a_queue_that_was_removed(queue: MessageQueue):
+    queue.unlink()
+    done = run("doctor", "--queue", queue.name)
+    assert done.code == 1
+    assert re.search(rf"warning  {queue.name}: .*\({os.getpid()}\) still has a removed queue", done.out)
+
+
+@as_root
+def test_doctor_tells_of_a_process_that_uses_another_namespace(queue: MessageQueue):
+    done = in_own_namespace(lambda: eventpub("doctor", "--queue", queue.name))
+    assert done.code == 1
+    assert re.search(
+        rf"warning  {queue.name}: .*\({os.getpid()}\) has a queue .* another IPC namespace", done.out
+    )
+
+
+@as_root
+def test_doctor_fails_for_a_user_who_may_not_send(queue: MessageQueue):
+    done = run("doctor", "--queue", queue.name, uid=other_uid())
+    assert done.code == 2
+    assert f"failing  {queue.name}: this user may not send to it" in done.out
+    assert "`queue.mode`" in done.out
+
+
+@as_root
+def test_doctor_has_nothing_against_queues_of_others_unless_it_is_asked_about_one(queue: MessageQueue):
+    def see_it() -> None:
+        host.mqueue_folder = lambda: Path("/")
+        host.queue_names = lambda _: [queue.name]
+
+    done = run("doctor", uid=other_uid(), before=see_it)
+    assert "failing" not in done.out
+    assert done.code in {0, 1}
+    assert (
+        f"ok       {queue.name}: this user may not send to it; if it should, run doctor with --queue"
+        in done.out
+    )
+
+
+def test_doctor_fails_without_kernel_support():
+    done = run("doctor", before=lambda: refuse_mq_open(errno.ENOSYS))
+    assert done.code == 2
+    assert "failing  this process cannot use queues" in done.out
+    assert "CONFIG_POSIX_MQUEUE" in done.out
+
+
+def test_doctor_tells_when_no_further_queue_can_be_made(queue: MessageQueue):
+    def use_up() -> None:
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
+
+    done = run("doctor", "--queue", queue.name, before=use_up)
+    assert done.code == 1
+    assert "this user cannot create another queue; existing ones still work" in done.out
+    assert "this user may send to it" in done.out
+
+
+@pytest.mark.parametrize(
+    ("logind_conf", "removes"),
+    [
+        ("[Login]\n#RemoveIPC=no\n", True),
+        ("[Login]\nRemoveIPC=no\n", False),
+        ("[Login]\nRemoveIPC=no\n[Login]\nRemoveIPC = yes\n", True),
+        ("", True),
+    ],
+)
+def test_whether_a_logout_removes_queues_is_read_from_logind_conf(logind_conf: str, removes: bool):  # noqa: FBT001, pytest hands it over
+    assert host.removes_ipc(logind_conf) is removes
+
+
+def test_where_systemd_does_not_run_no_logout_removes_queues(tmp_path: Path):
+    (tmp_path / "seats").mkdir()
+    assert not host.logout_removes_queues(1000, tmp_path)

@@ -1,0 +1,50 @@
+"""Fixtures of the tests of `eventpub spool` and `eventpub dead-letters`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.collector_process import CollectorProcess
+from support.commands import EVENTS, Command, SpoolFolder
+from support.letters import NEW, write_config
+from support.nursery import Nursery
+from support.sidecar_process import SidecarProcess
+from support.waiting import wait_until
+
+from eventpub.queue.message_queue import MessageQueue
+
+
+@pytest.fixture
+def eventpub(capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(capfd)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> SpoolFolder:
+    return SpoolFolder(tmp_path / "spool")
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path, queue_name: str) -> Iterator[SidecarProcess]:
+    """A sidecar whose collector is down, and that has 3 events in its spool."""
+    running = SidecarProcess(tmp_path, queue_name, 1, collector_version="2j", shutdown_timeout="0.1")
+    with MessageQueue.open(queue_name) as queue:
+        for event in EVENTS[:3]:
+            assert queue.send(event)
+    wait_until(lambda: sum(int(path.name.split(".")[1]) for path in running.batches()) == 3, "it is sealed")
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    """One that knows the new key only."""
+    with CollectorProcess(tmp_path, keys={"test": NEW}, nursery=nursery) as running:
+        yield running
+
+
+@pytest.fixture
+def config(tmp_path: Path, spool: SpoolFolder, collector: CollectorProcess) -> Path:
+    return write_config(tmp_path / "example.ini", spool, collector.hostname)

@@ -1,0 +1,90 @@
+"""`eventpub dead-letters` beside a running sidecar."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.collector_process import CollectorProcess
+from support.commands import Command, SpoolFolder
+from support.letters import BATCH, NEW, OLD, stored
+from support.nursery import Nursery, NurserySidecar
+from support.sidecar_process import SidecarProcess
+from support.waiting import wait_until
+
+from eventpub.queue.message_queue import MessageQueue
+
+
+@pytest.fixture
+def sidecar(
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
+) -> Iterator[SidecarProcess]:
+    secret = base64.b64encode(NEW).decode()
+    running = NurserySidecar(
+        nursery, tmp_path, queue_name, collector.port, collector_version="2j", key_secret=secret
+    )
+    yield running
+    running.kill()
+
+
+def put(sidecar: SidecarProcess, *messages: bytes) -> None:
+    with MessageQueue.open(sidecar.queue_name) as queue:
+        for message in messages:
+            wait_until(lambda m=message: queue.send(m), "the queue has room")
+
+
+def test_what_a_sidecar_buried_is_replayed_beside_it_under_a_new_key(
+    eventpub: Command, sidecar: SidecarProcess, collector: CollectorProcess, nursery: Nursery, tmp_path: Path
+) -> None:
+    collector.set_faults([{"status": 422, "times": "forever"}])
+    put(sidecar, b'{"n":1}')
+    wait_until(sidecar.dead_letters, "it is buried")
+    (tmp_path / "rotated").mkdir()
+    with CollectorProcess(tmp_path / "rotated", keys={"test": OLD}, nursery=nursery) as rotated:
+        sidecar.configure(
+            collector_hostname=rotated.hostname, key_secret=base64.b64encode(OLD).decode()
+        )  # the process itself goes on with the other key
+        done = eventpub("dead-letters", "replay", "--queue-name", sidecar.queue_name, sidecar.config, "--all")
+        assert done == (0, "accepted 1, stayed 0\n", "")
+        assert stored(rotated) == [{"n": 1}]
+    assert sidecar.dead_letters() == []
+
+
+def test_dead_letters_survive_restarts_of_the_sidecar(eventpub: Command, sidecar: SidecarProcess) -> None:
+    put(sidecar, b"garbage")
+    wait_until(sidecar.dead_letters, "it is buried")
+    words = ("dead-letters", "list", "--queue-name", sidecar.queue_name, sidecar.config, "--json")
+    before = eventpub(*words).out
+    sidecar.stop()
+    sidecar.start()
+    sidecar.kill()
+    sidecar.start()
+    assert eventpub(*words).out == before != ""
+
+
+@pytest.mark.parametrize("action", ["drop", "replay"])
+def test_room_made_by_hand_is_seen_by_a_running_sidecar(
+    eventpub: Command, sidecar: SidecarProcess, action: str
+) -> None:
+    sidecar.stop()
+    sidecar.config.write_text(sidecar.config.read_text() + "dead_letters.max_size = 1 MiB\n")
+    dead = sidecar.spool / sidecar.queue_name / "dead"
+    full = SpoolFolder(sidecar.spool.parent / "template")
+    for index in range(11):
+        letter = full.letter(b'{"pad":"%s"}' % (b"x" * 95_200), batch_id=BATCH, index=index)
+        letter.rename(dead / letter.name)
+    sidecar.start()
+    put(sidecar, b"garbage 1" * 50)
+    wait_until(lambda: "events were dropped events=1 reason=dead_letters_full" in sidecar.log(), "it is full")
+    words = ("--yes",) if action == "drop" else ()
+    done = eventpub(
+        "dead-letters", action, "--queue-name", sidecar.queue_name, sidecar.config, f"{BATCH}-1", *words
+    )
+    assert done.code == 0, done
+    put(sidecar, b"garbage 2" * 50)
+    wait_until(lambda: any(BATCH not in path.name for path in sidecar.dead_letters()), "there is room again")
+    assert sidecar.stop() == 0
+    ledger = sidecar.ledger()
+    assert (ledger["dead"], ledger["dropped"], ledger["unaccounted"]) == (1, 1, 0)

@@ -1,0 +1,72 @@
+"""How a command finds its spool: by configuration, or by its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.commands import Command, SpoolFolder
+from support.forked import as_root, in_child
+
+from eventpub.cli import main
+
+
+@pytest.mark.parametrize("words", [(), ("a.ini", "--spool", "b")])
+def test_a_spool_must_be_named_in_one_way(eventpub: Command, words: tuple[str, ...]) -> None:
+    done = eventpub("spool", "status", *words)
+    assert (done.code, done.out) == (64, "")
+    assert "--spool DIR" in done.err
+
+
+def test_a_spool_that_is_not_there_has_an_exit_code_of_its_own(eventpub: Command, tmp_path: Path) -> None:
+    done = eventpub("spool", "status", "--spool", tmp_path / "none")
+    assert (done.code, done.out) == (73, "")
+    assert "is not there; its sidecar makes it" in done.err
+
+
+def test_a_queue_that_is_not_there_is_answered_with_those_that_are(
+    eventpub: Command, spool: SpoolFolder
+) -> None:
+    done = eventpub("spool", "status", "--spool", spool.directory, "--queue-name", "typo")
+    assert done.code == 73
+    assert "holds no queue typo (queues: q)" in done.err
+
+
+def test_a_spool_without_queues_is_said_to_hold_none(eventpub: Command, tmp_path: Path) -> None:
+    done = eventpub("spool", "status", "--spool", tmp_path)
+    assert done.code == 73
+    assert "holds no queue (queues: none)" in done.err
+
+
+def test_the_only_sidecar_of_a_file_needs_no_name_and_one_of_several_does(
+    eventpub: Command, spool: SpoolFolder, tmp_path: Path
+) -> None:
+    section = "[event-publisher:{}]\ncollector.hostname = c\nkey.name = k\nkey.secret = aHVudGVyMg==\n"
+    section += "spool.dir = {}\n"
+    file = tmp_path / "a.ini"
+    file.write_text(section.format("q", spool.directory) + "[statsd]\n")
+    for words in (("spool", "status"), ("dead-letters", "list")):
+        assert eventpub(*words, file).code == 0
+    file.write_text(section.format("q", spool.directory) + section.format("other", spool.directory))
+    done = eventpub("spool", "status", file)
+    assert done.code == 64
+    assert "has several sidecars (q, other); say which by --queue-name NAME" in done.err
+
+
+def test_a_wrong_configuration_points_to_the_way_without_one(eventpub: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.ini").write_text("[event-publisher:main]\n")
+    done = eventpub("spool", "status", tmp_path / "a.ini")
+    assert done.code == 78
+    assert "name it by --spool DIR" in done.err
+
+
+@as_root
+@pytest.mark.parametrize("words", [("spool", "check"), ("spool", "export"), ("dead-letters", "list")])
+def test_another_user_is_told_whose_it_is(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, spool: SpoolFolder, words: tuple[str, str]
+) -> None:
+    for folder in [tmp_path, *tmp_path.parents][:-2]:
+        folder.chmod(0o755)
+    code = in_child(lambda: main([*words, "--spool", str(spool.directory)]), uid=65_534)
+    assert code == 73
+    assert "run the same as its owner: sudo -u 'root' eventpub" in capfd.readouterr().err
