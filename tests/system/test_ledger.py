@@ -6,19 +6,18 @@ import json
 import signal
 import socket
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
 from support.rigs import Run, put
-from support.sidecar_process import SidecarProcess
 from support.statsd import Statsd
 from support.waiting import wait_until
 
 from eventpub import wire
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.telemetry.losses import Losses, is_report
-from eventpub.sidecar.telemetry.reasons import DropReason
 
 EVENT = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"tea"}}'
 REJECTED = b'{"1":{"i32":7},"2":{"str":"buy"},"3":{"str":"tea"}}'
@@ -30,88 +29,141 @@ def sidecar_keys(statsd: Statsd) -> dict[str, str]:
     return {"metrics_endpoint": statsd.endpoint, "batch_max_size": "128 KiB", "shutdown_timeout": "1 s"}
 
 
-def configure_and_restart(sidecar: SidecarProcess, **keys: str) -> dict[str, int]:
-    """Stop it, and return its books once it runs again."""
-    assert sidecar.stop() == 0
-    ledger = sidecar.ledger()
-    sidecar.configure(**keys)
-    sidecar.start()
-    return ledger
+class Books:
+    """One sidecar after the other on a queue; what their ledgers say, and what statsd was told."""
+
+    def __init__(self, run: Run, queue: MessageQueue, statsd: Statsd) -> None:
+        self.sidecar = run(metrics_namespace="books", shutdown_timeout="100 ms")
+        self.received = 0
+        self.ledgers: list[dict[str, int]] = []
+        self._queue = queue
+        self._statsd = statsd
+
+    def put(self, messages: Iterable[bytes]) -> None:
+        self.received += put(self._queue, messages)
+
+    def restart(self, **keys: str) -> None:
+        """Stop the sidecar, and start it with these settings besides."""
+        self._stop()
+        self.sidecar.configure(**keys)
+        self.sidecar.start()
+
+    def count(self, name: str) -> int:
+        """Return a counter of statsd as it stands."""
+        return self._statsd.read()[f"books.{name}"]
+
+    def close(self) -> Counter[str]:
+        """Stop the sidecar and check that everything balances; return the sums of all ledgers."""
+        self._stop()
+        totals = Counter[str]()
+        for ledger in self.ledgers:
+            assert ledger["unaccounted"] == 0
+            totals.update(ledger)
+        left = self.ledgers[-1]["spooled"]
+        assert totals["received"] == self.received
+        assert totals["recovered"] == sum(ledger["spooled"] for ledger in self.ledgers[:-1])
+        assert self.received == totals["delivered"] + totals["dead"] + totals["dropped"] + left
+        self._check_statsd(totals, left)
+        return totals
+
+    def _stop(self) -> None:
+        assert self.sidecar.stop() == 0
+        self.ledgers.append(self.sidecar.ledger())
+
+    def _check_statsd(self, totals: Counter[str], left: int) -> None:
+        """Statsd has the same numbers, and each way out is counted once more by its reason."""
+        counted = self._statsd.read()
+        for metric, total in {
+            "sent": "delivered",
+            **{name: name for name in ("received", "recovered", "dead", "dropped")},
+        }.items():
+            assert counted[f"books.{metric}"] == totals[total]
+        for way in ("dead", "dropped"):
+            assert sum(counted[name] for name in counted if name.startswith(f"books.{way}.")) == totals[way]
+        assert set(self._statsd.gauges["books.unaccounted"]) == {0}
+        assert self._statsd.gauges["books.spooled"][-1] == left
 
 
-def test_books_balance_on_every_way_that_an_event_can_take(  # noqa: PLR0915, a long way
-    run: Run, queue: MessageQueue, collector: CollectorProcess, statsd: Statsd
+@pytest.fixture
+def books(run: Run, queue: MessageQueue, statsd: Statsd) -> Books:
+    return Books(run, queue, statsd)
+
+
+def test_books_balance_for_delivered_events_and_dead_ones_of_each_reason(
+    books: Books, collector: CollectorProcess
 ) -> None:
-    sidecar = run(metrics_namespace="books", shutdown_timeout="100 ms")
-    ledgers = []
-    received = 0
-
-    # delivered, and dead for each of the three reasons
-    received += put(queue, [EVENT] * 20)
+    books.put([EVENT] * 20)
     wait_until(lambda: len(collector.events()) == 20, "the events are stored")
-    received += put(queue, [b"garbage", REJECTED])
-    wait_until(lambda: len(sidecar.dead_letters()) == 2, "two are dead letters")
+    books.put([b"garbage", REJECTED])
+    wait_until(lambda: len(books.sidecar.dead_letters()) == 2, "two are dead letters")
     collector.set_faults([{"status": 413}])
-    received += put(queue, [EVENT])
-    wait_until(lambda: len(sidecar.dead_letters()) == 3, "one more is")
+    books.put([EVENT])
+    wait_until(lambda: len(books.sidecar.dead_letters()) == 3, "one more is")
+    totals = books.close()
+    assert (totals["delivered"], totals["dead"], totals["dropped"]) == (20, 3, 0)
+    assert [books.count(f"dead.{reason}") for reason in ("malformed", "rejected", "too_large")] == [1, 1, 1]
 
-    # spooled, and recovered by the next process
+
+def test_books_balance_over_processes_that_recover_what_others_spooled(
+    books: Books, collector: CollectorProcess
+) -> None:
     collector.set_faults([{"status": 503, "times": "forever"}])
-    received += put(queue, [EVENT] * 5)
-    wait_until(sidecar.batches, "they wait on disk")
-    ledgers.append(configure_and_restart(sidecar, spool_max_size="4 MiB", spool_when_full="drop_oldest"))
+    books.put([EVENT] * 5)
+    wait_until(books.sidecar.batches, "they wait on disk")
+    books.restart()
+    collector.set_faults([])
+    wait_until(lambda: len(collector.events()) == 5, "the events are stored")
+    totals = books.close()
+    assert (totals["recovered"], totals["delivered"], totals["dropped"]) == (5, 5, 0)
 
-    # dropped: the oldest, then the newest
-    received += put(queue, [PAD] * 700)
-    wait_until(lambda: statsd.read()["books.dropped.spool_full_oldest"], "the oldest are dropped")
-    ledgers.append(configure_and_restart(sidecar, spool_when_full="drop_newest"))
-    received += put(queue, [PAD] * 100)
-    wait_until(lambda: statsd.read()["books.dropped.spool_full_newest"], "the newest are dropped")
 
-    # dropped: a file that somebody removed, and one that was damaged
-    missing, damaged = sidecar.batches()[2:4]
+@pytest.mark.parametrize("end", ["oldest", "newest"])
+def test_books_balance_for_events_that_a_full_spool_drops(
+    end: str, books: Books, collector: CollectorProcess
+) -> None:
+    collector.set_faults([{"status": 503, "times": "forever"}])
+    books.restart(spool_max_size="4 MiB", spool_when_full=f"drop_{end}")
+    books.put([PAD] * 700)
+    wait_until(lambda: books.count(f"dropped.spool_full_{end}"), f"the {end} are dropped")
+    collector.set_faults([])
+    wait_until(lambda: not books.sidecar.batches(), "the rest is delivered")
+    totals = books.close()
+    assert totals["dropped"] == books.count(f"dropped.spool_full_{end}") > 0
+    assert totals["delivered"] == len(collector.events())
+
+
+def test_books_balance_for_files_that_are_removed_and_damaged(
+    books: Books, collector: CollectorProcess
+) -> None:
+    collector.set_faults([{"status": 503, "times": "forever"}])
+    books.put([PAD] * 80)
+    wait_until(lambda: len(books.sidecar.batches()) > 4, "they wait on disk")
+    missing, damaged = books.sidecar.batches()[2:4]
     missing.unlink()
     image = bytearray(damaged.read_bytes())
     image[200] ^= 0xFF
     damaged.write_bytes(image)
     collector.set_faults([])
-    wait_until(lambda: not sidecar.batches(), "the rest is delivered")
+    wait_until(lambda: not books.sidecar.batches(), "the rest is delivered")
+    totals = books.close()
+    assert totals["dropped"] == books.count("dropped.missing") + books.count("dropped.damaged")
+    assert books.count("dropped.missing") >= 1
+    assert books.count("dropped.damaged") == 1
 
-    # dropped: a dead letter beyond the bound
-    ledgers.append(configure_and_restart(sidecar, **{"dead_letters.max_size": "1 MiB"}))
-    received += put(queue, [REJECTED[:-2] + b',"x":"%s"}}' % (b"y" * 7900)] * 200)
-    wait_until(lambda: statsd.read()["books.dropped.dead_letters_full"], "dead letters are at their bound")
-    wait_until(lambda: not sidecar.batches(), "the rest is settled")
-    assert sidecar.stop() == 0
-    ledgers.append(sidecar.ledger())
 
-    counted = statsd.read()
-    totals = Counter[str]()
-    for ledger in ledgers:
-        totals.update(ledger)
-    assert [ledger["unaccounted"] for ledger in ledgers] == [0, 0, 0, 0]
-    assert set(statsd.gauges["books.unaccounted"]) == {0}
-    assert totals["received"] == received
-    assert totals["recovered"] == sum(ledger["spooled"] for ledger in ledgers[:-1]) > 0
-    assert received == totals["delivered"] + totals["dead"] + totals["dropped"]
-    assert ledgers[-1]["spooled"] == statsd.gauges["books.spooled"][-1] == 0
+def test_books_balance_for_dead_letters_beyond_their_bound(books: Books, collector: CollectorProcess) -> None:
+    books.restart(**{"dead_letters.max_size": "1 MiB"})
+    books.put([REJECTED[:-2] + b',"x":"%s"}}' % (b"y" * 7900)] * 200)
+    wait_until(lambda: books.count("dropped.dead_letters_full"), "dead letters are at their bound")
+    wait_until(lambda: not books.sidecar.batches(), "the rest is settled")
+    totals = books.close()
+    assert totals["dropped"] == books.count("dropped.dead_letters_full")
+    assert (totals["delivered"], collector.events()) == (0, [])
 
-    # statsd has the same, by the same names
-    for name, total in (
-        ("received", received),
-        ("recovered", totals["recovered"]),
-        ("sent", totals["delivered"]),
-    ):
-        assert counted[f"books.{name}"] == total
-    dead = {name for name in counted if name.startswith("books.dead.")}
-    dropped = {name for name in counted if name.startswith("books.dropped.")}
-    assert dead == {"books.dead.malformed", "books.dead.rejected", "books.dead.too_large"}
-    reasons = set(DropReason) - {DropReason.REPORT}
-    assert dropped == {f"books.dropped.{reason.value}" for reason in reasons}
-    assert sum(counted[name] for name in dead) == counted["books.dead"] == totals["dead"]
-    assert sum(counted[name] for name in dropped) == counted["books.dropped"] == totals["dropped"]
-    assert counted["books.dropped.missing"] >= 1
-    assert counted["books.dropped.damaged"] == 1
+
+def test_every_reason_to_drop_an_event_is_driven_above() -> None:
+    driven = {"spool_full_oldest", "spool_full_newest", "missing", "damaged", "dead_letters_full"}
+    assert driven == {reason.value for reason in DropReason} - {"report"}
 
 
 # --- the loss report
