@@ -18,6 +18,7 @@ from support.waiting import wait_until
 from eventpub import wire
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.telemetry.losses import Losses, is_report
+from eventpub.sidecar.telemetry.reasons import DropReason
 
 EVENT = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"tea"}}'
 REJECTED = b'{"1":{"i32":7},"2":{"str":"buy"},"3":{"str":"tea"}}'

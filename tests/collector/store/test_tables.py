@@ -60,7 +60,8 @@ def old(tmp_path: Path) -> Path:
         for number in range(300):
             for index in range(number % 3 + 1):
                 connection.execute(
-                    "INSERT INTO events VALUES (NULL, ?, ?, 'key', '2', 's', 'a', 'n', NULL, 1, ?, NULL, ?, '{}')",
+                    "INSERT INTO events VALUES"
+                    " (NULL, ?, ?, 'key', '2', 's', 'a', 'n', NULL, 1, ?, NULL, ?, '{}')",
                     (float(number), f"b{number}", f"{number}-{index}", f"user{number % 7}"),
                 )
             connection.execute(
