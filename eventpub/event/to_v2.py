@@ -44,7 +44,7 @@ from . import iso8601
 from .event import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from eventpub.schemas.event.ttypes import Event as V2Event
 
@@ -64,7 +64,9 @@ _LIST = "experiments"
 _MAX_BITS = 2_000  # digits of a number written as text; Python prints at least 640
 
 
-def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
+def to_v2_event(
+    event: Any, *, action_first: bool = False, default: Callable[[Any], Any] | None = None
+) -> V2Event:
     """Convert an event to a version 2 event; a Thrift struct is returned as it is.
 
     Usable as a processor: `RoutingBackend(processors=[to_v2_event])`.
@@ -73,6 +75,7 @@ def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
         event: a mapping of `name`, `timestamp`, `data` and `context`, as `Tracker.emit` makes it, with or
             without further keys; or an `Event`. It is not changed.
         action_first: whether names end in ACTION.NOUN instead of NOUN.ACTION.
+        default: writes values of the application's own types, as for `serialize_json_event`.
 
     Raises:
         EventSerializationError: wrong type.
@@ -81,7 +84,7 @@ def to_v2_event(event: Any, *, action_first: bool = False) -> V2Event:
     """
     if is_struct_class(event.__class__):
         return event  # type: ignore[no-any-return]
-    draft = _Draft()
+    draft = _Draft(default)
     if isinstance(event, Event):
         _read_event(draft, event)
     elif isinstance(event, Mapping):
@@ -140,7 +143,8 @@ def _load_schema() -> _Schema:
 class _Draft:
     """Builds a version 2 event."""
 
-    def __init__(self) -> None:
+    def __init__(self, default: Callable[[Any], Any] | None = None) -> None:
+        self._default = default
         self.ids: dict[str, str] = {}
         self._schema = _load_schema()
         self._milliseconds: int | None = None
@@ -199,7 +203,7 @@ class _Draft:
             give_up(key, value, "it is there twice, in data and context; give one of the two another name")
             return
         if value.__class__ not in (str, int, float, bool):
-            value = json.loads(serialize_json_event({key: value}))[key]
+            value = json.loads(serialize_json_event({key: value}, default=self._default))[key]
         if isinstance(value, str):
             self._properties[key] = value
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and _is_double(value):

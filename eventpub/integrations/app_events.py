@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eventpub.event import unique_id
 from eventpub.event.to_v2 import to_v2_event
 from eventpub.pipeline import check_backend
 from eventpub.serialization.serialize import serialize_v2_event
 from eventpub.tracking import Tracker
 
+from .app_processors import send_guarded
 from .app_settings import read_settings, take_object
 from .describe import REQUEST_ID_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from eventpub.queue.event_queue import EventQueue
     from eventpub.tracking.tracker import CommitHook
@@ -56,25 +58,39 @@ def open_events(settings: Mapping[str, Any], place: str, commit_hook: CommitHook
     read = read_settings(settings, place)
     queue = take_object(settings, "queue")
     if queue is None:
-        queue = read.open()
+        queue = read.open(place)
     as_structs = read.serializer is serialize_v2_event
     tracker = Tracker(
-        {"queue": _AsStructs(queue) if as_structs else queue},
-        processors=read.processors,
+        {"queue": _ToQueue(queue, as_structs=as_structs, default=read.serializer_default)},
+        processors=read.make_processors(place),
         commit_hook=commit_hook,
         on_commit=read.on_commit,
     )
     return AppEvents(queue, tracker, read.request_id_header)
 
 
-class _AsStructs:
-    """Converts to version 2 events, after all other processors: these see the event as it was tracked."""
+class _ToQueue:
+    """Puts what was tracked on a queue, with an id of its own, as a version 2 event if the queue takes those.
+
+    It comes after all processors: these see the event as it was tracked.
+    """
 
     only_reads = True
 
-    def __init__(self, queue: EventQueue[Any]) -> None:
+    def __init__(
+        self, queue: EventQueue[Any], *, as_structs: bool, default: Callable[[Any], Any] | None
+    ) -> None:
         check_backend("queue", queue)
         self._queue = queue
+        self._as_structs = as_structs
+        self._default = default
 
     def send(self, event: Any, /) -> None:
-        self._queue.send(to_v2_event(event))
+        if self._as_structs:
+            made = to_v2_event(event, default=self._default)
+            if made is not event and made.uuid is None:
+                made.uuid = unique_id()
+            event = made
+        elif event.__class__ is dict and "uuid" not in event:
+            event = {**event, "uuid": unique_id()}
+        send_guarded(self._queue.send, event)

@@ -9,6 +9,8 @@
 | `queue_mode`        | permission bits in octal, likewise                         | `0600`         |
 | `queue_group`       | its group, likewise                                        | this process's |
 | `processors`        | `module:function, …`; in Python, a list of callables too   | none           |
+| `redact`, `sample`, … | our own processors, see `app_processors`                 | none           |
+| `serializer_default`  | `module:function` that writes values of your own types   | none           |
 | `on_commit`         | `yes`: events wait for the transaction they are emitted in | `no`           |
 | `request_id_header` | has the request's id                                       | `X-Request-ID` |
 | `queue`             | in Python: a queue that is open already, such as a test's  |                |
@@ -21,61 +23,40 @@ serializer of its own, and `serializer` says what the tracker makes for it.
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Mapping
 from configparser import RawConfigParser
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from eventpub.errors import ConfigError
 from eventpub.queue.access import DEFAULT_MODE
 from eventpub.queue.event_queue import EventQueue
 from eventpub.serialization.serialize import serialize_event, serialize_json_event, serialize_v2_event
 from eventpub.settings import ini
+from eventpub.settings.importable import function, functions, import_function
 from eventpub.wire import MAX_EVENT_SIZE
 
+from .app_processors import ProcessorSettings, guard_serializer
 from .describe import REQUEST_ID_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _SERIALIZERS: dict[str, Callable[[Any], bytes]] = {
-    "auto": serialize_event,
     "v2": serialize_v2_event,
     "json": serialize_json_event,
+    "auto": serialize_event,
 }
 
 
-def _serializer_kind() -> ini.Kind[Callable[[Any], bytes]]:
-    def parse(value: str) -> Callable[[Any], bytes]:
-        return _SERIALIZERS.get(value) or _import_function(value)
-
-    return ini.Kind(parse, "v2, json, auto, or package.module:function of a function that can be imported")
-
-
-def _processors_kind() -> ini.Kind[tuple[Callable[[Any], Any], ...]]:
-    def parse(value: str) -> tuple[Callable[[Any], Any], ...]:
-        return tuple(_import_function(name) for name in value.replace(",", " ").split())
-
-    return ini.Kind(parse, "package.module:function of functions that can be imported, with commas between")
-
-
-def _import_function(name: str) -> Callable[..., Any]:
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError):
-        raise ValueError from None
-    if callable(found):
-        return found  # type: ignore[no-any-return]
-    raise ValueError
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AppSettings:
+class AppSettings(ProcessorSettings):
     """The settings of an application's queue and tracker."""
 
     queue_name: str = ini.setting("queue_name", ini.queue_name())
     serializer: Callable[[Any], bytes] = ini.setting(
-        "serializer", _serializer_kind(), default=serialize_v2_event
+        "serializer", function(_SERIALIZERS), default=serialize_v2_event
     )
     max_queue_size_events: int | None = ini.setting("max_queue_size", ini.integer(1, 65_536), default=None)
     max_message_size_bytes: int | None = ini.setting(
@@ -83,21 +64,39 @@ class AppSettings:
     )
     queue_mode: int = ini.setting("queue_mode", ini.file_mode(), default=DEFAULT_MODE)
     queue_group: str | None = ini.setting("queue_group", ini.text("the name of a group"), default=None)
-    processors: tuple[Callable[[Any], Any], ...] = ini.setting("processors", _processors_kind(), default=())
+    processors: tuple[Callable[[Any], Any], ...] = ini.setting("processors", functions(), default=())
+    serializer_default: Callable[[Any], Any] | None = ini.setting(
+        "serializer_default", function(), default=None
+    )
     on_commit: bool = ini.setting("on_commit", ini.boolean(), default=False)
     request_id_header: str = ini.setting(
         "request_id_header", ini.text("the name of a header", r"[A-Za-z0-9-]+"), default=REQUEST_ID_HEADER
     )
 
-    def open(self) -> EventQueue[Any]:
-        """Open the queue, or create it.
+    def make_processors(self, place: str) -> list[Callable[[Any], Any]]:
+        """Return the processors of the tracker, in their order.
 
         Raises:
+            ConfigError: a pattern, a share or a limit makes no sense, or there is no key.
+        """
+        return [*self.make_limits(place), *self.processors, *self.make_guards(place)]
+
+    def open(self, place: str) -> EventQueue[Any]:
+        """Open the queue, or create it.
+
+        Args:
+            place: where the settings stand, for errors.
+
+        Raises:
+            ConfigError: the key of `hash` is not there any more.
             QueueError: it cannot be opened; the message says what would help.
         """
+        serialize: Callable[..., bytes] = self.serializer
+        if self.serializer_default:
+            serialize = partial(serialize, default=self.serializer_default)
         return EventQueue(
             self.queue_name,
-            self.serializer,
+            guard_serializer(serialize, self.make_guards(place)),
             max_messages=self.max_queue_size_events,
             max_message_size=self.max_message_size_bytes,
             mode=self.queue_mode,
@@ -124,8 +123,13 @@ def read_settings(settings: Mapping[str, Any], place: str) -> AppSettings:
     if callable(serializer := take_object(settings, "serializer")):
         read = replace(read, serializer=serializer)
     if isinstance(processors := take_object(settings, "processors"), (list, tuple)):
-        imported = [_import_function(one) if isinstance(one, str) else one for one in processors]
+        imported = [import_function(one) if isinstance(one, str) else one for one in processors]
         read = replace(read, processors=tuple(imported))
+    if callable(default := take_object(settings, "serializer_default")):
+        read = replace(read, serializer_default=default)
+    if read.serializer_default and read.serializer not in _SERIALIZERS.values():
+        raise ConfigError(place, "serializer_default", "", "goes with the serializers v2, json and auto only")
+    read.make_processors(place)  # which finds what makes no sense
     return read
 
 
@@ -138,4 +142,8 @@ def _write_text(key: str, value: Any) -> str:
     """Return what an INI file would hold."""
     if key.lower() == "queue_mode" and isinstance(value, int):
         return f"{value:o}"
-    return "" if value is None or callable(value) or isinstance(value, (list, tuple)) else str(value)
+    if value is None or callable(value) or (key.lower() == "processors" and not isinstance(value, str)):
+        return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {number}" for name, number in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple, set)) else str(value)

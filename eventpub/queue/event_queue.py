@@ -20,6 +20,7 @@ import math
 import os
 import threading
 import time
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from weakref import WeakValueDictionary
@@ -69,6 +70,7 @@ class EventQueue(Generic[T]):
         metrics: called by `put`, at most every ten seconds, and by `close`, with the name of a counter and its
             increment (see `queue.metrics`); must not block. Examples: `statsd.StatsClient(…).incr`, and for
             baseplate's client `lambda name, number: client.counter(name).increment(number)`.
+        serializer_default: given to the serializer as `default`, which writes values of your own types.
 
     Raises:
         QueueError: it cannot be opened or created; a subclass for each reason, with its remedy.
@@ -87,13 +89,15 @@ class EventQueue(Generic[T]):
         mode: int = DEFAULT_MODE,
         group: str | None = None,
         metrics: Callable[[str, int], object] | None = None,
+        serializer_default: Callable[[Any], Any] | None = None,
     ) -> None:
         if event_serializer is not None and not callable(event_serializer):
             raise TypeError(
                 f"event_serializer is {event_serializer!r}: give a function such as serialize_v2_event"
             )
         self.name = name
-        self._serialize = event_serializer or serialize_event
+        serialize: Callable[..., bytes] = event_serializer or serialize_event
+        self._serialize = partial(serialize, default=serializer_default) if serializer_default else serialize
         self._wishes: dict[str, Any] = {
             "max_messages": max_messages,
             "max_message_size": max_message_size,

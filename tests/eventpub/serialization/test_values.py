@@ -381,6 +381,9 @@ def test_a_queue_can_be_given_one():
     )
     queue.put({"card": Card()})
     assert queue.decoded == [{"card": "own"}]
+    with capture_events() as captured:
+        EventQueue("own", serializer_default=lambda _: "own").put({"card": Card()})
+    assert captured.decoded == [{"card": "own"}]
 
 
 # --- strict in tests -------------------------------------------------------------------------------------
