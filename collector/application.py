@@ -189,6 +189,10 @@ class Application:
         if receipt.outcome is Outcome.UNAVAILABLE:
             logger.error("store unavailable batch=%s reason=%r", batch_id, receipt.reason)
             return _answer_unavailable(receipt.reason)
+        if receipt.outcome is Outcome.TOO_MANY:
+            limit = receipt.limit_events
+            reason = f"the store takes at most {limit:,} events in one batch; send fewer at once"
+            return refuse(413, receipt.outcome.value, reason, limit_events=limit)
         if receipt.outcome is Outcome.KEY_REUSED:
             reason = f"{wire.IDEMPOTENCY_HEADER} {batch_id} came with another body before; use a new one"
             return refuse(422, receipt.outcome.value, reason)

@@ -19,7 +19,7 @@ import gevent.event
 from eventpub import __version__
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
-from eventpub.collector.store.sqlite import SqliteStore
+from eventpub.collector.store.engines import open_store
 from eventpub.collector.store.thread import StoreThread
 from eventpub.errors import ConfigError
 
@@ -153,12 +153,7 @@ def _open_when_possible(settings: config.Settings, stop: gevent.event.Event) -> 
 
 def _open_store(settings: config.Settings) -> StoreThread:
     return StoreThread(
-        lambda: SqliteStore(
-            settings.store_path,
-            synchronous=settings.store_synchronous,
-            busy_timeout_seconds=settings.store_busy_timeout_seconds,
-            dedupe_memory_seconds=settings.dedupe_memory_seconds,
-        ),
+        lambda: open_store(settings),
         close_patience_seconds=min(settings.stop_timeout_seconds, _CLOSE_PATIENCE_SECONDS),
     )
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from eventpub.collector.events.schemas import DEFAULT_KEY, Schemas
 from eventpub.collector.events.schemas import SECTION as SCHEMAS_SECTION
+from eventpub.collector.store.address import StoreAddress, store_address
 from eventpub.errors import ConfigError, suggest_install
 from eventpub.settings import address, ini
 from eventpub.wire import http_signature
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import configparser
     import os
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 SECTION = "collector"
 KEYS_SECTION = "keys"
@@ -65,8 +66,17 @@ class Settings:
 
     listen: tuple[str, int] = ini.setting("listen", _tcp_endpoint(), default=("127.0.0.1", 8080))
 
-    # --- the store
-    store_path: Path = ini.setting("store.path", ini.path(), default=Path("events.sqlite"))
+    # --- the store; its text is never shown, since somebody may have put a password into it
+    store: StoreAddress = ini.setting(
+        "store", store_address(), default=StoreAddress("sqlite", "events.sqlite"), secret=True
+    )
+    store_path: Path | None = ini.setting("store.path", ini.path(), default=None)  # as `store` was called first
+    # how long an engine may take for each answer: a cluster that loses its leader takes up to 5 s
+    store_timeout_seconds: float = ini.setting("store.timeout", ini.seconds(0.1, 300), default=5.0)
+    # of a stream that is made: as many copies as survive the loss of one server
+    store_replicas: int = ini.setting("store.replicas", ini.integer(1, 5), default=3)
+    store_max_bytes: int = ini.setting("store.max_size", ini.size(_MIB, 1024 * _GIB), default=10 * _GIB)
+    store_credentials: Path | None = ini.setting("store.credentials", ini.path(), default=None)
     # full: a 2xx is sent after an fsync, so it outlives a power cut; normal: it outlives the process
     store_synchronous: str = ini.setting("store.synchronous", ini.choice("full", "normal"), default="full")
     # how long another process may hold the file before the answer is 503: less than any sender's patience
@@ -115,6 +125,11 @@ class Settings:
     # --- for tests
     faults: Path | None = ini.setting("faults", ini.path(), default=None)
 
+    @property
+    def store_address(self) -> StoreAddress:
+        """Return where events go."""
+        return self.store if self.store_path is None else StoreAddress("sqlite", str(self.store_path))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
@@ -142,6 +157,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     for key, path_ in (("tls.key", settings.tls_key), ("tls.client_ca", settings.tls_client_ca)):
         if path_ is not None and settings.tls_certificate is None:
             raise ConfigError(SECTION, key, str(path_), "needs tls.certificate; set it too")
+    if settings.store_path is not None and parser.has_option(SECTION, "store"):
+        raise ConfigError(SECTION, "store.path", str(settings.store_path), "give store or store.path, not both")
     if settings.dedupe_memory_seconds < 2 * settings.replay_window_seconds:  # a date may be ahead, then behind
         allowed = "expected at least twice replay.window, or a recorded request could be stored again"
         raise ConfigError(SECTION, "dedupe.memory", f"{settings.dedupe_memory_seconds:g}", allowed)

@@ -64,15 +64,23 @@ class Outcome(enum.Enum):
     DUPLICATE = "duplicate"  # stored before: the same body under the same id, or a batch that it is a part of
     TAKEN_APART = "taken_apart"  # parts of it came before; this came late, and was not stored
     KEY_REUSED = "idempotency_key_reused"  # another body was stored under its id; this one was not
+    TOO_MANY = "too_many_events"  # for one transaction of this engine; nothing was stored
     UNAVAILABLE = "store_unavailable"  # nothing was stored; later it may be
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The outcome and, where it is UNAVAILABLE, the reason."""
+    """What became of a batch.
+
+    Attributes:
+        outcome: what.
+        reason: why, where it is UNAVAILABLE.
+        limit_events: how many events a batch may have, where it has TOO_MANY.
+    """
 
     outcome: Outcome
     reason: str = ""
+    limit_events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,9 @@ class Store(Protocol):
 
     def health(self) -> Health:
         """Say at once whether batches can be stored; write only to see whether what failed last works again."""
+
+    def tend(self) -> None:
+        """Do what is due beside batches, such as to answer a server's ping; called about once a second."""
 
     def close(self) -> None:
         """Let go of files and connections; no call follows."""

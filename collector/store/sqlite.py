@@ -142,6 +142,9 @@ class SqliteStore:
             self._connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
         self._failed = False
 
+    def tend(self) -> None:
+        """Do nothing: a file needs no care."""
+
     def close(self) -> None:
         """Close the file; SQLite folds the WAL into it."""
         self._connection.close()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LONG_FAILURE_SECONDS = 0.05  # shorter ones are left to whom they concern
+_TEND_SECONDS = 1.0  # half a minute less than any server waits for the answer to its ping
 _HEALTH_PATIENCE_SECONDS = 0.2  # while a batch is being stored; then what was known before is told
 
 _CLOSING = Receipt(Outcome.UNAVAILABLE, "the collector stops")
@@ -50,6 +51,7 @@ class StoreThread:
         self._probe: gevent.Greenlet[[], Health] | None = None
         self._failure, self._failed_at = _CLOSING, 0.0
         self._is_closing = False
+        self._tending = gevent.spawn(self._tend)
 
     def add(self, batch: IncomingBatch) -> Receipt:
         """Store a batch, or find that it was stored before."""
@@ -77,12 +79,21 @@ class StoreThread:
     def close(self) -> None:
         """Close the store once the call that runs is done; those that wait for their turn are refused."""
         self._is_closing = True
+        self._tending.kill()
         closing = gevent.spawn(self._thread.apply, self._store.close)
         closing.join(self._close_patience_seconds)
         if closing.ready():
             self._thread.kill()
         else:
             logger.warning("the store does not answer and is left as it is; what was acknowledged is in it")
+
+    def tend(self) -> None:
+        """Do nothing: the store is tended to once a second."""
+
+    def _tend(self) -> None:
+        while True:
+            gevent.sleep(_TEND_SECONDS)
+            self._thread.apply(self._store.tend)
 
     def _add(self, batch: IncomingBatch, asked_at: float) -> Receipt:
         """Run in the thread."""

@@ -1,0 +1,68 @@
+"""Settings -> the store of the engine that they name; its client library is loaded only then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventpub.errors import ConfigError, suggest_install
+
+from .sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from eventpub.collector.config import Settings
+
+    from . import Store
+
+_EXTRAS = {"nats": "nats", "kafka": "kafka", "postgresql": "postgresql"}
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store; call it in the thread that will use it.
+
+    Raises:
+        ConfigError: it cannot be used, or its client library is not installed.
+        NotYetError: it does not answer yet.
+    """
+    address = settings.store_address
+    try:
+        return _open_engine(settings)
+    except ModuleNotFoundError as error:
+        if address.engine not in _EXTRAS:
+            raise
+        reason = f"needs a client library ({error.name}): {suggest_install(_EXTRAS[address.engine])}"
+        raise ConfigError("collector", "store", str(address), reason) from error
+
+
+def _open_engine(settings: Settings) -> Store:
+    address = settings.store_address
+    if address.engine == "nats":
+        from .jetstream import JetStreamStore  # noqa: PLC0415, an extra
+
+        return JetStreamStore(
+            address,
+            replicas=settings.store_replicas,
+            max_bytes=settings.store_max_bytes,
+            timeout_seconds=settings.store_timeout_seconds,
+            dedupe_memory_seconds=settings.dedupe_memory_seconds,
+            credentials=settings.store_credentials,
+        )
+    if address.engine == "kafka":
+        from .kafka import KafkaStore  # noqa: PLC0415, an extra
+
+        return KafkaStore(
+            address, timeout_seconds=settings.store_timeout_seconds, max_event_bytes=settings.max_event_bytes
+        )
+    if address.engine == "postgresql":
+        from .postgresql import PostgresqlStore  # noqa: PLC0415, an extra
+
+        return PostgresqlStore(
+            address,
+            timeout_seconds=settings.store_timeout_seconds,
+            dedupe_memory_seconds=settings.dedupe_memory_seconds,
+        )
+    return SqliteStore(
+        address.path,
+        synchronous=settings.store_synchronous,
+        busy_timeout_seconds=settings.store_busy_timeout_seconds,
+        dedupe_memory_seconds=settings.dedupe_memory_seconds,
+    )

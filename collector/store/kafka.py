@@ -1,0 +1,151 @@
+"""Events in a topic of Kafka: one message each, at least once, with an id that repeats carry too.
+
+A batch is acknowledged once the broker has confirmed each of its events (`acks=all`, idempotent producer).
+Kafka keeps no batch ids: a batch that is sent again, or of which only a part was confirmed, is in the topic
+again. Every message therefore carries `eventpub-id`, KEY/BATCH:INDEX, the same in every attempt, and consumers
+drop what they have seen; docs/stores.md has one that does. The other headers are those of a CloudEvent.
+
+What librdkafka reports as fatal ends the producer; the next batch is sent by a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaException, Producer
+
+from eventpub.collector.errors import NotYetError
+
+from . import Health, Outcome, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from . import EventRow, IncomingBatch
+    from .address import StoreAddress
+
+_OPTIONS = "KAFKA_"  # variables of the environment that are librdkafka's options: KAFKA_SASL_PASSWORD
+
+
+class KafkaStore:
+    """A `Store` in a topic. One caller at a time.
+
+    Args:
+        address: the brokers and the topic.
+        timeout_seconds: how long the brokers may take to confirm a batch.
+        max_event_bytes: the largest event, which the brokers must take, too.
+
+    Raises:
+        NotYetError: no broker answers yet.
+    """
+
+    def __init__(self, address: StoreAddress, *, timeout_seconds: float, max_event_bytes: int) -> None:
+        self._topic = address.name
+        self._timeout_seconds = timeout_seconds
+        self._stored = 0
+        self._options: dict[str, Any] = {
+            **read_options(os.environ),
+            "bootstrap.servers": address.where,
+            "client.id": "eventpub-collector",
+            "acks": "all",
+            "enable.idempotence": True,
+            "message.timeout.ms": int(timeout_seconds * 1000),
+            "message.max.bytes": max_event_bytes + 16 * 1024,  # and its headers
+            "linger.ms": 2,
+        }
+        self._producer = Producer(self._options, logger=None)
+        try:
+            self._producer.list_topics(self._topic, timeout=timeout_seconds)
+        except KafkaException as error:
+            reason = f"no broker answers yet: {error.args[0].str()}"
+            raise NotYetError("collector", "store", str(address), reason) from error
+
+    def add(self, batch: IncomingBatch) -> Receipt:
+        """Send a batch, and wait until each of its events is confirmed."""
+        failures: list[Any] = []
+        confirmed = 0
+
+        def on_delivery(error: Any, _message: object) -> None:
+            nonlocal confirmed
+            if error is None:
+                confirmed += 1
+            else:
+                failures.append(error)
+
+        try:
+            for index, event in enumerate(batch.events):
+                self._producer.produce(
+                    self._topic,
+                    event.event.encode(),
+                    key=event.user_id or event.uuid or batch.batch_id,
+                    headers=_make_headers(batch, index, event),
+                    on_delivery=on_delivery,
+                )
+        except BufferError:
+            failures.append("the queue to the brokers is full")
+        except KafkaException as error:
+            failures.append(error.args[0])
+        left = self._producer.flush(self._timeout_seconds)
+        if left:
+            self._producer.purge()
+            self._producer.flush(0)
+        if failures or confirmed < len(batch.events):
+            self._renew_if_fatal(failures)
+            reason = str(failures[0]) if failures else f"{left} events were not confirmed in time"
+            return Receipt(Outcome.UNAVAILABLE, reason)
+        self._stored += len(batch.events)
+        return Receipt(Outcome.STORED)
+
+    def seen(self, batch: IncomingBatch) -> Receipt | None:  # noqa: ARG002
+        """Return None: a topic keeps no batch ids."""
+        return None
+
+    def health(self) -> Health:
+        """Say whether a broker answers; the number of events is that of this process."""
+        try:
+            self._producer.list_topics(self._topic, timeout=self._timeout_seconds)
+        except KafkaException as error:
+            return Health(writable=False, events_stored=self._stored, reason=error.args[0].str())
+        return Health(writable=True, events_stored=self._stored)
+
+    def tend(self) -> None:
+        """Serve what librdkafka calls back."""
+        self._producer.poll(0)
+
+    def close(self) -> None:
+        """Let go of the brokers; nothing is under way between two calls."""
+        self._producer.flush(0)
+
+    def _renew_if_fatal(self, failures: list[Any]) -> None:
+        if any(
+            getattr(error, "fatal", bool)() or getattr(error, "name", str)() == "_FATAL" for error in failures
+        ):
+            self._producer = Producer(self._options, logger=None)
+
+
+def read_options(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the options of librdkafka that variables name: KAFKA_SASL_PASSWORD is `sasl.password`."""
+    return {
+        name.removeprefix(_OPTIONS).lower().replace("_", "."): value
+        for name, value in environment.items()
+        if name.startswith(_OPTIONS)
+    }
+
+
+def _make_headers(batch: IncomingBatch, index: int, event: EventRow) -> list[tuple[str, str | bytes | None]]:
+    """Return the headers of one event: CloudEvents 1.0.2, Kafka protocol binding, binary mode."""
+    event_id = f"{batch.key_name}/{batch.batch_id}:{index}"
+    kind = ".".join(filter(None, (event.source, event.noun, event.action))) or event.name or "event"
+    received = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(batch.received_at))
+    headers = {
+        "eventpub-id": event_id,
+        "ce_specversion": "1.0",
+        "ce_id": event_id,
+        "ce_source": f"eventpub/{batch.key_name}",
+        "ce_type": kind,
+        "ce_time": received,
+        "content-type": "application/json",
+    }
+    return [(name, value.encode()) for name, value in headers.items()]
