@@ -19,12 +19,12 @@ import gevent.event
 from eventpub import __version__
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
-from eventpub.collector.store.engines import open_store
 from eventpub.collector.store.thread import StoreThread
 from eventpub.errors import ConfigError
 
 from . import config, faults
 from .application import Application
+from .engines import open_store
 from .errors import NotYetError
 from .reload import reload_config
 

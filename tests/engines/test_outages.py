@@ -16,10 +16,10 @@ from support.engines import NatsCluster, Postgres, free_ports, read_stream
 from support.waiting import wait_until
 
 from eventpub.collector.config import Settings
+from eventpub.collector.engines import open_store
 from eventpub.collector.errors import NotYetError
 from eventpub.collector.store import Outcome, Store
 from eventpub.collector.store.address import parse_store
-from eventpub.collector.store.engines import open_store
 from eventpub.errors import ConfigError
 
 nats = pytest.importorskip("nats", reason="pip install nats-py")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from eventpub.collector.config import load_config
+from eventpub.collector.engines import open_store
 from eventpub.collector.store.address import StoreAddress, parse_store
-from eventpub.collector.store.engines import open_store
 from eventpub.errors import ConfigError
 
 

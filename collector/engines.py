@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventpub.collector.store.sqlite import SqliteStore
 from eventpub.errors import ConfigError, suggest_install
 
-from .sqlite import SqliteStore
-
 if TYPE_CHECKING:
-    from eventpub.collector.config import Settings
+    from eventpub.collector.store import Store
 
-    from . import Store
+    from .config import Settings
 
 _EXTRAS = {"nats": "nats", "kafka": "kafka", "postgresql": "postgresql"}
 
@@ -36,7 +35,7 @@ def open_store(settings: Settings) -> Store:
 def _open_engine(settings: Settings) -> Store:
     address = settings.store_address
     if address.engine == "nats":
-        from .jetstream import JetStreamStore  # noqa: PLC0415, an extra
+        from eventpub.collector.store.jetstream import JetStreamStore  # noqa: PLC0415, an extra
 
         return JetStreamStore(
             address,
@@ -47,13 +46,13 @@ def _open_engine(settings: Settings) -> Store:
             credentials=settings.store_credentials,
         )
     if address.engine == "kafka":
-        from .kafka import KafkaStore  # noqa: PLC0415, an extra
+        from eventpub.collector.store.kafka import KafkaStore  # noqa: PLC0415, an extra
 
         return KafkaStore(
             address, timeout_seconds=settings.store_timeout_seconds, max_event_bytes=settings.max_event_bytes
         )
     if address.engine == "postgresql":
-        from .postgresql import PostgresqlStore  # noqa: PLC0415, an extra
+        from eventpub.collector.store.postgresql import PostgresqlStore  # noqa: PLC0415, an extra
 
         return PostgresqlStore(
             address,
