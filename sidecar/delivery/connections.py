@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.wait import wait_for_read
 
 from .dial import Dialer
 from .errors import NoAnswerError
@@ -128,8 +129,8 @@ class Connections:
         """
         while line := self._take_idle():
             age_seconds = time.monotonic() - line.opened_at
-            if age_seconds < self._max_age_seconds and line.is_connected:  # and with nothing to read
-                return line
+            if age_seconds < self._max_age_seconds and not wait_for_read(line.sock, timeout=0.0):
+                return line  # neither closed, nor does anything wait that no request has asked for
             line.close()
         try:
             return self._open(patience)

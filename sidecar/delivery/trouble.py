@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 import urllib3
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from .answer import Answer
 from .dial import UNREACHABLE
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (  # the first that matches
     ("dns", (socket.gaierror, UnicodeError)),  # the second for a name that no name server could know
     ("reset", (ssl.SSLEOFError, ssl.SSLZeroReturnError)),
-    ("tls", (ssl.SSLError, urllib3.exceptions.SSLError)),
+    ("tls", (ssl.SSLError, urllib3.exceptions.SSLError, CertificateError)),
     ("refused", (ConnectionRefusedError,)),
     ("timeout", (TimeoutError, gevent.Timeout)),
     ("reset", (ConnectionError,)),
@@ -43,6 +44,7 @@ _UNKNOWN_AUTHORITY = (
     "name the file of its authority in collector.ca_file; or the collector sends too short a chain"
 )
 
+_NAME_MISMATCH = 62
 # X509_V_ERR codes of OpenSSL's x509_vfy.h
 _CERTIFICATE_REMEDIES = {
     9: "set this host's clock right, or wait",
@@ -51,7 +53,7 @@ _CERTIFICATE_REMEDIES = {
     19: "name the file of its authority in collector.ca_file",
     20: _UNKNOWN_AUTHORITY,
     21: _UNKNOWN_AUTHORITY,
-    62: "collector.hostname has to be a name that the certificate is for",
+    _NAME_MISMATCH: "collector.hostname has to be a name that the certificate is for",
     64: "collector.hostname has to be an address that the certificate is for",
 }
 _REMEDIES = (  # of the first whose words are in the error's reason
@@ -94,6 +96,8 @@ def _name_kind(error: BaseException) -> str:
 def _find_remedy(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATE_REMEDIES.get(error.verify_code, "see collector.ca_file")
+    if isinstance(error, CertificateError):  # urllib3 1 compares names itself
+        return _CERTIFICATE_REMEDIES[_NAME_MISMATCH]
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
         return next((remedy for words, remedy in _REMEDIES if words in reason), "")
