@@ -61,18 +61,20 @@ class Exchange:
         """Return the next bytes, empty where the other end has closed.
 
         Raises:
-            OSError: none came; `failure` if nothing had come before.
+            OSError: none came; `failure` if that is why there is no answer.
         """
         if self._has_received:
             gevent.sleep(0)  # an end that never pauses must not keep the others waiting
         try:
             received = self._patience.wait(self._connected, lambda: self._connected.recv(_RECEIVE_BYTES))
-        except ConnectionError:
-            if self.failure and not self._has_received:
-                raise self.failure from None
-            raise
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             received = b""
+        except ConnectionError:
+            if not self.failure:
+                raise
+            received = b""
+        if self.failure and not received and not self._has_received:
+            raise self.failure
         self._has_received = True
         self._patience.phase = "reading the answer"
         return received

@@ -146,7 +146,7 @@ class AnswerReader:
             self._is_odd |= bool(codings) or (head.status != 304 and length not in (None, "0"))  # noqa: PLR2004
             return b"", True
         if codings:
-            self._is_odd |= codings != {"chunked"} or length is not None or not head.minor_version
+            self._is_odd |= coding != "chunked" or length is not None or not head.minor_version
             if coding.rpartition(",")[2].strip() == "chunked":
                 return self._read_chunks()
         elif length is not None:

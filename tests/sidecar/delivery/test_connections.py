@@ -16,6 +16,7 @@ from support.peer import Peer, answering, closed_port, tls_context
 from support.waiting import DEADLINE_SECONDS
 
 from eventpub.sidecar.delivery.answer import Answer
+from eventpub.sidecar.delivery.payload import Payload
 from eventpub.sidecar.delivery.post import Poster
 
 # --- proxies
@@ -276,6 +277,19 @@ def test_a_certificate_fault_says_what_to_do(attempt, context_of, options, words
         answer = attempt(peer.url, **options)
     assert answer.kind == "tls"
     assert words in answer.reason
+
+
+@pytest.mark.parametrize("size", [10, 8_000_000])
+def test_a_collector_that_asks_for_a_certificate_is_told_as_one_however_large_the_batch(attempt, size):
+    """TLS 1.3 refuses after the handshake, while the batch is on its way."""
+    context = tls_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(CERTIFICATES / "ca.pem")
+    payload = Payload(b"x" * size, PAYLOAD.headers)
+    with answering(OK, tls=context) as peer:
+        answer = attempt(peer.url, payload, ca_file=CERTIFICATES / "ca.pem")
+    assert answer.status is None
+    assert answer.kind == "tls" or (size > 10 and answer.kind == "reset")  # an RST may overtake the alert
 
 
 def test_https_to_a_port_without_tls_points_at_the_scheme(attempt):

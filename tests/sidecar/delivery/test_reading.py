@@ -125,6 +125,7 @@ LENGTH = b"Content-Length: 2\r\n"
         (HEAD + LENGTH + b"X Proxy: yes\r\n\r\nok", False),
         (HEAD + LENGTH + b"X-Folded: a\r\n b\r\n\r\nok", False),
         (HEAD + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", False),
+        (HEAD + b"Transfer-Encoding: chunked, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", False),
         (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", False),
         (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", False),
         (HEAD + b"Transfer-Encoding: identity\r\n" + LENGTH + b"\r\nok", True),
