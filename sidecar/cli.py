@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_KEPT_BYTES = 32 * 1024 * 1024  # the most that glibc takes for the second
+_KEPT_BYTES = 32 * 1024 * 1024  # the largest value that glibc accepts for the second
 
 EXIT_OK = 0  # stopped by a signal; what was not delivered is in the spool
 EXIT_USAGE = 2  # the command line is wrong (argparse's own code)
@@ -37,14 +37,14 @@ EXIT_CONFIG = 78  # the configuration is wrong (EX_CONFIG): starting it again do
 
 _EPILOG = """\
 examples:
-  %(prog)s --queue-name v2 example.ini                 publish the events of queue v2
-  %(prog)s --queue-name v2 --check-config example.ini  say what is wrong with the file
-  %(prog)s --queue-name v2 --debug example.ini         and log each batch
+  %(prog)s --queue-name v2 example.ini                 deliver the events of queue v2
+  %(prog)s --queue-name v2 --check-config example.ini  check the file, and exit
+  %(prog)s --queue-name v2 --debug example.ini         log each batch
 
 signals:
-  SIGTERM, SIGINT  take what is in the queue, deliver for up to shutdown.timeout, keep the rest, exit 0
+  SIGTERM, SIGINT  empty the queue, deliver for up to shutdown.timeout, keep the rest on disk, exit 0
                    (a second one, number N, exits at once with 128 + N; nothing is lost)
-  SIGHUP           read the file again; if it is wrong, say so and go on with the old settings
+  SIGHUP           read the file again; a bad file is reported, and the old settings stay
 
 exit codes:
   0 stopped   2 wrong arguments   69 no queue   70 broke, start again   73 no spool   78 wrong configuration
@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         level=logging.DEBUG if options.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    os.umask(0o077)  # whatever is made below is for this user alone, and usable by him
-    logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it writes a line a request
+    os.umask(0o077)  # files created from here on are for this user only
+    logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it writes a line per request
     try:
         config = load_config(options.config_file, options.queue_name)
         config.signing_key()
@@ -95,13 +95,13 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
 
 
 def _find_misfit(config: SidecarConfig, name: str) -> str | None:
-    """Return why this kernel would refuse a queue as large as configured, or None; leaves no trace."""
+    """Return why this kernel would refuse a queue of the configured size, or None; leaves nothing behind."""
     messages, size_bytes = config.max_queue_size_events, config.max_message_size_bytes
     if messages is None and size_bytes is None:
         return None
     scratch = f"{name[:150]}-check-{os.getpid()}"
     try:
-        MessageQueue.open(name, read=False, create=False).close()  # one that is there stays as it is
+        MessageQueue.open(name, read=False, create=False).close()  # an existing queue stays as it is
     except QueueMissingError:
         try:
             with MessageQueue.open(
@@ -109,15 +109,15 @@ def _find_misfit(config: SidecarConfig, name: str) -> str | None:
             ) as queue:
                 queue.unlink()
         except QueueError as error:
-            return f"the queue cannot be made: {error.reason}"
+            return f"the queue cannot be created: {error.reason}"
     except QueueError as error:
         return str(error)
     return None
 
 
 def _keep_freed_memory() -> None:
-    """Have malloc keep the half megabytes that each batch takes and gives back: fresh pages cost 5 % CPU."""
-    with contextlib.suppress(AttributeError):  # glibc alone has it
+    """Make malloc keep the half megabyte that each batch allocates and frees: fresh pages cost 5 % CPU."""
+    with contextlib.suppress(AttributeError):  # only glibc has it
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -1,10 +1,10 @@
-"""What a person does with a spool: the commands `eventpub dead-letters` and `eventpub spool`.
+"""Commands for operators: `eventpub dead-letters` and `eventpub spool`.
 
-They work beside a running sidecar and without one, and keep to its rules: nothing in a slot changes while
-somebody else holds its lock, and every change is one rename. `place` finds the spool, `letters` the dead
-letters; `survey` says what is wrong with a slot, for `spool check` to print and for `repair` to mend.
+They work with or without a running sidecar, and keep its rules: nothing in a slot changes while another process
+holds its lock, and every change is one rename. `place` finds the spool, `letters` the dead letters; `survey`
+says what is wrong with a slot, which `spool check` prints and `repair` fixes.
 
-Here the commands, and the sidecar itself, are only announced; their modules are imported when they are used.
+This module only announces the commands and the sidecar; their modules are imported when they are used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,4 @@ DEAD_LETTERS = Extension(
 SIDECAR = Extension(
     "deliver the events of a queue to a collector, until stopped", "eventpub.sidecar.__main__", is_program=True
 )
-SPOOL = Extension(
-    "look into a spool, check it, take events out of it, repair it", "eventpub.sidecar.commands.spool"
-)
+SPOOL = Extension("inspect, check, export and repair a spool", "eventpub.sidecar.commands.spool")

@@ -35,9 +35,9 @@ examples:
   eventpub dead-letters replay --queue-name v2 example.ini --all --dry-run
   eventpub dead-letters drop --queue-name v2 example.ini --older-than 30d --yes
 
-A dead letter is an event that the collector will not take as it is, with the reason. It stays until it is
-sent again or dropped, whatever becomes of the sidecar, which may run meanwhile. An ID is the one that `list`
-shows; the beginning of it is enough, and a batch's id without -N means all its letters.
+A dead letter is an event that the collector refuses permanently, with the reason. It stays until it is replayed
+or dropped. The sidecar may run meanwhile. `list` shows the IDs; the beginning of an ID is enough, and a batch's
+id without -N means all of its letters.
 """
 _LIST_EPILOG = """\
 examples:
@@ -45,7 +45,7 @@ examples:
   eventpub dead-letters list --spool /var/spool/eventpub --since 2h --reason rejected
   eventpub dead-letters list --queue-name v2 example.ini --json
 
-exit codes: 0 listed   1 files among them are no dead letters
+exit codes: 0 listed   1 some files are not dead letters
             64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _SHOW_EPILOG = """\
@@ -62,21 +62,20 @@ examples:
   eventpub dead-letters replay --queue-name v2 example.ini --reason rejected
   eventpub dead-letters replay --queue-name v2 example.ini 0f3a5b7c9d1e-12
 
-Sends the events to the collector of CONFIG.ini, signed with the key it has now. Letters that are accepted
-are removed; those refused stay, with the new reason. Repeat a replay that was interrupted or got no answer:
-what the collector has already is stored once, as long as it remembers the ids of batches and key.name is the
-same.
+Sends the events to the collector of CONFIG.ini, signed with its current key. Accepted letters are removed;
+refused ones stay, with the new reason. Repeat a replay that was interrupted or got no answer: events that the
+collector has already are not stored again, as long as it remembers batch ids and key.name is the same.
 
-exit codes: 0 all were accepted   1 some stayed   2 the collector did not answer as one, or another replay runs
+exit codes: 0 all accepted   1 some stayed   2 no usable answer from the collector, or another replay is running
             64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _DROP_EPILOG = """\
 examples:
-  eventpub dead-letters drop --queue-name v2 example.ini 0f3a5b7c9d1e-12           say what would go
+  eventpub dead-letters drop --queue-name v2 example.ini 0f3a5b7c9d1e-12           say what would be deleted
   eventpub dead-letters drop --queue-name v2 example.ini --older-than 30d --yes
   eventpub dead-letters drop --spool /var/spool/eventpub --all --yes
 
-exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a replay runs
+exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a replay is running
             64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _MAX_DETAIL_CHARACTERS = 60
@@ -96,14 +95,14 @@ def add_parser(commands: Commands) -> None:
 
     listing = add_command(actions, "list", help="list dead letters, the newest last", epilog=_LIST_EPILOG)
     add_place(listing)
-    listing.add_argument("--reason", choices=_REASONS, help="only those refused for this reason")
+    listing.add_argument("--reason", choices=_REASONS, help="only letters with this reason")
     listing.add_argument(
         "--since",
         type=parse_as(_since_kind()),
         metavar="WHEN",
-        help="only those since then: 2h, 7d, 2026-01-31T12:00",
+        help="only letters since: 2h, 7d, 2026-01-31T12:00",
     )
-    listing.add_argument("--json", action="store_true", help="a JSON object a line")
+    listing.add_argument("--json", action="store_true", help="one JSON object per line")
     listing.set_defaults(run=guard_command(run_list))
 
     show = add_command(actions, "show", help="show dead letters and their events", epilog=_SHOW_EPILOG)
@@ -114,25 +113,25 @@ def add_parser(commands: Commands) -> None:
         actions, "replay", help="send dead letters to the collector again", epilog=_REPLAY_EPILOG
     )
     add_place(replay)
-    replay.add_argument("--reason", choices=_REASONS, help="those refused for this reason")
-    replay.add_argument("--dry-run", action="store_true", help="say what would be sent, and do nothing")
+    replay.add_argument("--reason", choices=_REASONS, help="letters with this reason")
+    replay.add_argument("--dry-run", action="store_true", help="show what would be sent, but do nothing")
     replay.set_defaults(run=guard_command(run_replay))
 
-    drop = add_command(actions, "drop", help="remove dead letters for good", epilog=_DROP_EPILOG)
+    drop = add_command(actions, "drop", help="delete dead letters", epilog=_DROP_EPILOG)
     add_place(drop)
     drop.add_argument(
         "--older-than",
         type=parse_as(ini.seconds(0, _MAX_AGE_SECONDS)),
         metavar="D",
-        help="those that died before: 30d",
+        help="letters older than: 30d",
     )
     drop.add_argument("--yes", action="store_true", help="do it")
     drop.set_defaults(run=guard_command(run_drop))
 
     for action in (show, replay, drop):
-        action.add_argument("ids", metavar="ID", nargs="*", help="which, as `list` shows them")
+        action.add_argument("ids", metavar="ID", nargs="*", help="ids, as shown by `list`")
     for action in (replay, drop):
-        action.add_argument("--all", action="store_true", help="all there are")
+        action.add_argument("--all", action="store_true", help="all letters")
 
 
 def run_list(options: argparse.Namespace) -> int:
@@ -160,20 +159,20 @@ def run_show(options: argparse.Namespace) -> int:
     """Show whole letters, as one JSON document each."""
     place = locate_spool(options)
     if not options.ids:
-        raise UsageError("say which dead letters: ID…")
+        raise UsageError("name the dead letters: ID…")
     chosen, missing = _choose_letters(place, options)
     for letter in chosen:
         document = dead_letters.read_letter(letter.path.read_bytes())
-        with contextlib.suppress(KeyError, ValueError, RecursionError):  # then it is shown as it came
+        with contextlib.suppress(KeyError, ValueError, RecursionError):  # shown as it came
             document["event"] = json.loads(document["event"])
         say(format_json(document))
     return EXIT_WARNING if missing else EXIT_OK
 
 
 def run_replay(options: argparse.Namespace) -> int:
-    """Send letters again."""
+    """Send dead letters to the collector again."""
     if options.config_file is None or options.spool is not None:
-        raise UsageError("a replay needs the CONFIG.ini that names collector and key, and takes no --spool")
+        raise UsageError("a replay needs the CONFIG.ini with collector and key; it does not accept --spool")
     place = locate_spool(options)
     _need_choice(options, "reason", "--reason R")
     from . import replay  # noqa: PLC0415, an HTTP client, which the others do not need
@@ -186,14 +185,14 @@ def run_replay(options: argparse.Namespace) -> int:
 
 
 def run_drop(options: argparse.Namespace) -> int:
-    """Remove letters for good."""
+    """Delete dead letters."""
     place = locate_spool(options)
     _need_choice(options, "older_than", "--older-than D")
     dropped = kept = 0
     chosen, missing = _choose_letters(place, options)
     if chosen and not options.yes:
-        complain(f"these would be lost: {count_noun(len(chosen), 'dead letter')}, the oldest of "
-                 f"{chosen[0].died_at}; to have that, give --yes")  # fmt: skip
+        complain(f"would delete {count_noun(len(chosen), 'dead letter')}, the oldest of "
+                 f"{chosen[0].died_at}; repeat with --yes")  # fmt: skip
         return EXIT_WARNING
     for queue in place.queues:
         if any(letter.path.parent.parent == queue for letter in chosen):
@@ -206,15 +205,15 @@ def run_drop(options: argparse.Namespace) -> int:
                 kept += len(held)
     if kept:
         complain(
-            f"these are part of a replay that was interrupted, with others: {kept:,}; finish it, "
-            f"`eventpub dead-letters replay {place.words} --all`, or drop all of its letters"
+            f"kept {kept:,}, since they belong to an interrupted replay with others; finish it, "
+            f"`eventpub dead-letters replay {place.words} --all`, or drop all of its letters together"
         )
     say(f"dropped {dropped:,}")
     return EXIT_WARNING if kept or missing else EXIT_OK
 
 
 def _find_letters(place: Place) -> tuple[list[Letter], list[str]]:
-    """Return the dead letters of all queues that are meant; complain about files that are none."""
+    """Return the dead letters of the chosen queues; complain about files that are not dead letters."""
     found: list[Letter] = []
     complaints: list[str] = []
     for queue in place.queues:
@@ -227,7 +226,7 @@ def _find_letters(place: Place) -> tuple[list[Letter], list[str]]:
 
 
 def _choose_letters(place: Place, options: argparse.Namespace) -> tuple[list[Letter], list[str]]:
-    """Return the letters that ids and filters name; complain about ids that name none."""
+    """Return the letters that ids and filters select; complain about ids without a letter."""
     found, _ = _find_letters(place)
     if options.ids:
         chosen, missing = letters.by_ids(found, options.ids)
@@ -245,7 +244,7 @@ def _choose_letters(place: Place, options: argparse.Namespace) -> tuple[list[Let
 def _need_choice(options: argparse.Namespace, filter_name: str, filter_text: str) -> None:
     given = [bool(options.ids), options.all, getattr(options, filter_name) is not None]
     if sum(given) != 1:
-        raise UsageError(f"say which dead letters, in one way: ID…, --all or {filter_text}")
+        raise UsageError(f"select the dead letters in one way: ID…, --all or {filter_text}")
 
 
 def _summarize_letter(letter: Letter) -> dict[str, object]:
@@ -275,7 +274,7 @@ def _describe_row(letter: Letter) -> tuple[str, ...]:
 
 
 def _since_kind() -> ini.Kind[float]:
-    """A time, or how long ago it was, as the seconds that have passed since."""
+    """A point in time, or a duration until now, as the seconds since then."""
     ago = ini.seconds(0, _MAX_AGE_SECONDS)
 
     def parse(value: str) -> float:

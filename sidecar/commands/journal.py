@@ -1,9 +1,9 @@
 """Which dead letters a replay has sent together, until the outcome is known.
 
-A batch is recognised by its id and body, so one whose answer was lost must be repeated exactly, whatever
-letters have come or gone meanwhile. Before it is sent, the names of its letters are written to
-`dead/ID.replay`; the collector's yes is noted by renaming that to `ID.replayed`, before the first letter is
-removed.
+The collector recognises a batch by its id and body, so a batch whose answer was lost must be repeated exactly,
+even if letters were added or removed since. Before it is sent, the names of its letters are written to
+`dead/ID.replay`; that file is renamed to `ID.replayed` when the collector has accepted the batch, before the
+first letter is removed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ACCEPTED_SUFFIX = ".replayed"
 
 
 class Entry(NamedTuple):
-    """A batch of a replay that did not come to its end."""
+    """A batch of an unfinished replay."""
 
     path: Path
     names: tuple[str, ...]  # of the letters, in the order they were sent
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 
 def write_entry(dead: Path, batch_id: str, names: Iterable[str], disk: Disk) -> Entry:
-    """Note that letters are about to be sent together.
+    """Record that letters are about to be sent together.
 
     Raises:
         OSError: the disk failed; they must not be sent.
@@ -48,7 +48,7 @@ def write_entry(dead: Path, batch_id: str, names: Iterable[str], disk: Disk) -> 
 
 
 def has_entry(dead: Path, batch_id: str) -> bool:
-    """Tell whether letters were about to be sent together before."""
+    """Return whether letters were recorded together before."""
     return (dead / f"{batch_id}{_SENT_SUFFIX}").exists()
 
 
@@ -56,7 +56,7 @@ def settle_entry(entry: Entry, disk: Disk) -> None:
     """Remove the letters of a batch that was accepted.
 
     Raises:
-        OSError: the disk failed; the next replay goes on with it.
+        OSError: the disk failed; the next replay continues.
     """
     accepted = entry.path.with_suffix(_ACCEPTED_SUFFIX)
     if entry.path != accepted:
@@ -68,19 +68,19 @@ def settle_entry(entry: Entry, disk: Disk) -> None:
 
 
 def list_accepted(dead: Path) -> list[Entry]:
-    """Return the batches that were accepted, and whose letters are not all removed."""
+    """Return the accepted batches whose letters are not all removed."""
     return _list_entries(dead, _ACCEPTED_SUFFIX)
 
 
 def list_unanswered(dead: Path) -> list[Entry]:
-    """Return the batches that were sent, and of which nobody knows whether they arrived."""
+    """Return the batches that were sent and may or may not have arrived."""
     return _list_entries(dead, _SENT_SUFFIX)
 
 
 def hold_letters(dead: Path, names: Collection[str], disk: Disk) -> set[str]:
-    """Return which of these letters must stay, since others could then not be sent again exactly.
+    """Return which of these letters must stay, so that others can still be sent again exactly.
 
-    Batches all of whose letters are among them are forgotten.
+    Batches whose letters are all among them are removed from the journal.
     """
     held: set[str] = set()
     for entry in list_unanswered(dead):
@@ -93,7 +93,7 @@ def hold_letters(dead: Path, names: Collection[str], disk: Disk) -> set[str]:
 
 
 def tidy_journal(dead: Path, disk: Disk) -> None:
-    """Remove what a killed replay had not finished writing."""
+    """Remove the unfinished files of a killed replay."""
     for path in dead.glob(f"*{TEMPORARY_SUFFIX}"):
         disk.remove(path)
 

@@ -1,7 +1,7 @@
-"""The dead letters of a queue as a person names them: by id, by reason, by age.
+"""The dead letters of a queue, selected by id, by reason, by age.
 
-The id of a letter is the id of its batch and its place in it, `0f3a…-12`. As with commits of git the beginning
-of the batch's id is enough, and a batch's id alone means all its letters.
+The id of a letter is the id of its batch and its place in it, `0f3a…-12`. As in git, the beginning of the
+batch's id is enough; a batch's id alone means all of its letters.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHOWN_ID = 12  # digits of a batch id; a million letters share none by chance
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter without its event, which may be large.
+    """A dead letter without its event, since that may be large.
 
     Attributes:
         path: its file.
@@ -38,7 +38,7 @@ class Letter:
         index: the event's place in it.
         died_at: ISO 8601, UTC.
         refused_at: when a replay of it was last refused; empty if none was.
-        reason: see `DeadReason`; as it stands in the file, which another version may have written.
+        reason: see `DeadReason`; a file written by another version may have others.
         status: the HTTP status it was refused with, if any.
         detail: what the collector said.
         attempts: how often the batch was posted.
@@ -58,12 +58,12 @@ class Letter:
 
     @property
     def id(self) -> str:
-        """What names it on a command line."""
+        """Its id on a command line."""
         return f"{self.batch_id[:_SHOWN_ID]}-{self.index}"
 
     @property
     def age_seconds(self) -> float:
-        """How long ago it died; 0 if its time cannot be read."""
+        """Seconds since it died; 0 if its time cannot be read."""
         try:
             died = datetime.fromisoformat(self.died_at.replace("Z", "+00:00"))
         except ValueError:
@@ -73,7 +73,7 @@ class Letter:
 
 
 def find_letters(queue: Path) -> tuple[list[Letter], list[str]]:
-    """Return a queue's dead letters, oldest first, and what is wrong with files that are none.
+    """Return a queue's dead letters, oldest first, and what is wrong with other files.
 
     Raises:
         OSError: the folder cannot be read.
@@ -82,7 +82,7 @@ def find_letters(queue: Path) -> tuple[list[Letter], list[str]]:
     complaints: list[str] = []
     try:
         there = sorted((queue / DEAD).iterdir())
-    except FileNotFoundError:  # no sidecar has made it yet
+    except FileNotFoundError:  # no sidecar has created it yet
         return letters, complaints
     for path in there:
         if path.suffix != dead_letters.SUFFIX:
@@ -101,7 +101,7 @@ def read_letter(path: Path) -> Letter:
     """Return the dead letter in a file.
 
     Raises:
-        ValueError: it is none; the message says why.
+        ValueError: it is not a dead letter; the message says why.
         OSError: it cannot be read.
     """
     match = NAME.fullmatch(path.name)
@@ -109,7 +109,7 @@ def read_letter(path: Path) -> Letter:
         raise ValueError("its name is not that of a dead letter")
     document = dead_letters.read_letter(path.read_bytes())
     if (document.get("batch_id"), document.get("index")) != (match[1], int(match[2])):
-        raise ValueError("its name and what it holds differ")
+        raise ValueError("its name does not match its content")
     status = document.get("status")
     attempts = document.get("attempts")
     return Letter(
@@ -127,13 +127,13 @@ def read_letter(path: Path) -> Letter:
 
 
 def by_ids(letters: Sequence[Letter], ids: Iterable[str]) -> tuple[list[Letter], list[str]]:
-    """Return the letters that `ids` name, in the order they are in, and what is wrong with other ids."""
+    """Return the letters that `ids` select, in their order, and what is wrong with other ids."""
     chosen: set[Path] = set()
     complaints = []
     for text in ids:
         match = _ID.fullmatch(text.removesuffix(dead_letters.SUFFIX))
         if match is None:
-            complaints.append(f"{text!r} is no id; ids stand in `eventpub dead-letters list`")
+            complaints.append(f"{text!r} is not an id; `eventpub dead-letters list` shows the ids")
             continue
         index = None if match[2] is None else int(match[2])
         named = [
@@ -142,9 +142,9 @@ def by_ids(letters: Sequence[Letter], ids: Iterable[str]) -> tuple[list[Letter],
             if letter.batch_id.startswith(match[1]) and index in (None, letter.index)
         ]
         if not named:
-            complaints.append(f"no dead letter {text}; `eventpub dead-letters list` shows those there are")
+            complaints.append(f"no dead letter {text}; `eventpub dead-letters list` shows all")
         elif len({letter.batch_id for letter in named}) > 1:
-            complaints.append(f"{text} is the beginning of several ids; give more of it")
+            complaints.append(f"{text} is the beginning of several ids; give more characters")
         else:
             chosen |= {letter.path for letter in named}
     return [letter for letter in letters if letter.path in chosen], complaints
@@ -155,7 +155,7 @@ def lock_letters(queue: Path) -> Iterator[None]:
     """Keep other commands from removing dead letters meanwhile; the sidecar may add some.
 
     Raises:
-        BusyError: another command is at it.
+        BusyError: another command is running.
         OSError: the folder cannot be read.
     """
     fd = os.open(queue / DEAD, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -163,7 +163,7 @@ def lock_letters(queue: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BusyError(f"{queue.name}: another replay or drop is at work; wait for it to end") from None
+            raise BusyError(f"{queue.name}: another replay or drop is running; wait for its end") from None
         yield
     finally:
         os.close(fd)

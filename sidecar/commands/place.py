@@ -1,7 +1,7 @@
-"""Where a command finds its spool, and what it says when it cannot use it.
+"""Where a command finds its spool, and what it says if it cannot use it.
 
-A spool is named as the sidecar's own is, `--queue-name NAME CONFIG.ini`, or by its folder, `--spool DIR`; then
-all queues in it are meant unless one is named.
+A spool is named like the sidecar's own, `--queue-name NAME CONFIG.ini`, or by its folder, `--spool DIR`; the
+latter means all queues in it unless one is named.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DEFAULT_QUEUE = "main"  # the sidecar's
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A spool that is there.
+    """An existing spool.
 
     Attributes:
         directory: `spool.dir`.
@@ -50,7 +50,7 @@ class Place:
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that name a spool."""
     parser.add_argument(
-        "config_file", metavar="CONFIG.ini", nargs="?", help="configuration of the sidecar whose spool is meant"
+        "config_file", metavar="CONFIG.ini", nargs="?", help="configuration of the spool's sidecar"
     )
     parser.add_argument(
         "--queue-name",
@@ -58,7 +58,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"queue and section (default: the file's only one, or {DEFAULT_QUEUE}; with --spool, all)",
     )
-    parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool's folder, in place of CONFIG.ini")
+    parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool's folder, instead of CONFIG.ini")
 
 
 def locate_spool(options: argparse.Namespace) -> Place:
@@ -75,7 +75,7 @@ def locate_spool(options: argparse.Namespace) -> Place:
     if options.spool is not None:
         if file is not None:
             if "ids" not in options:
-                raise UsageError("give either CONFIG.ini or --spool DIR, and not both")
+                raise UsageError("give either CONFIG.ini or --spool DIR, not both")
             options.ids.insert(0, file)
         config, directory = None, options.spool
         words = f"--queue-name {name} --spool {directory}" if name else f"--spool {directory}"
@@ -85,20 +85,21 @@ def locate_spool(options: argparse.Namespace) -> Place:
         directory = config.spool_dir or default_spool_dir()
         words = f"--queue-name {name} {file}"
     else:
-        raise UsageError("name the sidecar's CONFIG.ini, or the spool itself by --spool DIR")
+        raise UsageError("name the sidecar's CONFIG.ini, or the spool itself with --spool DIR")
     try:
         there = tuple(sorted(path for path in directory.iterdir() if path.is_dir()))
     except FileNotFoundError:
         raise SpoolError(
-            str(directory), "is not there; its sidecar makes it. One that runs as another user may have its own"
+            str(directory),
+            "does not exist; its sidecar creates it. A sidecar of another user may have its own spool",
         ) from None
     except NotADirectoryError:
-        raise SpoolError(str(directory), "is no folder; name that of spool.dir") from None
+        raise SpoolError(str(directory), "is not a folder; name the one in spool.dir") from None
     queues = tuple(path for path in there if name in (None, path.name))
     if not queues:
         names = ", ".join(path.name for path in there) or "none"
         wanted = f"queue {name}" if name else "queue"
-        raise SpoolError(str(directory), f"holds no {wanted} (queues: {names}); see --queue-name")
+        raise SpoolError(str(directory), f"has no {wanted} (queues: {names}); see --queue-name")
     return Place(directory, queues, config, words)
 
 
@@ -110,7 +111,7 @@ def _only_queue(file: str) -> str:
         if section.startswith(SECTION_PREFIX)
     ]
     if len(names) > 1 and DEFAULT_QUEUE not in names:
-        raise UsageError(f"{file} has several sidecars ({', '.join(names)}); say which by --queue-name NAME")
+        raise UsageError(f"{file} has several sidecars ({', '.join(names)}); choose one with --queue-name NAME")
     return names[0] if len(names) == 1 else DEFAULT_QUEUE
 
 
@@ -127,7 +128,7 @@ def guard_command(run: Callable[[argparse.Namespace], int]) -> Callable[[argpars
             complain(f"{error} (see --help)")
             return EXIT_USAGE
         except ConfigError as error:
-            complain(f"{error}; to look at a spool without its configuration, name it by --spool DIR")
+            complain(f"{error}; to use a spool without its configuration, name it with --spool DIR")
             return EXIT_CONFIG
         except SpoolError as error:
             complain(str(error))
@@ -143,7 +144,7 @@ def guard_command(run: Callable[[argparse.Namespace], int]) -> Callable[[argpars
 
 
 def explain_denied(error: PermissionError) -> str:
-    """Return whose a file is that this user may not use, and how to become its owner."""
+    """Return who owns a file that this user may not use, and how to become its owner."""
     path = Path(error.filename or ".")
     for nearest in (path, *path.parents):
         try:
@@ -154,16 +155,16 @@ def explain_denied(error: PermissionError) -> str:
             owner = pwd.getpwuid(uid).pw_name
         except KeyError:
             owner = f"#{uid}"
-        return f"{path}: this user may not use it; run the same as its owner: sudo -u '{owner}' eventpub …"
+        return f"{path}: this user may not use it; run the command as its owner: sudo -u '{owner}' eventpub …"
     return f"{path}: this user may not use it"
 
 
 def count_noun(number: int, noun: str, plural: str = "") -> str:
-    """Return `1 event`, or `2,000 events`; the plural is the noun with an s unless it is given."""
+    """Return `1 event`, or `2,000 events`; the plural is the noun with an s by default."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def format_json(document: object, *, indent: int | None = 2) -> str:
-    """Return a document as JSON that does nothing to the terminal that shows it."""
+    """Return a document as JSON without characters that control a terminal."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
     return text if text.replace("\n", "").isprintable() else json.dumps(document, indent=indent)

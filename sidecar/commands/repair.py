@@ -1,9 +1,9 @@
-"""`eventpub spool repair`: a slot that nobody owns -> one that holds sealed, whole batches only.
+"""`eventpub spool repair`: turns a slot without an owner into one with only sealed, intact batches.
 
 It does what the next sidecar would do at its start and when it sends (`spool.folder` has the code for both),
-for those who want it done, seen and backed up before. It can be killed and repeated; done twice it does nothing
-the second time. A whole record is never lost: it is in a batch, and in the backup. What is cut out is counted
-by the next sidecar. Backups are never removed here: once they take too much, a person has to do that first.
+but lets an operator see the plan first and keeps backups. It can be killed and repeated; a second run does
+nothing. An intact record is never lost: it is in a batch, and in the backup. The next sidecar counts what was
+cut out. Backups are never removed here: once they take too much space, an operator has to remove some first.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 
 def run_repair(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
-    """Print what there is to do in each slot, do it if told to, and return the exit code.
+    """Print the plan for each slot, carry it out if asked to, and return the exit code.
 
     Raises:
         SpoolError: the spool is not this user's.
-        OSError: the disk failed; what was done so far is whole, repeat it.
+        OSError: the disk failed; everything done so far is consistent, so repeat the command.
     """
     started = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
     code = EXIT_OK
@@ -51,34 +51,34 @@ def run_repair(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
         for slot in survey.list_slots(queue):
             code = max(code, _repair_slot(slot, backups / started / slot.name, disk or Disk(), apply=apply))
     if code == EXIT_WARNING and not apply:
-        say(f"nothing was changed; to do it: eventpub spool repair {place.words} --apply")
+        say(f"nothing was changed; to carry it out: eventpub spool repair {place.words} --apply")
     elif code == EXIT_OK:
         say("nothing is left to repair")
     return code
 
 
 def _is_full(backups: Path, place: Place) -> bool:
-    """Tell whether earlier backups leave no room for more, and say what to do about it."""
+    """Return whether earlier backups leave no room for more, and print what to do about it."""
     max_bytes = place.config.dead_letters_max_size_bytes if place.config else DEAD_LETTERS_MAX_BYTES
     taken_bytes = sum(path.stat().st_size for path in backups.rglob("*") if path.is_file())
     if taken_bytes < max_bytes:
         return False
     complain(
-        f"{backups}: earlier backups take {taken_bytes:,} bytes, dead_letters.max_size allows {max_bytes:,}; "
-        f"nothing was changed; look at them (eventpub spool export --damaged {place.words}) and remove them"
+        f"{backups}: earlier backups take {taken_bytes:,} bytes; dead_letters.max_size allows {max_bytes:,}; "
+        f"nothing was changed; check them (eventpub spool export --damaged {place.words}) and remove them"
     )
     return True
 
 
 def _repair_slot(slot: Path, backup: Path, disk: Disk, *, apply: bool) -> int:
     if who := survey.find_owner(slot):
-        say(f"{slot}: left alone, {who} works there; it mends what is damaged as it goes")
+        say(f"{slot}: skipped, {who} owns it and repairs damage itself")
         return EXIT_OK
     if not apply:
         return EXIT_WARNING if _print_findings(survey.examine_slot(slot)) else EXIT_OK
     owned = take_slot(slot)
     if owned is None:
-        complain(f"{slot}: a sidecar has just started there; it does the same")
+        complain(f"{slot}: skipped, a sidecar has just started there and does the same")
         return EXIT_OK
     try:
         return _mend_slot(slot, backup, disk)
@@ -108,10 +108,10 @@ def _mend_slot(slot: Path, backup: Path, disk: Disk) -> int:
 
 
 def _cut_batch(batch: Batch, folder: Folder) -> None:
-    """Put the whole events of a damaged batch in its place, under the id they would be sent by."""
+    """Replace a damaged batch by its intact events, under the id that a sidecar would send them with."""
     try:
         contents = records.read_records(batch.path.read_bytes())
-    except OSError:  # it is still among the findings afterwards
+    except OSError:  # the next survey finds it again
         return
     if not contents.damaged and len(contents.events) == batch.events:
         return
@@ -124,7 +124,7 @@ def _cut_batch(batch: Batch, folder: Folder) -> None:
 
 
 def _back_up(slot: Path, findings: Iterable[Flaw], backup: Path, disk: Disk) -> None:
-    """Keep every file that is going to be touched."""
+    """Back up every file that will be changed."""
     make_private(backup)
     for top in {finding.path if finding.path.parent == slot else finding.path.parent for finding in findings}:
         files = [path for path in top.rglob("*") if path.is_file()] if top.is_dir() else [top]

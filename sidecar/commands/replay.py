@@ -1,11 +1,11 @@
 """Dead letters -> batches -> the collector, once more: `eventpub dead-letters replay`.
 
-What the answers mean is decided where the sidecar decides it (`delivery.answer`). A batch's id is made from the
-names and the events of its letters, so the same letters are the same batch in every attempt, and the journal
-keeps them together: an event whose answer was lost is stored once, however often a replay is repeated.
+`delivery.answer` decides what answers mean, as for the sidecar. A batch's id is derived from the names and the
+events of its letters, so the same letters are the same batch in every attempt, and the journal keeps them
+together: an event whose answer was lost is stored once, however often a replay is repeated.
 
-It stops at the first answer that is no verdict on the events; the person at the terminal is the retry.
-Without gevent's patches, which only the sidecar makes, the deadline of an attempt ends neither a name lookup
+It stops at the first answer that says nothing about the events; the operator decides when to retry. Without
+gevent's patches, which only the sidecar applies, the deadline of an attempt interrupts neither a name lookup
 nor a TLS handshake.
 """
 
@@ -54,7 +54,7 @@ _NOT_STORED = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A letter that can be sent, with its event."""
+    """A letter with its event, ready to be sent."""
 
     path: Path
     id: str
@@ -72,7 +72,7 @@ def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: D
     replay = _Replay(place.queues[0] / DEAD, place.config, disk or Disk(), len(chosen))
     if dry_run:
         return replay.rehearse(chosen)
-    place.config.signing_key()  # say what is wrong with it before anything else
+    place.config.signing_key()  # report a bad configuration first
     try:
         replay.finish()
         answer = replay.send_all(chosen)
@@ -86,7 +86,7 @@ def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: D
     outcome = f"answered {answer.status}" if answer.status else f"gave no answer ({answer.kind})"
     complain(
         f"{place.config.collector_url} {outcome}: {answer.account}; {remedy}, "
-        "then repeat the replay: what the collector has already is recognised"
+        "then repeat the replay: the collector recognises what it has already"
     )
     return EXIT_FAILING
 
@@ -101,7 +101,7 @@ class _Replay:
         total: how many letters were asked for, to show how far it is.
 
     Attributes:
-        accepted: letters that the collector took.
+        accepted: letters that the collector accepted.
         stayed: letters that it refused, or that cannot be sent.
     """
 
@@ -116,7 +116,7 @@ class _Replay:
         self._poster = Poster.of_config(config, config.collector_version, concurrency=1)
 
     def rehearse(self, chosen: Sequence[Letter]) -> int:
-        """Say what would be sent."""
+        """Print what would be sent."""
         sizes = [len(batch) for batch in self._batches(self._items(chosen))]
         say(
             f"would send {count_noun(sum(sizes), 'event')} in {count_noun(len(sizes), 'batch', 'batches')} to "
@@ -127,7 +127,7 @@ class _Replay:
         return EXIT_WARNING if self.stayed else EXIT_OK
 
     def finish(self) -> None:
-        """Remove the letters that an interrupted replay knew to be accepted."""
+        """Remove the letters that an interrupted replay had recorded as accepted."""
         journal.tidy_journal(self._dead, self._disk)
         for entry in journal.list_accepted(self._dead):
             left = [name for name in entry.names if (self._dead / name).exists()]
@@ -135,7 +135,7 @@ class _Replay:
             self.accepted += len(left)
 
     def send_all(self, chosen: Iterable[Letter]) -> Answer | None:
-        """Send letters, those of an interrupted replay first; return the answer that made it stop, if any."""
+        """Send letters, those of an interrupted replay first; return the answer that stopped it, if any."""
         settled: set[Path] = set()
         for entry in journal.list_unanswered(self._dead):
             batch = self._repeat(entry)
@@ -153,7 +153,7 @@ class _Replay:
         self._poster.close()
 
     def _repeat(self, entry: journal.Entry) -> list[_Item]:
-        """Return a batch as it was sent; nothing if letters of it are gone or changed since."""
+        """Return a batch as it was sent; empty if letters were removed or changed since."""
         try:
             batch = [_read_item(self._dead / name) for name in entry.names]
         except (FileNotFoundError, ValueError):
@@ -176,7 +176,7 @@ class _Replay:
             if is_one_object(item.event):
                 yield item
             else:
-                self._keep(item, "it is not one JSON object, and would spoil its neighbours")
+                self._keep(item, "it is not one JSON object, and would corrupt its batch")
 
     def _batches(self, items: Iterable[_Item]) -> Iterator[list[_Item]]:
         batch: list[_Item] = []
@@ -191,7 +191,7 @@ class _Replay:
             yield batch
 
     def _send(self, batch: list[_Item]) -> Answer | None:
-        """Send a batch, in parts where that is refused; return the answer that made it stop, if any."""
+        """Send a batch, in parts if it is refused; return the answer that stopped it, if any."""
         waiting = [batch]
         while waiting:
             part = waiting.pop()
@@ -234,7 +234,7 @@ class _Replay:
         return answer
 
     def _refused(self, batch: list[_Item], answer: Answer, verdict: Verdict) -> list[list[_Item]]:
-        """Keep the letters of events that are refused, and return the parts that may go once more."""
+        """Keep the letters of refused events, and return the parts to send again."""
         groups, buried = sort_out([item.event for item in batch], answer, verdict)
         for index, cause in buried.items():
             self._bury(batch[index], cause)
@@ -256,7 +256,7 @@ def _read_item(path: Path) -> _Item:
 
     Raises:
         FileNotFoundError: it is gone.
-        ValueError: it is no dead letter any more.
+        ValueError: it is no longer a dead letter.
     """
     letter = read_letter(path)
     return _Item(path, letter.id, dead_letters.event_of(dead_letters.read_letter(path.read_bytes())))

@@ -33,7 +33,7 @@ examples:
   eventpub spool export --queue-name v2 example.ini --output events.jsonl
   eventpub spool repair --queue-name v2 example.ini --apply
 
-All of them may be used while sidecars run: what a sidecar works at is read and never changed.
+All of them can be used while sidecars run; they never change a slot that a sidecar owns.
 """
 _STATUS_EPILOG = """\
 examples:
@@ -48,10 +48,10 @@ examples:
   eventpub spool check --queue-name v2 example.ini
   eventpub spool check --spool /var/spool/eventpub
 
-Reads every file, and holds it to its checksums and to its name. No damage keeps a sidecar from working: it
-takes damaged records out as it goes, counts them, and keeps a copy.
+Reads every file, and compares it with its checksums and its name. Damage does not keep a sidecar from working:
+it removes damaged records when it sends a batch, counts them, and keeps a copy.
 
-exit codes: 0 sound   1 damage was found   2 something could not be read
+exit codes: 0 intact   1 damage was found   2 something could not be read
             64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _EXPORT_EPILOG = """\
@@ -59,24 +59,24 @@ examples:
   eventpub spool export --queue-name v2 example.ini --output events.jsonl
   eventpub spool export --spool /var/spool/eventpub --damaged > events.jsonl
 
-Writes each event that waits, oldest first, as a line of JSON; one that is no JSON as {"event_base64": "..."}.
-They stay in the spool. A whole record is taken out of a damaged file, too.
+Writes each pending event, oldest first, as a line of JSON; an event that is not JSON as {"event_base64":
+"..."}. The events stay in the spool. Intact records of damaged files are written too.
 
-exit codes: 0 all were written   1 some files are damaged   2 something could not be read or written
+exit codes: 0 all written   1 some files are damaged   2 something could not be read or written
             64 wrong arguments   73 no spool, or no access   78 wrong configuration
 """
 _REPAIR_EPILOG = """\
 examples:
   eventpub spool repair --queue-name v2 example.ini             print the plan
-  eventpub spool repair --queue-name v2 example.ini --apply     do it
+  eventpub spool repair --queue-name v2 example.ini --apply     carry it out
 
-In slots that no sidecar owns: cuts damaged records out, seals what was left open, finishes splits. Every file
-it touches is kept as it was below QUEUE/repaired/; once that takes as much as dead_letters.max_size allows,
-nothing is changed until a person removes some. What is cut out is counted, as dropped.damaged, by the next
-sidecar that starts. It may be interrupted and repeated. A sidecar does the same when it starts and when it
-sends, so this is for those who want to see it first.
+In slots that no sidecar owns: removes damaged records, seals open batches, finishes splits. A backup of every
+changed file goes to QUEUE/repaired/; when backups take as much as dead_letters.max_size allows, nothing is
+changed until an operator removes some. The next sidecar counts what was removed, as dropped.damaged. It can be
+interrupted and repeated. A sidecar does the same when it starts and when it sends; use this to see the changes
+first.
 
-exit codes: 0 nothing is left to repair   1 there is something, and --apply was not given
+exit codes: 0 nothing is left to repair   1 there is something to repair, and --apply was not given
             2 something could not be repaired
             64 wrong arguments   73 no spool, or not this user's   78 wrong configuration
 """
@@ -90,27 +90,21 @@ def add_parser(commands: Commands) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     shown = add_command(
-        actions, "status", help="show what waits in it, and who works there", epilog=_STATUS_EPILOG
+        actions, "status", help="show pending batches and each slot's owner", epilog=_STATUS_EPILOG
     )
     shown.add_argument("--json", action="store_true", help="as one JSON document")
     shown.set_defaults(run=guard_command(run_status))
 
-    check = add_command(
-        actions, "check", help="read every file and report what is damaged", epilog=_CHECK_EPILOG
-    )
+    check = add_command(actions, "check", help="read every file and report damage", epilog=_CHECK_EPILOG)
     check.set_defaults(run=guard_command(run_check))
 
-    export = add_command(
-        actions, "export", help="write the events that wait as JSON lines", epilog=_EXPORT_EPILOG
-    )
+    export = add_command(actions, "export", help="write pending events as JSON lines", epilog=_EXPORT_EPILOG)
     export.add_argument("--output", type=Path, metavar="FILE", help="a new file (default: standard output)")
-    export.add_argument(
-        "--damaged", action="store_true", help="those in copies of damaged or repaired files, too"
-    )
+    export.add_argument("--damaged", action="store_true", help="include copies of damaged or repaired files")
     export.set_defaults(run=guard_command(run_export))
 
-    mend = add_command(actions, "repair", help="bring slots that nobody owns into order", epilog=_REPAIR_EPILOG)
-    mend.add_argument("--apply", action="store_true", help="do it; without it, only print the plan")
+    mend = add_command(actions, "repair", help="repair slots that no sidecar owns", epilog=_REPAIR_EPILOG)
+    mend.add_argument("--apply", action="store_true", help="carry it out; without it, only print the plan")
     mend.set_defaults(run=guard_command(run_repair))
 
     for action in (shown, check, export, mend):
@@ -118,13 +112,13 @@ def add_parser(commands: Commands) -> None:
 
 
 def run_status(options: argparse.Namespace) -> int:
-    """Show what waits."""
+    """Show pending batches."""
     status.show_status(locate_spool(options), as_json=options.json)
     return EXIT_OK
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Read everything, and report what is not as it was written."""
+    """Read everything, and report damage."""
     place = locate_spool(options)
     code = EXIT_OK
     for queue in place.queues:
@@ -136,7 +130,7 @@ def run_check(options: argparse.Namespace) -> int:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    """Write the events."""
+    """Write the pending events."""
     place = locate_spool(options)
     files = [
         path for queue in place.queues for slot in survey.list_slots(queue) for path in survey.batch_files(slot)
@@ -149,14 +143,14 @@ def run_export(options: argparse.Namespace) -> int:
     try:
         opened = os.fdopen(os.open(options.output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:
-        complain(f"{options.output}: is there already; name a new file, or remove it")
+        complain(f"{options.output}: exists already; name a new file, or remove it")
         return EXIT_FAILING
     with opened:
         return _export_files(files, opened)
 
 
 def run_repair(options: argparse.Namespace) -> int:
-    """Say what there is to repair, or do it."""
+    """Print what there is to repair, or repair it."""
     return repair.run_repair(locate_spool(options), apply=options.apply)
 
 
@@ -183,7 +177,7 @@ def _export_files(files: Iterable[Path], target: BinaryIO) -> int:
             continue
         if contents.damaged and (contents.events or contents.batch_id):
             code = max(code, EXIT_WARNING)
-            complain(f"{path}: is damaged; its whole records are written: {len(contents.events):,}")
+            complain(f"{path}: is damaged; wrote its intact records: {len(contents.events):,}")
         target.writelines(_format_line(event) for event in contents.events)
         events += len(contents.events)
         read += 1
@@ -193,7 +187,7 @@ def _export_files(files: Iterable[Path], target: BinaryIO) -> int:
 
 
 def _format_line(event: bytes) -> bytes:
-    """Return an event as one line of JSON, byte for byte where it is that."""
+    """Return an event as one line of JSON, unchanged if it is one already."""
     try:
         json.loads(event.decode())
     except (ValueError, RecursionError):  # no UTF-8, no JSON, or more than is fit to be read

@@ -1,4 +1,4 @@
-"""`eventpub spool status`: how much waits in a spool, since when, and whether somebody works at it."""
+"""`eventpub spool status`: how much is pending in a spool, since when, and who owns each slot."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 @dataclass(slots=True)
 class SlotStatus:
-    """What waits in one slot.
+    """What is pending in one slot.
 
     Attributes:
         number: its name.
-        owner: who works there, in words; empty if nobody does.
+        owner: the process that owns it, in words; empty if none does.
         batches: sealed batches.
         events: events in them, and in batches that a dead sidecar left open.
         bytes: the disk that sealed batches take.
@@ -143,7 +143,7 @@ def _list_remarks(queue: QueueStatus, place: Place) -> list[str]:
     forsaken = [slot for slot in queue.slots if not slot.owner and (slot.batches or slot.open or slot.splits)]
     if forsaken:
         numbers = ", ".join(slot.number for slot in forsaken)
-        remarks.append(f"what waits in slot {numbers} is delivered once a sidecar of the queue starts")
+        remarks.append(f"the batches of slot {numbers} are delivered once a sidecar of the queue starts")
     if queue.dead_letters:
         remarks.append(
             f"dead letters: {queue.dead_letters:,}, {queue.dead_letter_bytes:,} bytes; "
@@ -152,7 +152,7 @@ def _list_remarks(queue: QueueStatus, place: Place) -> list[str]:
     if queue.damaged_copies or queue.backups:
         remarks.append(
             f"copies of damaged files: {queue.damaged_copies:,}, of repaired ones: {queue.backups:,}, "
-            f"{queue.copy_bytes:,} bytes; what can be read of them: "
+            f"{queue.copy_bytes:,} bytes; to read them: "
             f"eventpub spool export --damaged {place.words}"
         )
     return remarks

@@ -1,8 +1,8 @@
-"""What stands in the slots of a queue, and what is wrong with it; nothing here changes anything.
+"""What is in the slots of a queue, and what is wrong with it; nothing here changes anything.
 
-A slot that a sidecar owns changes while it is read: what is gone meanwhile was delivered, and what is not
-sealed is being worked at. In a slot that nobody owns everything but sealed, whole batches is a finding, whether
-it is damage or only work that the next start goes on with.
+A slot that a sidecar owns changes while it is read: files that disappear were delivered, and open files are in
+use. In a slot without an owner, everything but sealed, intact batches is a finding, whether it is damage or
+only work that the next start continues.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _FLOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ", re.MULTI
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something that is not a sealed, whole batch.
+    """Something that is not a sealed, intact batch.
 
     Attributes:
         path: the file or folder.
         text: what it is.
         remedy: what `spool repair` does about it, as a sentence.
-        damage: whether bytes are not as they were written, rather than work left unfinished.
-        unreadable: whether the disk, or the owner, does not let it be read.
+        damage: whether bytes are not as they were written; otherwise it is unfinished work.
+        unreadable: whether the disk or the file's mode prevents reading it.
     """
 
     path: Path
@@ -54,7 +54,7 @@ def list_slots(queue: Path) -> list[Path]:
 
 
 def find_owner(slot: Path) -> str:
-    """Return who owns a slot: `pid 123`, `another process` where this one may not see which, or nothing."""
+    """Return who owns a slot: `pid 123`, `another process` if its id is not visible, or nothing."""
     if not is_owned(slot):
         return ""
     inode = str(slot.stat().st_ino)
@@ -64,11 +64,11 @@ def find_owner(slot: Path) -> str:
 
 
 def examine_slot(slot: Path, *, owned: bool | None = None) -> Iterator[Flaw]:
-    """Yield what is wrong in a slot, and what is left to do where nobody owns it.
+    """Yield what is wrong in a slot, and unfinished work if nobody owns it.
 
     Args:
         slot: its folder.
-        owned: whether somebody works there; by default that is looked up.
+        owned: whether a process owns it; looked up by default.
 
     Raises:
         OSError: the folder cannot be read.
@@ -83,13 +83,13 @@ def examine_slot(slot: Path, *, owned: bool | None = None) -> Iterator[Flaw]:
             yield Flaw(
                 path,
                 f"cannot be read: {error.strerror}",
-                "Nothing is done before it can be; mend the disk or become its owner.",
+                "Nothing is done until it can be read; fix the disk or become its owner.",
                 unreadable=True,
             )
 
 
 def batch_files(slot: Path) -> list[Path]:
-    """Return the files of a slot that hold events that are to be delivered, oldest first.
+    """Return the files of a slot that hold events to deliver, oldest first.
 
     Raises:
         OSError: the folder cannot be read.
@@ -106,7 +106,7 @@ def batch_files(slot: Path) -> list[Path]:
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether a file of a slot is there still, and has one of the names that files of a slot have."""
+    """Return whether a file of a slot still exists, and has one of the names of slot files."""
     try:
         return is_in_its_place(path)
     except FileNotFoundError:  # delivered meanwhile
@@ -114,7 +114,7 @@ def is_there(path: Path) -> bool:
 
 
 def find_damage(image: bytes) -> list[str]:
-    """Return the places of a batch file that cannot be read."""
+    """Return the unreadable places of a batch file."""
     header = [] if records.read_header(image) else [f"offset 0, {records.HEADER_BYTES} bytes (the header)"]
     return header + [
         f"offset {stretch.offset:,}, {stretch.size_bytes:,} bytes"
@@ -131,7 +131,7 @@ def examine_letters(queue: Path) -> Iterator[Flaw]:
     """
     for text in letters.find_letters(queue)[1]:
         name, _, why = text.partition(": ")
-        yield Flaw(Path(name), why, "It stays; look at it, and remove it.", damage=True)
+        yield Flaw(Path(name), why, "It stays; check it, and remove it.", damage=True)
 
 
 def _examine_file(path: Path, *, owned: bool) -> Iterator[Flaw]:
@@ -150,13 +150,13 @@ def _examine_file(path: Path, *, owned: bool) -> Iterator[Flaw]:
         yield Flaw(
             path,
             f"parts of batch {sequence_of(path)}, which were to replace it",
-            "They take its place; letters among them go to the dead letters.",
+            "They replace it; dead letters among them go to the dead letters.",
         )
     else:
         yield Flaw(
             path,
             f"unfinished parts of batch {sequence_of(path)}",
-            "They are removed; the batch itself holds all of it.",
+            "They are removed; the batch itself has all events.",
         )
 
 
@@ -165,9 +165,9 @@ def _examine_sealed(path: Path) -> Iterator[Flaw]:
     batch, contents, places = Batch.at(path), records.read_records(image), find_damage(image)
     what = "; ".join(f"damaged at {place}" for place in places)
     if len(contents.events) != batch.events:
-        what += f"{'; ' if what else ''}holds {len(contents.events):,} whole events of {batch.events:,}"
+        what += f"{'; ' if what else ''}has {len(contents.events):,} intact events of {batch.events:,}"
     if what:
-        remedy = f"A batch of its {count_noun(len(contents.events), 'whole event')} takes its place."
+        remedy = f"A batch of its {count_noun(len(contents.events), 'intact event')} replaces it."
         yield Flaw(path, what, remedy if contents.events else "It is removed.", damage=True)
 
 
@@ -177,9 +177,9 @@ def _left_open(path: Path) -> Flaw:
     never_written = not image.strip(b"\0")
     places = [] if never_written else find_damage(image)
     text = (
-        "".join(f"damaged at {place}; " for place in places) + f"left open, holds {count_noun(events, 'event')}"
+        "".join(f"damaged at {place}; " for place in places) + f"left open, has {count_noun(events, 'event')}"
     )
-    remedy = f"It is sealed with its {count_noun(events, 'whole event')}."
+    remedy = f"It is sealed with its {count_noun(events, 'intact event')}."
     return Flaw(path, text, remedy if events else "It is removed.", damage=bool(places))
 
 
@@ -187,9 +187,11 @@ def _out_of_place(path: Path) -> Flaw:
     if path.is_symlink() or not path.is_file():
         kind = "is a link" if path.is_symlink() else "does not belong here"
     elif path.suffix == TEMPORARY_SUFFIX:
-        return Flaw(path, "was not written to its end", "It is removed; what it was made of is still there.")
+        return Flaw(path, "was not written completely", "It is removed; its source is still there.")
     elif path.suffix in (OPEN_SUFFIX, SEALED_SUFFIX):
-        return Flaw(path, "has a name that no batch has", "It gets one, with its whole events.", damage=True)
+        return Flaw(
+            path, "has a name that is not a batch's", "It gets one, with its intact events.", damage=True
+        )
     else:
         kind = "does not belong here"
     return Flaw(path, kind, "It is moved to the queue's damaged/.", damage=True)

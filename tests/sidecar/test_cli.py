@@ -137,7 +137,7 @@ def test_check_config_warns_of_a_queue_that_does_not_fit_this_kernel(config: Pat
         shown = run("--queue-name", queue_name, "--check-config", config)
         assert (shown.returncode, ": good; " in shown.stdout) == (0, True)
         assert (
-            shown.stderr.count("the queue cannot be made: the kernel refuses 65,536 messages of 1,024")
+            shown.stderr.count("the queue cannot be created: the kernel refuses 65,536 messages of 1,024")
             == warnings
         )
     with pytest.raises(QueueMissingError):

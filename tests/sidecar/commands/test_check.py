@@ -28,7 +28,7 @@ def test_check_reports_each_damaged_record_with_its_offset(eventpub: Command, sp
     assert done == Done(
         1,
         f"q/0/000000000007.5.batch: damaged at offset {64 + size}, {size} bytes; damaged at offset "
-        f"{64 + 3 * size}, {size} bytes; holds 3 whole events of 5\ndamage was found\n",
+        f"{64 + 3 * size}, {size} bytes; has 3 intact events of 5\ndamage was found\n",
         "",
     )
 
@@ -50,11 +50,11 @@ def test_check_holds_names_to_contents(eventpub: Command, spool: SpoolFolder) ->
     done = eventpub("spool", "check", "--spool", spool.directory)
     assert done.code == 1
     for text in (
-        "000000000007.6.batch: holds 5 whole events of 6",
-        "8.batch: has a name that no batch has",
+        "000000000007.6.batch: has 5 intact events of 6",
+        "8.batch: has a name that is not a batch's",
         "000000000009.1.batch: is a link",
         "notes.txt: does not belong here",
-        "-00007.json: its name and what it holds differ",
+        "-00007.json: its name does not match its content",
     ):
         assert text in done.out
 
@@ -62,7 +62,7 @@ def test_check_holds_names_to_contents(eventpub: Command, spool: SpoolFolder) ->
 def test_check_calls_work_left_unfinished_no_damage(eventpub: Command, spool: SpoolFolder) -> None:
     spool.batch(7, EVENTS, suffix=".open")
     done = eventpub("spool", "check", "--spool", spool.directory)
-    assert (done.code, "left open, holds 5 events" in done.out) == (0, True)
+    assert (done.code, "left open, has 5 events" in done.out) == (0, True)
 
 
 @as_root

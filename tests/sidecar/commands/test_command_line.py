@@ -51,7 +51,7 @@ def test_every_action_lists_its_exit_codes(eventpub: Command, level: tuple[str, 
 def test_help_of_the_command_names_the_commands_of_the_sidecar(eventpub: Command) -> None:
     out = eventpub("--help").out
     assert re.search(r"^    dead-letters\b", out, re.MULTILINE)
-    assert re.search(r"^    spool +look into a spool", out, re.MULTILINE)
+    assert re.search(r"^    spool +inspect, check", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

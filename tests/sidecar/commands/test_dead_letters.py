@@ -109,7 +109,7 @@ def test_an_id_may_be_shortened_until_it_is_ambiguous(eventpub: Command, spool: 
     for wrong, complaint in [
         ("0123", "is the beginning of several ids"),
         ("01234-7", "no dead letter 01234-7"),
-        ("../../etc", "is no id"),
+        ("../../etc", "is not an id"),
     ]:
         done = eventpub(*show, wrong)
         assert (done.code, done.out) == (1, "")

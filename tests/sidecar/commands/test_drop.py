@@ -14,7 +14,7 @@ def test_drop_asks_for_yes(eventpub: Command, spool: SpoolFolder) -> None:
     before = spool.files()
     done = eventpub("dead-letters", "drop", "--spool", spool.directory, "--all")
     assert (done.code, done.out) == (1, "")
-    assert "these would be lost: 2 dead letters" in done.err
+    assert "would delete 2 dead letters" in done.err
     assert spool.files() == before
 
 
@@ -46,4 +46,4 @@ def test_what_to_drop_or_replay_must_be_said_in_one_way(
 def test_what_to_show_must_be_said(eventpub: Command, spool: SpoolFolder) -> None:
     done = eventpub("dead-letters", "show", "--spool", spool.directory)
     assert (done.code, done.out) == (64, "")
-    assert "say which dead letters: ID…" in done.err
+    assert "name the dead letters: ID…" in done.err

@@ -38,7 +38,7 @@ def test_export_takes_whole_records_out_of_damaged_files(eventpub: Command, spoo
     done = eventpub("spool", "export", "--spool", spool.directory)
     assert done.code == 1
     assert done.out.encode().split() == [*EVENTS[:2], *EVENTS[3:]]
-    assert "is damaged; its whole records are written: 4" in done.err
+    assert "is damaged; wrote its intact records: 4" in done.err
 
 
 def test_export_of_copies_is_asked_for(eventpub: Command, spool: SpoolFolder) -> None:
@@ -65,7 +65,7 @@ def test_export_goes_to_a_new_private_file(eventpub: Command, spool: SpoolFolder
     assert (tmp_path / "events.jsonl").stat().st_mode & 0o777 == 0o600
     again = eventpub(*words)
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "exists already" in again.err
 
 
 def test_export_beside_a_running_sidecar(eventpub: Command, sidecar: SidecarProcess) -> None:

@@ -21,7 +21,7 @@ def test_a_spool_must_be_named_in_one_way(eventpub: Command, words: tuple[str, .
 def test_a_spool_that_is_not_there_has_an_exit_code_of_its_own(eventpub: Command, tmp_path: Path) -> None:
     done = eventpub("spool", "status", "--spool", tmp_path / "none")
     assert (done.code, done.out) == (73, "")
-    assert "is not there; its sidecar makes it" in done.err
+    assert "does not exist; its sidecar creates it" in done.err
 
 
 def test_a_queue_that_is_not_there_is_answered_with_those_that_are(
@@ -29,13 +29,13 @@ def test_a_queue_that_is_not_there_is_answered_with_those_that_are(
 ) -> None:
     done = eventpub("spool", "status", "--spool", spool.directory, "--queue-name", "typo")
     assert done.code == 73
-    assert "holds no queue typo (queues: q)" in done.err
+    assert "has no queue typo (queues: q)" in done.err
 
 
 def test_a_spool_without_queues_is_said_to_hold_none(eventpub: Command, tmp_path: Path) -> None:
     done = eventpub("spool", "status", "--spool", tmp_path)
     assert done.code == 73
-    assert "holds no queue (queues: none)" in done.err
+    assert "has no queue (queues: none)" in done.err
 
 
 def test_the_only_sidecar_of_a_file_needs_no_name_and_one_of_several_does(
@@ -50,14 +50,14 @@ def test_the_only_sidecar_of_a_file_needs_no_name_and_one_of_several_does(
     file.write_text(section.format("q", spool.directory) + section.format("other", spool.directory))
     done = eventpub("spool", "status", file)
     assert done.code == 64
-    assert "has several sidecars (q, other); say which by --queue-name NAME" in done.err
+    assert "has several sidecars (q, other); choose one with --queue-name NAME" in done.err
 
 
 def test_a_wrong_configuration_points_to_the_way_without_one(eventpub: Command, tmp_path: Path) -> None:
     (tmp_path / "a.ini").write_text("[event-publisher:main]\n")
     done = eventpub("spool", "status", tmp_path / "a.ini")
     assert done.code == 78
-    assert "name it by --spool DIR" in done.err
+    assert "name it with --spool DIR" in done.err
 
 
 @as_root

@@ -57,8 +57,8 @@ def test_repair_says_what_there_is_to_do_and_changes_nothing(eventpub: Command, 
     before = spool.files()
     done = repair(eventpub, spool)
     assert done.code == 1
-    assert "A batch of its 2 whole events takes its place." in done.out
-    assert f"to do it: eventpub spool repair --spool {spool.directory} --apply" in done.out
+    assert "A batch of its 2 intact events replaces it." in done.out
+    assert f"to carry it out: eventpub spool repair --spool {spool.directory} --apply" in done.out
     assert spool.files() == before
 
 
@@ -185,7 +185,7 @@ def test_repair_leaves_the_slot_of_a_running_sidecar_alone(eventpub: Command, si
     damaged = batch.read_bytes()
     assert damaged != before
     done = eventpub("spool", "repair", "--spool", sidecar.spool, "--apply")
-    assert f"left alone, pid {sidecar.process.pid} works there" in done.out
+    assert f"skipped, pid {sidecar.process.pid} owns it" in done.out
     assert not (batch.parent.parent / "repaired").exists()
 
 

@@ -94,7 +94,7 @@ def test_replay_repeated_after_its_answer_was_lost_is_stored_once(
     collector.set_faults([fault])
     lost = eventpub("dead-letters", "replay", *place(config), "--all")
     assert lost.code == 2
-    assert "then repeat the replay: what the collector has already is recognised" in lost.err
+    assert "then repeat the replay: the collector recognises what it has already" in lost.err
     spool.letter(b'{"n":"new"}', batch_id="0" * 32)  # sorts before the others, and would be in their batch
     assert eventpub("dead-letters", "replay", *place(config), "--all").code == 0
     assert stored(collector) == [{"n": "new"}, *events]
@@ -262,7 +262,7 @@ def test_replay_stops_at_an_answer_that_is_no_verdict(
 def test_replay_needs_the_configuration(eventpub: Command, spool: SpoolFolder) -> None:
     done = eventpub("dead-letters", "replay", "--spool", spool.directory, "--all")
     assert done.code == 64
-    assert "needs the CONFIG.ini that names collector and key" in done.err
+    assert "needs the CONFIG.ini with collector and key" in done.err
 
 
 def test_two_replays_do_not_run_at_once(
@@ -273,7 +273,7 @@ def test_two_replays_do_not_run_at_once(
         for words in (("replay", *place(config), "--all"), ("drop", *place(config), "--all", "--yes")):
             done = eventpub("dead-letters", *words)
             assert done.code == 2
-            assert "another replay or drop is at work" in done.err
+            assert "another replay or drop is running" in done.err
     assert collector.requests() == []
 
 

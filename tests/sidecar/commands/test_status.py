@@ -30,7 +30,7 @@ def test_status_shows_what_waits_and_who_works_there(eventpub: Command, sidecar:
     assert (slot["owner"], slot["events"], slot["open"], slot["splits"]) == ("", 3, 0, 0)
     assert slot["bytes"] == sum(path.stat().st_size for path in sidecar.batches())
     assert 0 < slot["oldest_seconds"] < 60
-    assert "what waits in slot 0 is delivered once a sidecar of the queue starts" in eventpub(*words).out
+    assert "the batches of slot 0 are delivered once a sidecar of the queue starts" in eventpub(*words).out
 
 
 def test_status_counts_letters_copies_files_left_open_and_splits(eventpub: Command, spool: SpoolFolder) -> None:
