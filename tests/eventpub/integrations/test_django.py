@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,10 @@ import django
 import pytest
 from django.conf import settings
 from django.core import management
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished
+from django.db import transaction
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
@@ -20,15 +25,17 @@ from support.web import EXAMPLES, HEADERS, SMALL_AUTO, TRACE_ID, buy_from_exampl
 
 from eventpub import ConfigError, EventQueueFullError
 from eventpub.errors import QueueMissingError
-from eventpub.integrations import current_request
+from eventpub.integrations import current_request, say
 from eventpub.integrations.django import EventPubMiddleware, events
+from eventpub.integrations.wsgi import RequestContextMiddleware
 from eventpub.queue.message_queue import MessageQueue
+from eventpub.testing import MemoryQueue
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
     INSTALLED_APPS=["eventpub.integrations.django.EventPubConfig"],
     MIDDLEWARE=["eventpub.integrations.django.EventPubMiddleware"],
-    DATABASES={},
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
 )
 django.setup()
 
@@ -236,6 +243,195 @@ def test_commands_that_emit_nothing_open_no_queue(queue_name: str):
         management.call_command("check")
         with pytest.raises(QueueMissingError):
             MessageQueue.open(queue_name, create=False)
+
+
+# --- what is said, and where it is over ------------------------------------------------------------------
+
+
+def leave_behind(request: HttpRequest) -> StreamingHttpResponse:
+    def parts() -> Iterator[bytes]:
+        try:
+            yield b"a"
+            yield b"b"
+        finally:
+            request.tracker.emit("left")
+
+    say(user_id=request.GET["user"])
+    return StreamingHttpResponse(parts())
+
+
+def test_an_event_of_a_stream_that_the_client_left_has_its_request(queue_name: str):
+    with project(queue_name, leave_behind):
+        environ = RequestFactory().get("/leave_behind?user=A", headers=HEADERS).environ
+        answer = WSGIHandler()(environ, lambda *_: None)
+        assert next(iter(answer)) == b"a"
+        answer.close()
+    (event,) = take_events(queue_name)
+    request = event["context"]["request"]
+    assert (event["context"]["user_id"], request["id"], request["status_code"]) == ("A", "r-17", 200)
+    assert request["duration_ms"] > 0
+
+
+def test_an_asynchronous_stream_that_the_client_left_ends_with_its_own_request(queue_name: str):
+    async def leave(request: HttpRequest) -> StreamingHttpResponse:
+        say(user_id=request.GET["user"])
+        return StreamingHttpResponse(parts(request))
+
+    async def parts(request: HttpRequest) -> AsyncIterator[bytes]:
+        try:
+            yield b"a"
+            await asyncio.sleep(60)
+        finally:
+            request.tracker.emit("left")
+
+    async def main() -> None:
+        await asyncio.gather(*(visit(user) for user in "ABC"))
+        gc.collect()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def visit(user: str) -> None:
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+            "path": "/leave", "query_string": f"user={user}".encode(), "headers": [(b"host", b"shop")],
+            "client": ("203.0.113.9", 1),
+            "server": ("shop", 80), "scheme": "http",
+        }  # fmt: skip
+        started = asyncio.Event()
+
+        async def receive() -> Any:
+            if not requested:
+                requested.append(True)
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await started.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message.get("body") == b"a":
+                started.set()
+
+        requested: list[bool] = []
+        await ASGIHandler()(scope, receive, send)
+
+    with project(queue_name, leave):
+        asyncio.run(main())
+    events = take_events(queue_name)
+    assert sorted(event["context"]["user_id"] for event in events) == ["A", "B", "C"]
+    assert len({event["context"]["request"]["id"] for event in events}) == 3
+
+
+def test_handlers_of_the_signal_that_a_request_is_finished_have_it(queue_name: str):
+    def page(_request: HttpRequest) -> HttpResponse:
+        say(user_id=7)
+        return HttpResponse("")
+
+    def note(**_named: Any) -> None:
+        events().tracker.emit("finished")
+
+    with project(queue_name, page):
+        request_finished.connect(note)
+        try:
+            answer = WSGIHandler()(RequestFactory().get("/page", headers=HEADERS).environ, lambda *_: None)
+            answer.close()
+        finally:
+            request_finished.disconnect(note)
+    (event,) = take_events(queue_name)
+    assert (event["context"]["user_id"], event["context"]["request"]["id"]) == (7, "r-17")
+    assert event["context"]["request"]["duration_ms"] > 0
+
+
+def test_inside_other_middleware_of_ours_there_is_one_request(queue_name: str):
+    def page(request: HttpRequest) -> HttpResponse:
+        request.tracker.emit("page")
+        return HttpResponse(current_request()["id"])
+
+    outer: list[str] = []
+
+    def around(environ: Any, start_response: Any) -> Any:
+        outer.append(current_request()["id"])
+        return WSGIHandler()(environ, start_response)
+
+    with project(queue_name, page):
+        environ = RequestFactory().get("/page").environ
+        body = RequestContextMiddleware(around)(environ, lambda *_: None)
+        assert b"".join(body).decode() == outer[0]
+    assert [request["id"] for request in requests_of(queue_name)] == outer
+
+
+# --- transactions ----------------------------------------------------------------------------------------
+
+
+def order(request: HttpRequest) -> HttpResponse:
+    with contextlib.suppress(LookupError), transaction.atomic():
+        request.tracker.emit("placed", {"order": 1}, on_commit=True)
+        request.tracker.emit("seen", on_commit=False)
+        if "fail" in request.GET:
+            raise LookupError
+    request.tracker.emit("answered", on_commit=True)  # outside of a transaction
+    return HttpResponse("")
+
+
+def test_an_event_on_commit_is_sent_after_the_transaction_and_never_if_it_is_rolled_back(queue_name: str):
+    with project(queue_name, order):
+        Client().get("/order", headers=HEADERS)
+        Client().get("/order?fail=1")
+    events = take_events(queue_name)
+    assert [event["name"] for event in events] == ["seen", "placed", "answered", "seen", "answered"]
+    assert events[1]["context"]["request"]["id"] == "r-17"
+
+
+def test_by_a_setting_all_events_wait_for_the_transaction(queue_name: str):
+    def buy(request: HttpRequest) -> HttpResponse:
+        with transaction.atomic():
+            request.tracker.emit("first")
+            assert take_events(queue_name) == []
+        return HttpResponse("")
+
+    async def buy_async(request: HttpRequest) -> HttpResponse:
+        request.tracker.emit("asynchronous")
+        return HttpResponse("")
+
+    with project(queue_name, buy, buy_async, on_commit=True):
+        Client().get("/buy")
+        asyncio.run(AsyncClient().get("/buy_async"))
+        assert not events().tracker.failures
+    assert [event["name"] for event in take_events(queue_name)] == ["first", "asynchronous"]
+
+
+# --- settings of tests -----------------------------------------------------------------------------------
+
+
+def redact(event: Any) -> Any:
+    return {**event, "data": {**event["data"], "card": "redacted"}}
+
+
+def test_processors_belong_to_the_settings_and_those_registered_stay_where_a_test_overrides_them(
+    queue_name: str,
+):
+    def mark(event: Any) -> Any:
+        return {**event, "data": {**event["data"], "marked": True}}
+
+    name = f"{__name__}:redact"
+    with project(queue_name, processors=name):
+        first = events()
+        assert first.tracker.processors == [redact]
+        first.tracker.routing_backend.register_processor(mark)
+        queue: MemoryQueue[Any] = MemoryQueue()
+        with override_settings(EVENTPUB={"queue": queue, "serializer": "json"}):
+            events().tracker.emit("n", {"card": "4111"})
+            assert events().tracker.processors == [redact, mark]
+        assert events() is first
+        with override_settings(EVENTPUB={"queue": queue, "processors": [redact], "serializer": "json"}):
+            assert events().tracker.processors == [redact, mark]
+    assert [event["data"] for event in queue.events] == [{"card": "redacted", "marked": True}]
+
+
+def test_settings_that_are_none_are_said_to_be_missing():
+    with (
+        override_settings(EVENTPUB=None),
+        pytest.raises(management.CommandError, match="queue_name: is missing"),
+    ):
+        management.call_command("check")
 
 
 def test_the_example_runs_as_it_stands(queue_name: str):

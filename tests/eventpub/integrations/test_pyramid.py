@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any
+from wsgiref.util import FileWrapper
 
 import pytest
 from pyramid.config import Configurator
 from pyramid.request import Request
-from pyramid.response import Response
-from support.web import HEADERS, SMALL_AUTO, TRACE_ID, buy_from_example, requests_of, take_events
+from pyramid.response import FileResponse, Response
+from support.web import EXAMPLES, HEADERS, SMALL_AUTO, TRACE_ID, buy_from_example, requests_of, take_events
 from webtest import TestApp
 
 from eventpub import ConfigError, EventQueueFullError, EventSerializationError
-from eventpub.integrations import current_request, with_request
+from eventpub.integrations import current_request, say, with_request
 from eventpub.schemas.event.ttypes import Event
 
 ENVIRON = {"REQUEST_METHOD": "GET", "SERVER_NAME": "shop", "SERVER_PORT": "80", "wsgi.url_scheme": "http"}
@@ -226,6 +227,56 @@ def test_a_serializer_may_be_named_by_where_it_is(application: Callable[..., Tes
 
     application(buy, serializer="eventpub.serialization.serialize:serialize_json_event").get("/buy")
     assert take_events(queue_name) == [{"tea": "oolong"}]
+
+
+def test_a_sub_request_is_a_part_of_the_request_that_makes_it(
+    application: Callable[..., TestApp], queue_name: str
+):
+    def outer(request: Request) -> Response:
+        say(user_id=7)
+        request.tracker.emit("outer")
+        return request.invoke_subrequest(Request.blank("/inner"), use_tweens=True)
+
+    def inner(request: Request) -> Response:
+        request.tracker.emit("inner")
+        return Response("")
+
+    app = application(outer, inner)
+    app.get("/outer")
+    app.get("/inner")
+    first, second, alone = take_events(queue_name)
+    assert first["context"]["request"]["id"] == second["context"]["request"]["id"]
+    assert (second["context"]["user_id"], second["context"]["request"]["path"]) == (7, "/outer")
+    assert alone["context"]["request"]["id"] != first["context"]["request"]["id"]
+    assert "user_id" not in alone["context"]
+
+
+def test_a_file_is_left_to_the_server(application: Callable[..., TestApp]):
+    def page(request: Request) -> Response:
+        return FileResponse(str(EXAMPLES / "pyramid_shop.py"), request=request)
+
+    app = application(page).app
+    environ = {**ENVIRON, "PATH_INFO": "/page", "wsgi.file_wrapper": FileWrapper}
+    body = app(environ, lambda *_: None)
+    assert type(body) is FileWrapper
+    body.close()
+
+
+def test_a_stream_knows_route_status_and_how_long_it_took(application: Callable[..., TestApp], queue_name: str):
+    def parts(request: Request) -> Iterator[bytes]:
+        try:
+            request.tracker.emit("part")
+            yield b"x"
+        finally:
+            request.tracker.emit("end")
+
+    def stream(request: Request) -> Response:
+        return Response(app_iter=parts(request), status=202)
+
+    application(stream).get("/stream")
+    part, end = requests_of(queue_name)
+    assert (part["route"], part["status_code"], "duration_ms" in part) == ("/stream", 202, False)
+    assert end["status_code"] == 202
 
 
 def test_the_example_runs_as_it_stands(queue_name: str):
