@@ -14,10 +14,16 @@ from __future__ import annotations
 
 import atexit
 import logging
+import signal
 import sys
+import threading
 import time
 import weakref
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logger = logging.getLogger(__name__.rpartition(".")[0])
 
@@ -41,12 +47,30 @@ def drain(timeout: float = EXIT_SECONDS) -> bool:
         Whether nothing waits any more; else that is logged.
     """
     deadline = time.monotonic() + timeout
-    late = [waiting for waiting in list(living) if not waiting.flush(max(0.0, deadline - time.monotonic()))]
+    with _sigterm_held():
+        late = [one for one in list(living) if not one.flush(max(0.0, deadline - time.monotonic()))]
     for waiting in late:
         logger.warning(
             "events wait in %r after %s s still, and are lost if the process is killed now", waiting, timeout
         )
     return not late
+
+
+@contextmanager
+def _sigterm_held() -> Iterator[None]:
+    """Put off a SIGTERM that would end the process now; hypercorn sends one when another worker has ended."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if held:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def notice_ends() -> None:
