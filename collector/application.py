@@ -94,12 +94,19 @@ class Application:
             if method == "POST":
                 return self._take(_VERSION_BY_PATH[path], environ)
             return _describe("POST") if method == "OPTIONS" else _not_allowed(method, "POST")
-        if path == "/health" or (method == "OPTIONS" and path in ("/", "*")):  # HAProxy's check by default
+        if path == "/livez" and method in ("GET", "HEAD"):  # says nothing of the store: a restart mends none
+            environ[QUIET] = True
+            return Response(200, {"status": "ok"})
+        if path in ("/health", "/readyz") or (
+            method == "OPTIONS" and path in ("/", "*")
+        ):  # HAProxy's check by default
             if method in ("GET", "HEAD", "OPTIONS"):
                 return self._health(environ)
             return _not_allowed(method, "GET")
         return refuse(
-            404, "not_found", f"there are {', '.join(_VERSION_BY_PATH)} to POST to, and /health to GET"
+            404,
+            "not_found",
+            f"there are {', '.join(_VERSION_BY_PATH)} to POST to, and /health, /livez, /readyz to GET",
         )
 
     def _take(self, version: str, environ: WSGIEnvironment) -> Response:

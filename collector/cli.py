@@ -17,16 +17,19 @@ import gevent
 import gevent.event
 
 from eventpub import __version__
+from eventpub.cli.arguments import parse_as
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
 from eventpub.collector.store.thread import StoreThread
 from eventpub.errors import ConfigError
+from eventpub.settings import ini
 
 from . import config, faults
 from .application import Application
 from .engines import open_store
 from .errors import NotYetError
 from .reload import reload_config
+from .workers import Workers, adopt_listener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +51,7 @@ examples:
   %(prog)s collector.ini
   %(prog)s --check-config collector.ini
   %(prog)s --ready-file /run/collector.url collector.ini
+  %(prog)s --workers 4 collector.ini
 
   # refuse three requests, then serve; for tests of senders
   echo '[{"status": 503, "times": 3}]' > faults.json
@@ -75,11 +79,13 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     stop, reload = _watch_signals()
     try:
         loaded = config.load_config(options.config)
-        script = _read_script(options.faults or loaded.settings.faults)
+        script = _read_script(options.faults or loaded.settings.faults, options.workers)
         if options.check_config:
             tls_context(loaded.settings)
             print(f"{options.config}: good; keys: {', '.join(loaded.secrets)}")
             return EXIT_OK
+        if options.workers > 1:
+            return _run_workers(options, loaded.settings, stop, reload)
         opened = _open_when_possible(loaded.settings, stop)
     except ConfigError as error:
         print(f"eventpub.collector: {error}", file=sys.stderr)
@@ -89,7 +95,8 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     tls, store = opened
     application = Application(loaded, store)
     served = application if script is None else faults.Faults(application, script)
-    server = Server(served, loaded.settings, tls)
+    listener = None if options.listen_fd is None else adopt_listener(options.listen_fd)
+    server = Server(served, loaded.settings, tls, listener)
 
     def reload_when_asked() -> None:
         while reload.wait():
@@ -120,6 +127,30 @@ def _serve_requests(server: Server, stop: gevent.event.Event, ready_file: Path |
     cut_off = server.finish()
     logger.info("stopped requests_cut_off=%d", cut_off)
     return EXIT_CUT_OFF if cut_off else EXIT_OK
+
+
+def _run_workers(
+    options: argparse.Namespace, settings: config.Settings, stop: gevent.event.Event, reload: gevent.event.Event
+) -> int:
+    arguments = [*(["--debug"] if options.debug else []), str(options.config)]
+    try:
+        workers = Workers(options.workers, arguments, settings.listen, stop=stop, reload=reload)
+    except OSError as error:
+        print(
+            f"eventpub.collector: cannot listen on {':'.join(map(str, settings.listen))}: {error}",
+            file=sys.stderr,
+        )
+        return EXIT_UNAVAILABLE
+    code = workers.start()
+    if code is not None:
+        return code
+    host, port = workers.address
+    scheme = "https" if settings.tls_certificate else "http"
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    print(f"listening on {url} workers={options.workers}", flush=True)
+    if options.ready_file is not None:
+        _announce_url(options.ready_file, url)
+    return workers.watch()
 
 
 def _watch_signals() -> tuple[gevent.event.Event, gevent.event.Event]:
@@ -158,9 +189,12 @@ def _open_store(settings: config.Settings) -> StoreThread:
     )
 
 
-def _read_script(path: Path | None) -> list[faults.Step] | None:
+def _read_script(path: Path | None, workers: int) -> list[faults.Step] | None:
     if path is None:
         return None
+    if workers > 1:
+        reason = "a script of faults is for one process; leave --workers out"
+        raise ConfigError(config.SECTION, "faults", str(path), reason)
     try:
         return faults.read_script(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -188,5 +222,13 @@ def _build_parser(name: str) -> argparse.ArgumentParser:
         "--faults", type=Path, metavar="SCRIPT", help="misbehave as a JSON file says (for tests)"
     )
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="write the URL there once it is served")
+    parser.add_argument(
+        "--workers",
+        type=parse_as(ini.integer(1, 256)),
+        default=1,
+        metavar="N",
+        help="serve with N processes, which are watched and started again (default: 1)",
+    )
+    parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)  # what a worker inherits
     parser.add_argument("--version", action="version", version=f"eventpub {__version__}")
     return parser

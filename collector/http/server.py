@@ -26,6 +26,7 @@ class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
         application: what answers requests.
         settings: the address, limits and timeouts.
         tls: what `tls_context` returned; None serves plain HTTP.
+        listener: a socket that listens, in place of the address.
 
     Attributes:
         settings: as given; connections keep the limits in it.
@@ -35,12 +36,14 @@ class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
 
     max_accept = 1  # at a time: the table is asked for a place when somebody wants it, and only then
 
-    def __init__(self, application: WSGIApplication, settings: Settings, tls: Any) -> None:
+    def __init__(
+        self, application: WSGIApplication, settings: Settings, tls: Any, listener: Any = None
+    ) -> None:
         self.settings = settings
         self.tls = tls
         self.table = ConnectionTable(settings.max_connections)
         super().__init__(
-            settings.listen,
+            listener or settings.listen,
             application,
             spawn=self.table,
             log=None,  # connections write the access log

@@ -396,7 +396,7 @@ def test_a_bomb_is_refused_with_413_and_takes_no_memory(collector, encoding, bom
 def test_other_paths_are_answered_with_404_and_a_reason(collector):
     response = requests.post(f"{collector.url}/v1", data=BODY, timeout=10)
     assert response.status_code == 404
-    assert response.json()["reason"] == "there are /v2, /v2j to POST to, and /health to GET"
+    assert response.json()["reason"] == "there are /v2, /v2j to POST to, and /health, /livez, /readyz to GET"
 
 
 @pytest.mark.parametrize(
@@ -534,3 +534,19 @@ def test_the_access_log_has_one_line_a_request_and_no_secrets(collector, batch_i
     assert "error=unauthorized" in log
     for secret in ("query", MAC, "hunter2", "aHVudGVyMg", "secret", "Traceback"):
         assert secret not in log
+
+
+# --- probes ----------------------------------------------------------------------------------------------
+
+
+def test_readyz_says_whether_the_store_can_be_written_and_livez_does_not(collector):
+    def probe(path):
+        return requests.get(f"{collector.url}{path}", timeout=10).status_code
+
+    assert (probe("/livez"), probe("/readyz"), probe("/health")) == (200, 200, 200)
+    with contextlib.closing(sqlite3.connect(collector.store_path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert collector.post(b"[{}]").status_code == 503
+        assert (probe("/livez"), probe("/readyz")) == (200, 503)
+        other.execute("ROLLBACK")
+    wait_until(lambda: probe("/readyz") == 200, "it is ready again, though nobody sent a batch")
