@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .budget import Loan
     from .config import Settings
 
-_PATIENCE_SECONDS = 2.0  # in which a store writes several times what fits into the budget
+_PATIENCE_SECONDS = 2.0  # baseplate's publisher gives up after 3 s and sends again what may be stored by then
 _SMALL_BYTES = 1024  # unpacks to a MiB at most, in less time than it takes to wake a thread for it twice
 _UNPACKING_THREADS = 2
 _X_SIGNATURE = f"HTTP_{wire.SIGNATURE_HEADER.upper().replace('-', '_')}"

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_BACKLOG = 4096  # connections to be accepted; for one too many the kernel has its sender wait for 1 s
+    4096  # of connections that wait to be accepted; for one too many the kernel lets its sender wait for 1 s
+)
+
 
 class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
     """Serves a WSGI application where the settings say.
@@ -45,6 +49,7 @@ class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
         super().__init__(
             listener or settings.listen,
             application,
+            backlog=_BACKLOG,
             spawn=self.table,
             log=None,  # connections write the access log
             error_log=logger,

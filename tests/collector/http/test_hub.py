@@ -7,11 +7,14 @@ import gzip
 import itertools
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
 import pytest
+import requests
 from support.collector_process import CollectorProcess
+from support.paths import CERTIFICATES
 
 BODY = b'[{"example": "value"}]'
 SETTINGS = {"timeout.head": "300 ms", "timeout.body": "5 s", "timeout.stop": "1 s"}
@@ -43,7 +46,7 @@ FLOODS = {
 
 
 @contextlib.contextmanager
-def flooded(port: int, beginning: bytes, again: bytes) -> Iterator[None]:
+def flooded(port: int, beginning: bytes, again: bytes, tls: ssl.SSLContext | None = None) -> Iterator[None]:
     """Send `beginning`, then `again` without an end, on a new connection where one ends; read the answers."""
     stop = threading.Event()
     block = again * max(1, 256 * 1024 // len(again))
@@ -57,7 +60,8 @@ def flooded(port: int, beginning: bytes, again: bytes) -> Iterator[None]:
         while not stop.is_set():
             with (
                 contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", port), timeout=1) as connection,
+                socket.create_connection(("127.0.0.1", port), timeout=1) as plain,
+                tls.wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain as connection,
             ):
                 threading.Thread(target=read, args=(connection,), daemon=True).start()
                 for data in itertools.chain([beginning], itertools.repeat(block)):
@@ -74,6 +78,19 @@ def flooded(port: int, beginning: bytes, again: bytes) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join(10)
+
+
+@pytest.mark.parametrize("flood", ["pipelined requests for nothing", "trailers", "a body for nobody"])
+def test_a_flood_through_tls_keeps_nobody_else_out(tmp_path, nursery, flood):
+    settings = {**SETTINGS, "tls.certificate": str(CERTIFICATES / "server.pem")}
+    authority = str(CERTIFICATES / "ca.pem")
+    with CollectorProcess(tmp_path, settings=settings, faults=None, nursery=nursery) as collector:
+        with flooded(collector.port, *FLOODS[flood], ssl.create_default_context(cafile=authority)):
+            for _ in range(3):
+                assert requests.get(f"{collector.url}/health", verify=authority, timeout=10).status_code == 200
+            collector.process.send_signal(signal.SIGTERM)
+            assert collector.process.wait(10) in (0, 75)
+        assert "Traceback" not in collector.log()
 
 
 @pytest.mark.parametrize("flood", FLOODS)

@@ -153,6 +153,19 @@ def test_peers_that_fall_silent_within_a_request_do_not_keep_senders_out(tmp_pat
         assert any(b" 503 " in connection.makefile("rb").read() for connection in silent[-4:-2])
 
 
+def test_peers_that_do_not_read_their_answers_do_not_keep_senders_out(tmp_path):
+    settings = {"max_connections": "2"}
+    with CollectorProcess(tmp_path, settings=settings) as collector, contextlib.ExitStack() as stack:
+        for _ in range(2):
+            deaf = stack.enter_context(connect(collector))
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                while True:  # until the buffers of both sides are full
+                    deaf.sendall(b"GET /nowhere HTTP/1.1\r\n\r\n" * 1000)
+        assert collector.post(BODY).status_code == 200
+
+
 def test_a_request_in_flight_is_not_sent_away(tmp_path):
     with (
         CollectorProcess(tmp_path, faults=[{"delay": 1}], settings={"max_connections": "1"}) as collector,
