@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gevent
 
-from eventpub.errors import ConfigError, EventPubError
+from eventpub.errors import ConfigError
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.settings import ini
 from eventpub.sidecar.delivery.sender import Sender
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from gevent.queue import SimpleQueue
 
+    from eventpub.sidecar.spool.batch import Batch
     from eventpub.sidecar.spool.disk import Disk
 
 logger = logging.getLogger(__name__)
@@ -172,33 +173,26 @@ class Daemon:
         self._exposure = exposure
 
     def _report_losses(self) -> None:
-        """Put a loss report on our own queue, if one is wanted and there is something to report."""
-        config, losses = self._config, self._telemetry.losses
-        if not self._has_report():
+        """Have a loss report delivered, if one is wanted and none is on its way."""
+        if self._telemetry.losses.is_on_its_way or not self._telemetry.losses.untold:
             return
+        self._report_at = time.monotonic() + self._config.loss_report_interval_seconds
+        if report := self._write_report():
+            self._sender.resume([report])
+
+    def _write_report(self) -> Batch | None:
+        config, losses = self._config, self._telemetry.losses
+        if not (config.loss_report_interval_seconds and losses.untold):
+            return None
+        event = losses.write_report(config.collector_version, self._queue_name)
         try:
-            with MessageQueue.open(self._queue_name, create=False, read=False) as queue:
-                if not queue.send(losses.event(config.collector_version, self._queue_name)):
-                    return  # it is full: at the next tick
-        except EventPubError as error:
-            logger.warning("losses cannot be reported: %s", error)
-        else:
-            self._telemetry.reported()
-        self._report_at = time.monotonic() + config.loss_report_interval_seconds
-
-    def _has_report(self) -> bool:
-        return bool(self._config.loss_report_interval_seconds and self._telemetry.losses)
-
-    def _keep_report(self) -> None:
-        """Keep what has not been reported for the next process to deliver."""
-        if self._has_report():
-            event = self._telemetry.losses.event(self._config.collector_version, self._queue_name)
-            try:
-                self._spool.add_report(event, self._config.collector_version)
-            except OSError as error:
-                logger.warning("losses cannot be reported: %s; they were %s", error, event.decode())
-            else:
-                self._telemetry.reported()
+            report = self._spool.add_report(event, config.collector_version)
+        except OSError as error:
+            losses.withdraw()
+            logger.warning("losses cannot be reported: %s; they were %s", error, event.decode())
+            return None
+        self._telemetry.reported()
+        return report
 
     def _flush(self) -> None:
         self._telemetry.spooled = self._spool.events
@@ -209,7 +203,7 @@ class Daemon:
             self._telemetry.flush()
 
     def _close(self) -> None:
-        self._keep_report()
+        self._write_report()  # what has not been told is for the next process to deliver
         self._flush()
         self._telemetry.close()
         ledger = self._telemetry.ledger()

@@ -45,6 +45,14 @@ PARENT_HEADER = (
 )
 COUNT_HEADER = "X-Event-Count"  # how many events the sender put in the container
 
+# why eventpub's collector says 400 though the events may be good: the request was spoilt on its way
+TRANSPORT_ERRORS = frozenset(
+    {
+        "bad_encoding", "bad_framing", "bad_head", "bad_header", "bad_idempotency_key", "bad_length",
+        "bad_parent_batch", "bad_request_line",
+    }
+)  # fmt: skip
+
 PAGE_START_BYTES = 1024  # of a body, to tell a web page by; pages may begin with blank lines
 
 _PREFIX = {"2": b'{"1":{"lst":["rec",%d,', "2j": b"["}

@@ -2,8 +2,8 @@
 
 The collector recognises a batch by its id and body, so a batch whose answer was lost must be repeated exactly,
 even if letters were added or removed since. Before it is sent, the names of its letters are written to
-`dead/ID.replay`; that file is renamed to `ID.replayed` when the collector has accepted the batch, before the
-first letter is removed.
+`dead/ID.replay`, with the ids of the batches that it is a part of; that file is renamed to `ID.replayed` when the
+collector has accepted the batch, before the first letter is removed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SENT_SUFFIX = ".replay"
 _ACCEPTED_SUFFIX = ".replayed"
+_PARENT = "parent:"  # no letter's name begins so
 
 
 class Entry(NamedTuple):
@@ -29,6 +30,7 @@ class Entry(NamedTuple):
 
     path: Path
     names: tuple[str, ...]  # of the letters, in the order they were sent
+    parents: tuple[str, ...] = ()  # ids of the batches that it is a part of, the nearest first
 
     @property
     def batch_id(self) -> str:
@@ -36,14 +38,17 @@ class Entry(NamedTuple):
         return self.path.stem
 
 
-def write_entry(dead: Path, batch_id: str, names: Iterable[str], disk: Disk) -> Entry:
-    """Record that letters are about to be sent together.
+def write_entry(
+    dead: Path, batch_id: str, names: Iterable[str], disk: Disk, parents: tuple[str, ...] = ()
+) -> Entry:
+    """Record that letters are about to be sent together, as a part of the batches `parents`.
 
     Raises:
         OSError: the disk failed; they must not be sent.
     """
-    entry = Entry(dead / f"{batch_id}{_SENT_SUFFIX}", tuple(names))
-    write_file(disk, entry.path, "".join(f"{name}\n" for name in entry.names).encode(), fsync=True)
+    entry = Entry(dead / f"{batch_id}{_SENT_SUFFIX}", tuple(names), parents)
+    lines = (*entry.names, *(f"{_PARENT}{parent}" for parent in parents))
+    write_file(disk, entry.path, "".join(f"{line}\n" for line in lines).encode(), fsync=True)
     return entry
 
 
@@ -99,7 +104,13 @@ def tidy_journal(dead: Path, disk: Disk) -> None:
 
 
 def _list_entries(dead: Path, suffix: str) -> list[Entry]:
-    return [
-        Entry(path, tuple(name for name in path.read_text(encoding="utf-8").split() if NAME.fullmatch(name)))
-        for path in sorted(dead.glob(f"*{suffix}"))
-    ]
+    return [_read_entry(path) for path in sorted(dead.glob(f"*{suffix}"))]
+
+
+def _read_entry(path: Path) -> Entry:
+    words = path.read_text(encoding="utf-8").split()
+    return Entry(
+        path,
+        tuple(word for word in words if NAME.fullmatch(word)),
+        tuple(word.removeprefix(_PARENT) for word in words if word.startswith(_PARENT)),
+    )

@@ -22,7 +22,7 @@ from eventpub.sidecar.delivery import compression, payload
 from eventpub.sidecar.delivery.answer import judge_answer
 from eventpub.sidecar.delivery.post import Poster
 from eventpub.sidecar.delivery.refusal import sort_out
-from eventpub.sidecar.spool import dead_letters
+from eventpub.sidecar.spool import dead_letters, records
 from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.disk import Disk
 from eventpub.sidecar.spool.folder import DEAD
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from eventpub.sidecar.config import SidecarConfig
     from eventpub.sidecar.delivery.answer import Answer
+    from eventpub.sidecar.delivery.refusal import Sorted
     from eventpub.sidecar.spool.dead_letters import Cause
 
     from .letters import Letter
@@ -54,11 +55,12 @@ _NOT_STORED = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A letter with its event, ready to be sent."""
+    """A letter with its event and the version of the wire it was received under, ready to be sent."""
 
     path: Path
     id: str
     event: bytes
+    version: str | None  # of the wire; None in letters of earlier versions
 
 
 def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | None = None) -> int:
@@ -113,7 +115,7 @@ class _Replay:
         self._total = total
         self._disk = disk
         self._negotiation = compression.Negotiation(config.compression)
-        self._poster = Poster.of_config(config, config.collector_version, concurrency=1)
+        self._posters: dict[str, Poster] = {}  # by version
 
     def rehearse(self, chosen: Sequence[Letter]) -> int:
         """Print what would be sent."""
@@ -140,7 +142,7 @@ class _Replay:
         for entry in journal.list_unanswered(self._dead):
             batch = self._repeat(entry)
             settled |= {item.path for item in batch}
-            if batch and (answer := self._send(batch)):
+            if batch and (answer := self._send(batch, entry.parents)):
                 return answer
         rest = (letter for letter in chosen if letter.path not in settled)
         for batch in self._batches(self._items(rest)):
@@ -150,7 +152,8 @@ class _Replay:
 
     def close(self) -> None:
         """Close the connection."""
-        self._poster.close()
+        for poster in self._posters.values():
+            poster.close()
 
     def _repeat(self, entry: journal.Entry) -> list[_Item]:
         """Return a batch as it was sent; empty if letters were removed or changed since."""
@@ -182,7 +185,8 @@ class _Replay:
         batch: list[_Item] = []
         size_bytes = wire.CONTAINER_OVERHEAD
         for item in items:
-            if batch and size_bytes + len(item.event) + 1 > self._config.batch_max_size_bytes:
+            is_full = size_bytes + len(item.event) + 1 > self._config.batch_max_size_bytes
+            if batch and (is_full or item.version != batch[0].version):
                 yield batch
                 batch, size_bytes = [], wire.CONTAINER_OVERHEAD
             batch.append(item)
@@ -190,40 +194,56 @@ class _Replay:
         if batch:
             yield batch
 
-    def _send(self, batch: list[_Item]) -> Answer | None:
+    def _send(self, batch: list[_Item], parents: tuple[str, ...] = ()) -> Answer | None:
         """Send a batch, in parts if it is refused; return the answer that stopped it, if any."""
-        waiting = [batch]
+        sent_before = journal.has_entry(self._dead, _batch_id(batch))
+        waiting = [(batch, self._note(batch, parents))]
         while waiting:
-            part = waiting.pop()
-            sent_before = journal.has_entry(self._dead, _batch_id(part))
-            entry = journal.write_entry(
-                self._dead, _batch_id(part), (item.path.name for item in part), self._disk
-            )
+            part, entry = waiting.pop()
             codec = self._negotiation.codec()
-            answer = self._post(entry.batch_id, part, codec)
+            answer = self._post(entry, part, codec)
             verdict = judge_answer(answer)
             if verdict is Verdict.ACCEPTED:
                 journal.settle_entry(entry, self._disk)
                 self.accepted += len(part)
-            elif verdict in (Verdict.BISECT, Verdict.HALVE):  # nothing of it was stored
-                waiting += reversed(self._refused(part, answer, verdict))
+            elif plan := self._plan(part, answer, verdict):
+                lineage = (entry.batch_id, *entry.parents)[: records.MAX_PARENTS]
+                parts = [[part[index] for index in group] for group in plan.groups]
+                # before anything else: an earlier attempt at the whole may have been stored
+                waiting += reversed([(smaller, self._note(smaller, lineage)) for smaller in parts])
+                for index, cause in plan.buried.items():
+                    self._bury(part[index], cause)
                 self._disk.remove(entry.path)
             elif verdict is Verdict.RECODE and self._negotiation.refused(codec):
-                waiting.append(part)
+                waiting.append((part, entry))
             else:
-                if not sent_before and (answer.status in _NOT_STORED or not answer.is_sent):
+                if not (sent_before or entry.parents) and _is_certainly_not_stored(answer):
                     self._disk.remove(entry.path)  # or its letters could only be sent and dropped together
                 return answer
             show_progress(f"accepted {self.accepted:,}, stayed {self.stayed:,}, of {self._total:,}")
         return None
 
-    def _post(self, batch_id: str, batch: list[_Item], codec: compression.Codec) -> Answer:
-        answer = self._poster.post(
+    def _note(self, batch: list[_Item], parents: tuple[str, ...]) -> journal.Entry:
+        names = (item.path.name for item in batch)
+        return journal.write_entry(self._dead, _batch_id(batch), names, self._disk, parents)
+
+    def _plan(self, batch: list[_Item], answer: Answer, verdict: Verdict) -> Sorted | None:
+        """Return what becomes of a refused batch; no proof is needed, since its events are letters anyway."""
+        if verdict not in (Verdict.BISECT, Verdict.HALVE):
+            return None
+        return sort_out(len(batch), answer, verdict, is_proven=True)
+
+    def _post(self, entry: journal.Entry, batch: list[_Item], codec: compression.Codec) -> Answer:
+        version = batch[0].version or self._config.collector_version
+        if version not in self._posters:
+            self._posters[version] = Poster.of_config(self._config, version, concurrency=1)
+        answer = self._posters[version].post(
             payload.build_payload(
-                self._config.collector_version,
+                version,
                 b",".join(item.event for item in batch),
                 len(batch),
-                batch_id=batch_id,
+                batch_id=entry.batch_id,
+                parents=entry.parents,
                 attempt=1,
                 key=self._config.signing_key(),
                 codec=codec,
@@ -232,13 +252,6 @@ class _Replay:
         if answer.status is not None:
             self._negotiation.offered(answer.codings)
         return answer
-
-    def _refused(self, batch: list[_Item], answer: Answer, verdict: Verdict) -> list[list[_Item]]:
-        """Keep the letters of refused events, and return the parts to send again."""
-        groups, buried = sort_out([item.event for item in batch], answer, verdict)
-        for index, cause in buried.items():
-            self._bury(batch[index], cause)
-        return [[batch[index] for index in group] for group in groups]
 
     def _bury(self, item: _Item, cause: Cause) -> None:
         document = dead_letters.read_letter(item.path.read_bytes())
@@ -259,7 +272,12 @@ def _read_item(path: Path) -> _Item:
         ValueError: it is no longer a dead letter.
     """
     letter = read_letter(path)
-    return _Item(path, letter.id, dead_letters.event_of(dead_letters.read_letter(path.read_bytes())))
+    document = dead_letters.read_letter(path.read_bytes())
+    return _Item(path, letter.id, dead_letters.event_of(document), dead_letters.version_of(document))
+
+
+def _is_certainly_not_stored(answer: Answer) -> bool:
+    return answer.status in _NOT_STORED or not answer.is_sent
 
 
 def _batch_id(batch: Iterable[_Item]) -> str:

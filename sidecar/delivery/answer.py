@@ -4,7 +4,7 @@
 |---------------------|---------------|------------------------------------------------------|
 | 2xx                 | ACCEPTED      | removed                                              |
 | 400, 422            | BISECT        | split until the bad events stand alone               |
-| 413                 | HALVE         | split and sent again                                 |
+| 413, our 409        | HALVE         | split and sent again                                 |
 | 401, 403            | HOLD          | kept until the key works                             |
 | 415                 | RECODE        | sent again in another `Content-Encoding`             |
 | 408, 429, 5xx, none | RETRY         | kept                                                 |
@@ -13,6 +13,11 @@
 A 2xx with a web page in it is "anything else" too, and so is one that does not name the batch where
 `collector.require_receipt` wants that. Any other body will do, since baseplate's publisher asks
 for none, but taking a lost proxy's page for acceptance would lose events (`wire.is_page`).
+
+A 400 or 422 that is a web page, or that says that the request was spoilt on its way
+(`wire.TRANSPORT_ERRORS`), is "anything else" as well: it says nothing about the events. What a refusal means
+for them depends on what else is accepted (`proof`). Only one in the form of our collector, which names the
+bad events, is proof by itself.
 
 Whatever the other end writes, nothing here raises, no text is longer than `MAX_REASON_CHARACTERS` or holds
 control characters, and no batch waits for longer than `MAX_RETRY_AFTER_SECONDS`.
@@ -104,6 +109,16 @@ class Answer:
         return cls(None, kind, _clean_text(reason), is_sent=is_sent)
 
     @property
+    def is_judgement(self) -> bool:
+        """Tell whether it names the bad events as eventpub's collector does, which has read all of them."""
+        return self.status == 422 and self.error == "invalid_events" and bool(self.rejected)  # noqa: PLR2004
+
+    @property
+    def is_taken_apart(self) -> bool:
+        """Tell whether eventpub's collector has parts of the batch, and wants the others."""
+        return self.status == 409 and self.error == "taken_apart"  # noqa: PLR2004
+
+    @property
     def account(self) -> str:
         """Return what the log says of it: the reason, and what else is amiss."""
         if self.lacks_receipt:
@@ -145,7 +160,12 @@ def judge_answer(answer: Answer) -> Verdict:
     by_class = _VERDICTS_BY_CLASS.get(answer.status // 100, Verdict.MISCONFIGURED)
     if by_class is Verdict.ACCEPTED and (answer.is_page or answer.lacks_receipt):
         return Verdict.MISCONFIGURED
-    return _VERDICTS.get(answer.status, by_class)
+    if answer.is_taken_apart:
+        return Verdict.HALVE
+    verdict = _VERDICTS.get(answer.status, by_class)
+    if verdict is Verdict.BISECT and (answer.is_page or answer.error in wire.TRANSPORT_ERRORS):
+        return Verdict.MISCONFIGURED
+    return verdict
 
 
 def _unpack(coding: str, body: bytes) -> bytes:

@@ -1,7 +1,9 @@
-"""What a refused batch comes to: which of its events are dead, and which may go once more, in which batches.
+"""What becomes of the events of a batch that was refused: dead, or sent again, in which batches.
 
 Events that the collector names are dead, and all others go together. Where it names none, the batch is halved
-until an event is refused alone. The sidecar and `eventpub dead-letters replay` both go by this.
+until an event is refused alone. The sidecar and `eventpub dead-letters replay` both go by this; whether there
+is proof that the collector takes other events now, without which none is dead, they know themselves
+(`proof`).
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventpub.sidecar.spool.dead_letters import Cause
-from eventpub.sidecar.telemetry.losses import is_report
 from eventpub.sidecar.telemetry.reasons import DeadReason
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
@@ -26,26 +27,33 @@ class Sorted(NamedTuple):
     buried: Mapping[int, Cause]
 
 
-def sort_out(events: Sequence[bytes], answer: Answer, verdict: Verdict) -> Sorted:
-    """Return what becomes of each event of a batch.
+def sort_out(
+    events: int, answer: Answer, verdict: Verdict, *, is_proven: bool, is_report: bool = False
+) -> Sorted | None:
+    """Return what becomes of each event of a batch; None if all of them have to wait.
 
     Args:
-        events: what the batch holds.
+        events: how many the batch holds.
         answer: what it got.
-        verdict: BISECT or HALVE.
+        verdict: BISECT or HALVE, where events are refused; with any other, none is dead.
+        is_proven: whether the collector takes other events now.
+        is_report: whether its event is a loss report, which is dead for a reason of its own.
     """
-    everything = range(len(events))
+    everything = range(events)
     named = {index: detail for index, detail in answer.rejected if index in everything}
-
-    def cause(index: int, reason: DeadReason, detail: str) -> Cause:
-        return Cause(DeadReason.REPORT if is_report(events[index]) else reason, answer.status, detail)
-
+    is_refused = verdict in (Verdict.BISECT, Verdict.HALVE)
     if verdict is Verdict.BISECT and named:
         rest = [index for index in everything if index not in named]
-        buried = {index: cause(index, DeadReason.REJECTED, detail) for index, detail in named.items()}
-        return Sorted([rest] if rest else [], buried)
-    if len(events) == 1:
+        if is_proven or answer.is_judgement:
+            reason = DeadReason.REPORT if is_report else DeadReason.REJECTED
+            buried = {index: Cause(reason, answer.status, detail) for index, detail in named.items()}
+            return Sorted([rest] if rest else [], buried)
+        if rest:
+            return Sorted([rest, sorted(named)], {})
+    if events > 1:
+        half = events // 2
+        return Sorted([everything[:half], everything[half:]], {})
+    if is_refused and is_proven and not answer.is_taken_apart:
         reason = DeadReason.TOO_LARGE if verdict is Verdict.HALVE else DeadReason.REJECTED
-        return Sorted([], {0: cause(0, reason, answer.reason)})
-    half = len(events) // 2
-    return Sorted([everything[:half], everything[half:]], {})
+        return Sorted([], {0: Cause(DeadReason.REPORT if is_report else reason, answer.status, answer.reason)})
+    return None

@@ -39,6 +39,12 @@ class Batch:
         size_bytes: how much disk it takes.
         attempts: how often this process has posted it.
         is_accepted: the collector has it, though its file may not have been removed yet.
+        is_report: its event is a loss report of this process.
+        failed_at: where in the order of what was accepted it, or what it is a part of, failed; None if it
+            never did.
+        is_refused: whether its last answer was a refusal of its events.
+        timeouts: how many of its attempts had no answer in time.
+        recodings: how often it was sent again in another encoding.
     """
 
     path: Path
@@ -46,6 +52,11 @@ class Batch:
     size_bytes: int
     attempts: int = 0
     is_accepted: bool = False
+    is_report: bool = False
+    failed_at: int | None = None
+    is_refused: bool = False
+    timeouts: int = 0
+    recodings: int = 0
 
     @classmethod
     def at(cls, path: Path) -> Batch:

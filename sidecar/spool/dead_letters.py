@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eventpub import wire
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,7 +42,16 @@ def letter_name(batch_id: str, index: int) -> str:
     return f"{batch_id}-{index:05d}{SUFFIX}"
 
 
-def write_letter(event: bytes, cause: Cause, *, queue: str, batch_id: str, index: int, attempts: int) -> bytes:
+def write_letter(
+    event: bytes,
+    cause: Cause,
+    *,
+    queue: str,
+    batch_id: str,
+    index: int,
+    attempts: int,
+    version: str | None = None,
+) -> bytes:
     """Return the bytes of a dead letter."""
     document: dict[str, object] = {
         "died_at": _format_now(),
@@ -52,6 +63,7 @@ def write_letter(event: bytes, cause: Cause, *, queue: str, batch_id: str, index
         "batch_id": batch_id,
         "index": index,
         "attempts": attempts,
+        "version": version,  # of the wire, under which it was received
     }
     try:
         document["event"] = event.decode()
@@ -88,6 +100,12 @@ def event_of(document: Mapping[str, Any]) -> bytes:
     if isinstance(coded, str):
         return base64.b64decode(coded, validate=True)
     raise ValueError("it is no dead letter: it holds no event")
+
+
+def version_of(document: Mapping[str, Any]) -> str | None:
+    """Return the version of the wire under which the event of a dead letter was received, if it says so."""
+    version = document.get("version")
+    return version if version in wire.VERSIONS else None
 
 
 def refused_again(document: Mapping[str, Any], cause: Cause) -> bytes:

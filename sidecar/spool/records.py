@@ -58,8 +58,8 @@ COMMITTED = 0x80000000
 _SIGN = b"EVENTPUB"
 _FORMATS = (1, 2)
 _ID_BYTES = 16
-_MAX_PARENTS = 32  # of the nearest; each of the further ones had refused answers for as many of its parts
-MAX_HEADER_BYTES = HEADER_BYTES + _MAX_PARENTS * _ID_BYTES
+MAX_PARENTS = 32  # of the nearest; each of the further ones had refused answers for as many of its parts
+MAX_HEADER_BYTES = HEADER_BYTES + MAX_PARENTS * _ID_BYTES
 _MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 
 
@@ -80,7 +80,7 @@ class Header(NamedTuple):
 
     def head_part(self, part_id: str) -> Header:
         """Return the header of a part of this batch."""
-        return self._replace(batch_id=part_id, parents=(self.batch_id, *self.parents)[:_MAX_PARENTS])
+        return self._replace(batch_id=part_id, parents=(self.batch_id, *self.parents)[:MAX_PARENTS])
 
 
 @dataclass(frozen=True, slots=True)

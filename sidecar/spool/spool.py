@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eventpub import wire
-from eventpub.sidecar.telemetry.losses import is_report
 from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
 
 from . import dead_letters, records
@@ -24,7 +23,6 @@ from .errors import SpoolDiskError
 from .folder import DAMAGED, DEAD, Folder, Part
 from .framing import is_one_object
 from .quota import Quota
-from .reports import reports_in
 from .slot import claim_slot, make_private
 
 if TYPE_CHECKING:
@@ -173,33 +171,34 @@ class Spool:
         self._disk.remove(batch.path)
         self._dismiss(batch)
         self._telemetry.delivered(batch.events, batch.size_bytes)
+        if batch.is_report:
+            self._telemetry.losses.settle()
 
     def drop(self, batch: Batch, reason: DropReason) -> None:
-        """Remove a batch that nobody will get; what loss reports in it tell goes into the next one.
+        """Remove a batch that nobody will get.
 
         Raises:
             OSError: it cannot be removed; it is still in the books.
         """
-        reports = reports_in(batch.path)
         self._disk.remove(batch.path)
         self._dismiss(batch)
-        self._telemetry.dropped(batch.events - len(reports), reason)
-        for report in reports:
-            self._telemetry.report_dropped(report)
+        self._lose(batch, batch.events, reason)
 
-    def add_report(self, report: bytes, version: str) -> None:
-        """Keep a loss report as a batch of its own, for the next process; the last step before `close`.
+    def add_report(self, report: bytes, version: str) -> Batch:
+        """Keep a loss report as a batch of its own, and return that.
 
         Raises:
             OSError: the disk is full or unusable; there is no such batch.
         """
-        part = Part(next(self._sequences), records.new_header(version), [report])
-        self.received(self._folder.add(part))
+        batch = self._folder.add(Part(next(self._sequences), records.new_header(version), [report]))
+        batch.is_report = True
+        self.received(batch)
+        return batch
 
     def missing(self, batch: Batch) -> None:
         """Take a batch out of the books whose file somebody removed, or put something else in place of."""
         self._dismiss(batch)
-        self._telemetry.dropped(batch.events, DropReason.MISSING)
+        self._lose(batch, batch.events, DropReason.MISSING)
 
     def vet(self, batch: Batch, contents: records.Contents) -> list[Batch]:
         """Separate what can be sent from a batch that cannot be packed as it is.
@@ -259,6 +258,7 @@ class Spool:
                 batch_id=batch_id,
                 index=index,
                 attempts=batch.attempts,
+                version=header.version,
             )
             for index, cause in buried.items()
         }
@@ -274,17 +274,17 @@ class Spool:
             self._dead_quota.settle()
         self._dismiss(batch)
         missing = batch.events - len(contents.events)  # below 0 where the file's name says too few
-        self._telemetry.dropped(max(0, missing), DropReason.DAMAGED)
+        self._lose(batch, max(0, missing), DropReason.DAMAGED)
         self._telemetry.recovered(max(0, -missing))
         for replacement in replacements:
             self._admit(replacement)
         for index, cause in buried.items():
-            if index not in refused:
-                self._telemetry.dead(1, cause.reason)
-            elif is_report(contents.events[index]):
-                self._telemetry.report_dropped(contents.events[index])
-            else:
-                self._telemetry.dropped(1, DropReason.DEAD_LETTERS_FULL)
+            if index in refused:
+                self._lose(batch, 1, DropReason.DEAD_LETTERS_FULL)
+                continue
+            self._telemetry.dead(1, cause.reason)
+            if batch.is_report:
+                self._telemetry.losses.settle()  # whoever looks at the letter sees what it tells
         return replacements
 
     def is_in_place(self) -> bool:
@@ -294,6 +294,13 @@ class Spool:
     def close(self) -> None:
         """Release the slot; the batches stay for the next process."""
         self._slot.release()
+
+    def _lose(self, batch: Batch, events: int, reason: DropReason) -> None:
+        """Count events that nobody will get."""
+        if batch.is_report and events:
+            self._telemetry.report_dropped()
+        else:
+            self._telemetry.dropped(events, reason)
 
     def _admit(self, batch: Batch) -> None:
         self.events += batch.events

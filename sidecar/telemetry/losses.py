@@ -1,20 +1,19 @@
 """What was lost since the last report, and the event that reports it to those downstream.
 
-A report is an event of the sidecar's own, put on its own queue: from there on it is received, spooled and
-delivered like any other, waits out an outage, and stands in the books as received (`reported` tells how many
-of those there were). It says `eventpub`, `report`, `loss`; its measurements are the events lost by reason,
-under the names that statsd has, and the times of the first and the last.
+A report is an event of the sidecar's own, in a batch file of its own: it waits out an outage like any other,
+and stands in the books as received (`reported` tells how many of those there were). It says `eventpub`,
+`report`, `loss`; its measurements are the events lost by reason, under the names that statsd has, and the
+times of the first and the last.
 
-A report is none of the application's events, and its own loss no loss of them. One that the collector does not
-take becomes a dead letter of a reason of its own, of which no report tells: else each would be the cause of the
-next. One that is dropped, because the spool is full, say, gives back what it told: the next one tells it, with
-what has come to it since. What a process has not reported when it ends waits in the spool as a last report;
-what one that is killed had not reported stands in its log.
+What a report tells is counted on until the report is delivered, so one that is lost itself is no loss: the
+next one tells the same, and what has come to it. One report is on its way at a time. One that the collector
+refuses becomes a dead letter of a reason of its own, of which no report tells: else each would be the cause
+of the next. What a process has not reported when it ends waits in the spool as a last report; what one that
+is killed had not reported stands in its log.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -28,16 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NAMES = {"source": "eventpub", "action": "report", "noun": "loss"}
-BEGINNINGS = (
-    serialize_json_event(_NAMES)[:-1],
-    b'{"1":{"str":"eventpub"},"2":{"str":"report"},"3":{"str":"loss"}',
-)
-_MOST = 2.0**53  # the numbers of JSON are exact up to it
-_FIRST, _LAST = "first_loss_timestamp", "last_loss_timestamp"  # among the measurements
 
 
 class Losses:
-    """Counts events that became dead letters or were dropped, until they are reported.
+    """Counts events that became dead letters or were dropped, until a report of them is delivered.
 
     Args:
         clock: seconds since the epoch.
@@ -46,10 +39,16 @@ class Losses:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._counts: Counter[str] = Counter()
+        self._told: Counter[str] | None = None  # by the report that is on its way
         self._first_ms = self._last_ms = 0
 
     def __len__(self) -> int:
         return self._counts.total()
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Tell whether a report was written whose end is not known yet."""
+        return self._told is not None
 
     def add(self, name: str, events: int) -> None:
         """Count lost events under the name of their metric."""
@@ -57,17 +56,19 @@ class Losses:
         self._first_ms = self._first_ms if self._counts else self._last_ms
         self._counts[name] += events
 
-    def event(self, version: str, queue_name: str) -> bytes:
-        """Return the report, as a serialized event of this version of the wire."""
+    def write_report(self, version: str, queue_name: str) -> bytes:
+        """Return the report, as a serialized event of this version of the wire; it is on its way now."""
+        untold = self._counts - (self._told or Counter())
+        self._told = self._counts.copy()
         fields: dict[str, Any] = {
             **_NAMES,
             "client_timestamp": int(self._clock() * 1000),
             "uuid": str(uuid.uuid4()),
             "properties": {"queue": queue_name, "host": socket.gethostname(), "pid": str(os.getpid())},
             "measurements": {
-                **{name: float(events) for name, events in self._counts.items()},
-                _FIRST: float(self._first_ms),
-                _LAST: float(self._last_ms),
+                **{name: float(events) for name, events in untold.items()},
+                "first_loss_timestamp": float(self._first_ms),
+                "last_loss_timestamp": float(self._last_ms),
             },
         }
         if version == "2j":
@@ -76,29 +77,17 @@ class Losses:
 
         return serialize_v2_event(Event(**fields))
 
-    def put_back(self, report: bytes) -> None:
-        """Count again what a report tells that nobody will get."""
-        measurements = _measurements(report)
-        first_ms, last_ms = (int(measurements.pop(name, 0)) for name in (_FIRST, _LAST))
-        self._first_ms = min(first_ms, self._first_ms) if self._counts else first_ms
-        self._last_ms = max(last_ms, self._last_ms)
-        self._counts.update({name: int(events) for name, events in measurements.items()})
+    def settle(self) -> None:
+        """Forget what the report on its way tells: it is delivered, or a dead letter that shows it."""
+        self._counts -= self._told or Counter()
+        self._told = None
+        self._first_ms = self._last_ms
 
-    def clear(self) -> None:
-        """Begin anew: what was counted has been reported."""
-        self._counts.clear()
+    def withdraw(self) -> None:
+        """Tell it again in the next report: the one on its way is lost."""
+        self._told = None
 
-
-def is_report(event: bytes) -> bool:
-    """Tell whether a serialized event is a loss report."""
-    return event.startswith(BEGINNINGS)
-
-
-def _measurements(report: bytes) -> dict[str, float]:
-    """Return what a report tells; nothing where somebody else made up what looks like one."""
-    try:
-        fields = json.loads(report)
-        found = fields["51"]["map"][3] if "51" in fields else fields["measurements"]
-        return {str(name): min(float(value), _MOST) for name, value in found.items() if value > 0}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}
+    @property
+    def untold(self) -> int:
+        """Return how many events no report tells of."""
+        return self._counts.total() - (self._told.total() if self._told else 0)

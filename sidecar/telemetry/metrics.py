@@ -13,7 +13,7 @@ of a closed set.
 | `error.io`, `error.io.timeout` | counter | attempts without an answer; each by its kind                    |
 | `error.disk`                   | counter | operations of the spool that failed                             |
 | `received`, `recovered`        | counter | events taken from the queue; events found in the spool at start |
-| `reported`                     | counter | loss reports put on the queue; each is received like any event  |
+| `reported`                     | counter | loss reports written; each stands in `received`, too            |
 | `dead`, `dead.rejected`        | counter | events that became dead letters; each by its reason             |
 | `dropped`, `dropped.damaged`   | counter | events lost; each by its reason                                 |
 | `copies.missed`                | counter | damaged files of which no copy was kept                         |
@@ -67,7 +67,7 @@ class Telemetry:
 
     Attributes:
         spooled: events on disk, set by whoever knows before `flush` or `ledger`.
-        losses: events dead or dropped that no loss report has told of.
+        losses: events dead or dropped of which no loss report was delivered.
     """
 
     def __init__(
@@ -120,10 +120,10 @@ class Telemetry:
             self.losses.add(f"dropped.{reason.value}", events)
             self._left("events were dropped", events, reason.value)
 
-    def report_dropped(self, report: bytes) -> None:
+    def report_dropped(self) -> None:
         """Count a loss report that nobody will get; the next one tells what it told."""
         self._count("dropped", DropReason.REPORT.value, 1)
-        self.losses.put_back(report)
+        self.losses.withdraw()
         self._limit.log(logging.WARNING, "loss report was dropped, the next one tells the same", "")
 
     def copy_missed(self, path: Path, why: str) -> None:
@@ -132,9 +132,8 @@ class Telemetry:
         self._limit.log(logging.ERROR, "no copy of a damaged file was kept", f"file={path} reason={why!r}")
 
     def reported(self) -> None:
-        """Count a loss report that is on the queue or in the spool; there is nothing left to report."""
+        """Count a loss report that is in the spool."""
         self._counts["reported"] += 1
-        self.losses.clear()
 
     def ledger(self) -> Ledger:
         """Return the books as they stand."""
@@ -164,6 +163,8 @@ class Telemetry:
         status: int | None,
         kind: str,
         reason: str,
+        waits: str = "",
+        is_failing: bool = True,
     ) -> None:
         """Count and log the outcome of an attempt.
 
@@ -175,6 +176,8 @@ class Telemetry:
             status: the HTTP status; None without an answer.
             kind: why there is no answer, in one word.
             reason: what the collector said, or what went wrong.
+            waits: what waits, and until when, in words for the log.
+            is_failing: whether it is the collector that fails, and not this batch alone.
         """
         facts = f"batch={batch} events={events} attempt={attempt}"
         if verdict is Verdict.ACCEPTED:
@@ -184,7 +187,7 @@ class Telemetry:
                 logger.info("delivery works again %s failed_attempts=%d", facts, self._failed_attempts)
             self._failed_attempts = 0
             return
-        self._failed_attempts += verdict.is_outage
+        self._failed_attempts += verdict.is_outage and is_failing
         if status is None:
             self._count("error.io", kind, 1)
             outcome = f"kind={kind}"
@@ -192,7 +195,7 @@ class Telemetry:
             self._count("error.http", str(status), 1)
             outcome = f"status={status}"
         # an outage that becomes another one is told at once
-        self._limit.log(verdict.level, verdict.fact, f"{facts} reason={reason!r}", kind=outcome)
+        self._limit.log(verdict.level, verdict.fact, f"{facts} {waits} reason={reason!r}", kind=outcome)
 
     def disk_error(self, error: OSError) -> None:
         """Count and log a failure of the spool's disk; the batch stays as it was."""

@@ -31,6 +31,10 @@ class Verdict(enum.Enum):
     )
     RECODE = Meaning("the batch is sent again in another encoding")
     RETRY = Meaning("the batch is kept")
+    DOUBTED = Meaning(
+        "the batch waits until other events are accepted, since a refusal alone proves nothing",
+        "if that takes long, look whether a proxy, a firewall or a gateway answers in the collector's place",
+    )
     MISCONFIGURED = Meaning(
         "the reply did not come from an eventpub collector",
         "check collector.hostname, collector.version and collector.scheme",
@@ -54,7 +58,7 @@ class Verdict(enum.Enum):
     @property
     def is_outage(self) -> bool:
         """Tell whether it is about the collector, and not about this one batch."""
-        return self in (Verdict.RETRY, Verdict.HOLD, Verdict.MISCONFIGURED)
+        return self in (Verdict.RETRY, Verdict.DOUBTED, Verdict.HOLD, Verdict.MISCONFIGURED)
 
     @property
     def fact(self) -> str:

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import resource
+import secrets
 import shutil
 import signal
 import socket
@@ -186,11 +187,19 @@ def test_batch_that_is_too_large_is_halved(
 def test_single_event_that_is_too_large_is_a_dead_letter(
     run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
 ) -> None:
-    collector.set_faults([{"status": 413}])
+    collector.stop()
+    collector.configure(max_compressed_size="1 KiB")
+    collector.start()
     sidecar = run()
-    put(queue, [EVENT % 1])
+    too_large = b'{"n":1,"pad":"%s"}' % secrets.token_hex(2000).encode()
+    put(queue, [too_large])
+    wait_until(lambda: "waits until other events are accepted" in sidecar.log(), "it is refused")
+    assert sidecar.dead_letters() == []  # every answer was a refusal so far, perhaps of something in between
+    put(queue, [EVENT % 2])
     (letter,) = wait_until(sidecar.dead_letters, "the event is a dead letter")
-    assert json.loads(letter.read_text())["reason"] == "too_large"
+    document = json.loads(letter.read_text())
+    assert (document["reason"], document["event"]) == ("too_large", too_large.decode())
+    assert stored(collector) == [2]
 
 
 # --- garbage on the queue --------------------------------------------------------------------------------

@@ -112,20 +112,20 @@ class Sidecar:
             if wait_seconds > 0:
                 break
             batch = self.outbox.take()
-            self._gate.enter()
+            entered = self._gate.enter()
             batch.attempts += 1
-            self._collector.post(lambda *answer, batch=batch: self._answered(batch, answer))
+            self._collector.post(lambda *answer, batch=batch, e=entered: self._answered(batch, e, answer))
         if self._wakes_at <= self._simulation.now:  # one wake-up at a time is enough
             self._wakes_at = self._simulation.now + wait_seconds
             self._simulation.after(wait_seconds, self._go)
 
-    def _answered(self, batch: Batch, answer: tuple[float | None, bool]) -> None:
+    def _answered(self, batch: Batch, entered: int, answer: tuple[float | None, bool]) -> None:
         retry_after_seconds, was_served = answer
         if was_served:
             self.served[int(self._simulation.now)] += 1
             self._gate.succeeded()
         else:
-            self.outbox.set_aside(batch, self._gate.failed(retry_after_seconds, batch.attempts))
+            self.outbox.set_aside(batch, self._gate.failed(entered, retry_after_seconds, batch.attempts))
         self._go()
 
 

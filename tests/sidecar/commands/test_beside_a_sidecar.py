@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def put(sidecar: SidecarProcess, *messages: bytes) -> None:
 def test_what_a_sidecar_buried_is_replayed_beside_it_under_a_new_key(
     eventpub: Command, sidecar: SidecarProcess, collector: CollectorProcess, nursery: Nursery, tmp_path: Path
 ) -> None:
-    collector.set_faults([{"status": 422, "times": "forever"}])
+    body = json.dumps({"error": "invalid_events", "rejected": [{"index": 0, "reason": "no"}]})
+    collector.set_faults([{"status": 422, "body": body, "times": "forever"}])
     put(sidecar, b'{"n":1}')
     wait_until(sidecar.dead_letters, "it is buried")
     (tmp_path / "rotated").mkdir()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventpub import wire
 from eventpub.sidecar.delivery.answer import MAX_REASON_CHARACTERS, Answer, Rejection, judge_answer
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
@@ -166,9 +167,48 @@ def test_any_other_body_is_acceptance_though_it_is_said_to_be_compressed(body):
     assert (judge_answer(read), read.reason) == (Verdict.ACCEPTED, "ok" if body else "")
 
 
-@pytest.mark.parametrize("status", [status for status in range(200, 600) if not 200 <= status < 300])
+@pytest.mark.parametrize("status", [400, 422])
+def test_page_says_nothing_about_the_events(status):
+    assert judge_answer(answer(status, b"<html>", Content_Type=HTML)) is Verdict.MISCONFIGURED
+
+
+@pytest.mark.parametrize("status", [status for status in range(300, 600) if status not in (400, 422)])
 def test_page_changes_nothing_about_any_other_status(status):
     assert judge_answer(answer(status, b"<html>", Content_Type=HTML)) is judge_answer(answer(status))
+
+
+@pytest.mark.parametrize("error", sorted(wire.TRANSPORT_ERRORS))
+def test_request_that_was_spoilt_on_its_way_says_nothing_about_the_events(error):
+    body = json.dumps({"error": error, "reason": "no"}).encode()
+    assert judge_answer(answer(400, body)) is Verdict.MISCONFIGURED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"Bad Request", b'{"message":"no"}', b'{"error":"bad_body","reason":"x"}', b'{"error":7}', b"[]"],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_any_other_400_or_422_may_be_about_the_events(status, body):
+    assert judge_answer(answer(status, body)) is Verdict.BISECT
+
+
+def test_batch_that_was_taken_apart_is_taken_apart_again_and_any_other_409_is_not_ours():
+    assert judge_answer(answer(409, b'{"error":"taken_apart"}')) is Verdict.HALVE
+    assert judge_answer(answer(409, b'{"error":"conflict"}')) is Verdict.MISCONFIGURED
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "is_judgement"),
+    [
+        (422, {"error": "invalid_events", "rejected": [{"index": 0, "reason": "x"}]}, True),
+        (422, {"error": "invalid_events", "rejected": []}, False),
+        (422, {"error": "invalid_request", "rejected": [{"index": 0}]}, False),
+        (422, {"rejected": [{"index": 0}]}, False),
+        (400, {"error": "invalid_events", "rejected": [{"index": 0}]}, False),
+    ],
+)
+def test_only_our_own_form_with_names_is_a_judgement(status, document, is_judgement):
+    assert answer(status, json.dumps(document).encode()).is_judgement is is_judgement
 
 
 # --- rejected events

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.clocks import Clock
 
-from eventpub.sidecar.delivery.outbox import Outbox
+from eventpub.sidecar.delivery.outbox import Outbox, Slow
 from eventpub.sidecar.spool.batch import Batch
 
 
@@ -48,7 +48,7 @@ def test_batch_set_aside_is_not_taken_before_its_time(outbox: Outbox, clock: Clo
 def test_empty_outbox_has_nothing_to_wait_for(outbox: Outbox) -> None:
     assert outbox.seconds_to_next() is None
     assert outbox.take() is None
-    assert outbox.take_oldest() is None
+    assert outbox.oldest() is None
 
 
 def test_hurry_lets_all_go_in_the_order_they_would_have_had(outbox: Outbox) -> None:
@@ -71,14 +71,19 @@ def test_oldest_is_the_one_made_first_whichever_is_to_be_tried_first(outbox: Out
     clock.now += 1
     assert outbox.seconds_to_next() == 0
     assert outbox.take() == batch(5)
-    oldest = [outbox.take_oldest() for _ in range(5)]
-    assert oldest == [batch(1), batch(2), batch(3), batch(4), None]
+    seen = []
+    while (oldest := outbox.oldest()) is not None:
+        seen.append(oldest.sequence)
+        outbox.discard(oldest)
+    assert seen == [1, 2, 3, 4]
 
 
 def test_what_is_set_aside_stays_so_when_the_oldest_is_taken(outbox: Outbox) -> None:
     for number in (1, 2, 3):
         outbox.set_aside(batch(number), 10 * number)
-    assert outbox.take_oldest() == batch(1)
+    oldest = outbox.oldest()
+    assert oldest == batch(1)
+    outbox.discard(oldest)
     assert outbox.seconds_to_next() == pytest.approx(20)
 
 
@@ -86,3 +91,48 @@ def test_length_counts_what_was_set_aside(outbox: Outbox) -> None:
     outbox.put(batch(1))
     outbox.set_aside(batch(2), 10)
     assert len(outbox) == 2
+
+
+def slow(number: int) -> Batch:
+    found = batch(number)
+    found.timeouts = 1
+    return found
+
+
+def test_batch_that_timed_out_goes_where_a_slot_can_be_spared_and_else_behind_the_others(
+    outbox: Outbox,
+) -> None:
+    for number in (1, 2):
+        outbox.put(batch(number))
+        outbox.set_aside(slow(number + 10), 0)
+    taken = [outbox.take(rule) for rule in (Slow.NEVER, Slow.LAST, Slow.LAST, Slow.NEVER, Slow.NOW)]
+    assert [found and found.sequence for found in taken] == [1, 2, 11, None, 12]
+
+
+def test_batch_that_may_not_be_taken_is_not_waited_for(outbox: Outbox, clock: Clock) -> None:
+    outbox.set_aside(slow(1), 5)
+    assert outbox.seconds_to_next(Slow.NEVER) is None
+    assert outbox.seconds_to_next(Slow.LAST) == pytest.approx(5)
+    outbox.set_aside(batch(2), 9)
+    assert outbox.seconds_to_next(Slow.NEVER) == pytest.approx(9)
+    clock.now += 5
+    assert outbox.seconds_to_next(Slow.NOW) == 0
+    assert outbox.seconds_to_next(Slow.NEVER) == pytest.approx(4)
+
+
+def test_refused_batches_are_called_back_once_others_are_accepted(outbox: Outbox) -> None:
+    refused = batch(1)
+    refused.is_refused = True
+    outbox.set_aside(refused, 300)
+    outbox.set_aside(batch(2), 300)
+    outbox.hurry_refused()
+    assert numbers(outbox) == [1]
+
+
+def test_only_a_batch_that_has_not_failed_can_give_proof(outbox: Outbox) -> None:
+    failed = batch(1)
+    failed.failed_at = 0
+    outbox.put(failed)
+    assert not outbox.has_untried()
+    outbox.put(batch(2))
+    assert outbox.has_untried()

@@ -2,49 +2,85 @@
 
 from __future__ import annotations
 
+import pytest
+
 from eventpub.sidecar.delivery.answer import Answer, Rejection
 from eventpub.sidecar.delivery.refusal import Sorted, sort_out
 from eventpub.sidecar.spool.dead_letters import Cause
-from eventpub.sidecar.telemetry.losses import Losses
 from eventpub.sidecar.telemetry.reasons import DeadReason
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
-EVENTS = [b'{"n":%d}' % n for n in range(5)]
-REPORT = Losses().event("2j", "v2j")
+HALVES = Sorted([range(2), range(2, 5)], {})
 
 
-def refused(status: int = 422, *named: int) -> Answer:
-    return Answer(status, "http", "no", rejected=tuple(Rejection(index, f"bad {index}") for index in named))
+def refused(status: int = 422, *named: int, error: str = "invalid_events") -> Answer:
+    rejected = tuple(Rejection(index, f"bad {index}") for index in named)
+    return Answer(status, "http", "no", rejected=rejected, error=error)
 
 
-def test_events_that_are_named_are_dead_and_the_others_go_together() -> None:
-    groups, buried = sort_out(EVENTS, refused(422, 3, 1), Verdict.BISECT)
-    assert groups == [[0, 2, 4]]
-    assert buried == {1: Cause(DeadReason.REJECTED, 422, "bad 1"), 3: Cause(DeadReason.REJECTED, 422, "bad 3")}
+@pytest.mark.parametrize(("error", "is_proven"), [("invalid_events", False), ("", True)])
+def test_events_that_our_collector_names_or_that_are_proven_bad_are_dead_and_the_others_go_together(
+    error: str, *, is_proven: bool
+) -> None:
+    plan = sort_out(5, refused(422, 3, 1, error=error), Verdict.BISECT, is_proven=is_proven)
+    assert plan is not None
+    assert plan.groups == [[0, 2, 4]]
+    assert plan.buried == {
+        1: Cause(DeadReason.REJECTED, 422, "bad 1"), 3: Cause(DeadReason.REJECTED, 422, "bad 3"),
+    }  # fmt: skip
+
+
+def test_events_that_somebody_else_names_without_proof_are_only_taken_apart() -> None:
+    plan = sort_out(5, refused(422, 3, 1, error="no"), Verdict.BISECT, is_proven=False)
+    assert plan == Sorted([[0, 2, 4], [1, 3]], {})
 
 
 def test_batch_whose_events_are_all_named_leaves_no_other() -> None:
-    assert sort_out(EVENTS[:1], refused(422, 0), Verdict.BISECT).groups == []
+    plan = sort_out(1, refused(422, 0), Verdict.BISECT, is_proven=False)
+    assert plan == Sorted([], {0: Cause(DeadReason.REJECTED, 422, "bad 0")})
 
 
 def test_places_that_the_batch_does_not_have_are_no_names() -> None:
-    assert sort_out(EVENTS, refused(422, 5), Verdict.BISECT) == Sorted([range(2), range(2, 5)], {})
+    assert sort_out(5, refused(422, 5), Verdict.BISECT, is_proven=False) == HALVES
 
 
-def test_batch_that_is_refused_as_a_whole_is_halved() -> None:
+@pytest.mark.parametrize("is_proven", [True, False])
+def test_batch_that_is_refused_as_a_whole_is_halved(*, is_proven: bool) -> None:
     for answer, verdict in ((refused(400), Verdict.BISECT), (refused(413), Verdict.HALVE)):
-        assert sort_out(EVENTS, answer, verdict) == Sorted([range(2), range(2, 5)], {})
+        assert sort_out(5, answer, verdict, is_proven=is_proven) == HALVES
 
 
-def test_event_that_is_refused_alone_is_dead() -> None:
-    for answer, verdict, reason in (
-        (refused(400), Verdict.BISECT, DeadReason.REJECTED),
-        (refused(413), Verdict.HALVE, DeadReason.TOO_LARGE),
-    ):
-        assert sort_out(EVENTS[:1], answer, verdict) == Sorted([], {0: Cause(reason, answer.status, "no")})
+@pytest.mark.parametrize(
+    ("status", "verdict", "reason"),
+    [
+        (400, Verdict.BISECT, DeadReason.REJECTED),
+        (422, Verdict.BISECT, DeadReason.REJECTED),
+        (413, Verdict.HALVE, DeadReason.TOO_LARGE),
+    ],
+)
+def test_event_that_is_refused_alone_is_dead_with_proof_and_waits_without(
+    status: int, verdict: Verdict, reason: DeadReason
+) -> None:
+    answer = refused(status)
+    buried = {0: Cause(reason, status, "no")}
+    assert sort_out(1, answer, verdict, is_proven=True) == Sorted([], buried)
+    assert sort_out(1, answer, verdict, is_proven=False) is None
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.MISCONFIGURED])
+def test_batch_that_keeps_failing_is_halved_and_its_events_are_never_dead(verdict: Verdict) -> None:
+    assert sort_out(5, refused(500), verdict, is_proven=True) == HALVES
+    assert sort_out(1, refused(500), verdict, is_proven=True) is None
+
+
+def test_event_whose_batch_was_taken_apart_is_not_dead() -> None:
+    answer = refused(409, error="taken_apart")
+    assert sort_out(5, answer, Verdict.HALVE, is_proven=False) == HALVES
+    assert sort_out(1, answer, Verdict.HALVE, is_proven=True) is None
 
 
 def test_loss_report_is_dead_for_a_reason_of_its_own() -> None:
     for answer, verdict in ((refused(422, 0), Verdict.BISECT), (refused(413), Verdict.HALVE)):
-        _, buried = sort_out([REPORT], answer, verdict)
-        assert buried[0].reason is DeadReason.REPORT
+        plan = sort_out(1, answer, verdict, is_proven=True, is_report=True)
+        assert plan is not None
+        assert plan.buried[0].reason is DeadReason.REPORT

@@ -34,9 +34,7 @@ def spool(tmp_path: Path) -> Spool:
     return open_spool(tmp_path / "spool")
 
 
-def test_attempt_that_breaks_as_the_last_one_is_no_clean_end(
-    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attempt_that_breaks_as_the_last_one_is_no_clean_end(spool: Spool, tmp_path: Path) -> None:
     class Broken:
         def post(self, _request: object) -> None:
             raise ZeroDivisionError
@@ -47,7 +45,7 @@ def test_attempt_that_breaks_as_the_last_one_is_no_clean_end(
     path = tmp_path / "v2j.ini"
     path.write_text(CONFIG)
     sender = Sender(spool, load_config(path, "v2j"), Telemetry())
-    monkeypatch.setattr(sender, "_poster", lambda _version: Broken())
+    sender._dispatcher._posters["2j"] = Broken()
     sender.resume(spool.recovered)
     sender.finish(20)
     with pytest.raises(ZeroDivisionError):
