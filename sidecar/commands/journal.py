@@ -1,9 +1,9 @@
 """Which dead letters a replay has sent together, until the outcome is known.
 
-The collector recognises a batch by its id and body, so a batch whose answer was lost must be repeated exactly,
-even if letters were added or removed since. Before it is sent, the names of its letters are written to
-`dead/ID.replay`, with the ids of the batches that it is a part of; that file is renamed to `ID.replayed` when the
-collector has accepted the batch, before the first letter is removed.
+The collector recognises a batch by its id and body, so a batch whose answer was lost must be repeated
+exactly, even if letters were added or removed since. Before it is sent, the names of its letters are written
+to `dead/ID.replay`, with the ids of the batches that it is a part of; that file is renamed to `ID.replayed`
+when the collector has accepted the batch, before the first letter is removed.
 """
 
 from __future__ import annotations
