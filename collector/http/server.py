@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 4096  # connections to be accepted; for one too many the kernel has its sender wait for 1 s
-    4096  # of connections that wait to be accepted; for one too many the kernel lets its sender wait for 1 s
-)
 
 
 class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
