@@ -5,6 +5,7 @@ A test run that uses none of them only pays for the import of `eventpub`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from importlib.abc import Loader, MetaPathFinder
@@ -21,10 +22,37 @@ if TYPE_CHECKING:
     from eventpub.testing import MemoryQueue, Record
 
 
+_SESSION = pytest.StashKey["Record"]()
+
 _WAITING = (  # modules that wait, or look after a queue
     "eventpub.collector", "eventpub.handlers", "eventpub.queue", "eventpub.sidecar",
     "eventpub.testing.memory_queue", "eventpub.tracking.background", "eventpub.tracking.process_end",
+    "eventpub.tracking.sampling",
 )  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare `eventpub_capture`."""
+    text = "capture in every test what is put on any event queue; nothing reaches the kernel (default: no)"
+    parser.addini("eventpub_capture", text, type="bool", default=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Capture events from here on if that is asked for: those of fixtures and of imported modules as well."""
+    if session.config.getini("eventpub_capture"):
+        from eventpub.testing import capture_events  # noqa: PLC0415, only who uses it pays for it
+
+        capturing = contextlib.ExitStack()
+        session.config.stash[_SESSION] = capturing.enter_context(capture_events())
+        session.config.add_cleanup(capturing.close)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Let go of what a test has put: a test looks at its own by `captured_events`."""
+    if captured := item.config.stash.get(_SESSION, None):
+        captured.clear()
 
 
 def pytest_configure() -> None:
@@ -42,10 +70,11 @@ def pytest_configure() -> None:
 @pytest.fixture
 def event_queue() -> Iterator[MemoryQueue[Any]]:
     """An `eventpub.testing.MemoryQueue`: an event queue without a kernel that shows what was put."""
-    from eventpub.testing import MemoryQueue  # noqa: PLC0415, only who uses it pays for it
+    from eventpub.serialization.unwritable import strict_process  # noqa: PLC0415, only who uses it pays for it
+    from eventpub.testing import MemoryQueue  # noqa: PLC0415, likewise
 
     events: MemoryQueue[Any]
-    with MemoryQueue() as events:
+    with MemoryQueue() as events, strict_process():
         yield events
 
 

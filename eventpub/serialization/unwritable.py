@@ -59,10 +59,15 @@ def strict_values(*, strict: bool = True) -> Iterator[None]:
         _strict_here.reset(token)
 
 
-def count_strict_blocks(change: int) -> None:
-    """Make the whole process strict (+1), as a test that captures events does, until it says -1."""
+@contextlib.contextmanager
+def strict_process(*, strict: bool = True) -> Iterator[None]:
+    """Make the whole process strict for the block, unless a thread or task says otherwise: for tests."""
     global _strict_blocks  # noqa: PLW0603, one for the process
-    _strict_blocks += change
+    _strict_blocks += strict
+    try:
+        yield
+    finally:
+        _strict_blocks -= strict
 
 
 def give_up(path: str, value: Any, reason: str) -> str:

@@ -16,7 +16,17 @@ from eventpub.serialization.unwritable import strict_values
 
 from .capture import capture_events
 from .memory_queue import MemoryQueue
+from .named import NamedEvents
 from .posix import posix_queue, take_messages
 from .record import Put, Record
 
-__all__ = ["MemoryQueue", "Put", "Record", "capture_events", "posix_queue", "strict_values", "take_messages"]
+__all__ = [
+    "MemoryQueue",
+    "NamedEvents",
+    "Put",
+    "Record",
+    "capture_events",
+    "posix_queue",
+    "strict_values",
+    "take_messages",
+]

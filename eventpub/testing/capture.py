@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventpub.queue import event_queue
-from eventpub.serialization.unwritable import count_strict_blocks
+from eventpub.serialization.unwritable import strict_process
 
 from .memory_queue import MemoryMessages
 from .record import Record, Serializer, active, note_events
@@ -51,15 +51,14 @@ def capture_events(*, strict: bool = True) -> Iterator[Record]:
         if not active:
             _divert_queues()
         active.append(record)
-        count_strict_blocks(+strict)
     try:
-        yield record
+        with strict_process(strict=strict):
+            yield record
     finally:
         with _changing:
             if active == [record]:
                 _restore_queues()
             active.remove(record)
-            count_strict_blocks(-strict)
 
 
 def _divert_queues() -> None:

@@ -20,6 +20,13 @@ _MESSAGE_SIZE = 4 * 1024  # 15 such queues at a time fit into the 819,200 bytes 
 _numbers = itertools.count()
 
 
+class KernelQueue(EventQueue[Any]):
+    """A queue in the kernel, also if it is opened where events are captured."""
+
+    def _open(self, *, create: bool) -> MessageQueue:
+        return MessageQueue.open(self.name, create=create, **self._wishes)
+
+
 @contextlib.contextmanager
 def posix_queue(
     event_serializer: Callable[[Any], bytes] | None = None,
@@ -38,7 +45,7 @@ def posix_queue(
         QueueError: it cannot be created; the reason says how to fix that.
     """
     name = f"test-{os.getpid()}-{next(_numbers)}"
-    with EventQueue(
+    with KernelQueue(
         name, event_serializer, max_messages=max_messages, max_message_size=max_message_size
     ) as events:
         try:

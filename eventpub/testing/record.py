@@ -9,11 +9,16 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventpub.serialization.thrift_json_decode import decode_struct, load_json
 from eventpub.serialization.thrift_spec import is_struct_class
 from eventpub.serialization.unwritable import is_strict, strict_values
+
+from .named import NamedEvents, find_named
+
+if TYPE_CHECKING:
+    from enum import Enum
 
 Serializer = Callable[[Any], bytes]
 
@@ -65,6 +70,13 @@ class Record:
     def decoded(self) -> list[Any]:
         """The decoded messages: structs for structs, else JSON values."""
         return [put.decoded for put in self.puts]
+
+    def named(self, name: str | Enum | type) -> NamedEvents:
+        """Return the events of a name, or of a pattern such as "shop.*", or of a typed event's class.
+
+        A version 2 event is called SOURCE.NOUN.ACTION. `.one()` of them is the only one, or fails the test.
+        """
+        return find_named(self.events, name)
 
     def clear(self) -> None:
         """Remove everything that was put so far."""

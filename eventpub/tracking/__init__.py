@@ -14,6 +14,7 @@ from .contexts import ContextLocator, DefaultContextLocator, carried
 from .errors import (
     EventEmissionExit,
     EventSkipped,
+    EventTypeError,
     FilterError,
     ImproperlyConfigured,
     LogLineTooLongError,
@@ -22,8 +23,8 @@ from .errors import (
     TrackerMissingError,
 )
 from .failures import Failures
-from .filters import NameAllowlist, RegexFilter
-from .logger import LoggerBackend
+from .filters import NameAllowlist, NameWhitelistProcessor, RegexFilter
+from .logger import DateTimeJSONEncoder, LoggerBackend, serialize_log_line
 from .memory import MemoryBackend
 from .personal import Hash, Redact
 from .process_end import drain
@@ -31,13 +32,16 @@ from .routing import EventProcessor, RoutingBackend
 from .sampling import RateLimit, Sample
 from .snapshot import snapshot
 from .tracker import DEFAULT_TRACKER_NAME, TrackedEvent, Tracker, emit, get_tracker, register_tracker
+from .typed import TypedEvent, event
 
 __all__ = [  # noqa: RUF022, grouped by stage
     # emit events
     "DEFAULT_TRACKER_NAME",
     "TrackedEvent",
     "Tracker",
+    "TypedEvent",
     "emit",
+    "event",
     "get_tracker",
     "register_tracker",
     # what is in force while they are
@@ -63,10 +67,12 @@ __all__ = [  # noqa: RUF022, grouped by stage
     "LoggerBackend",
     "MemoryBackend",
     "drain",
+    "serialize_log_line",
     "snapshot",
     # what can go wrong
     "Failures",
     "EventSkipped",
+    "EventTypeError",
     "FilterError",
     "ImproperlyConfigured",
     "LogLineTooLongError",

@@ -21,6 +21,7 @@ from .nesting import emitting, is_nested_too_deeply
 from .routing import RoutingBackend
 from .snapshot import snapshot
 from .tracked import tracked
+from .typed import read_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .failures import Failures
     from .routing import EventProcessor
     from .tracked import P, R
+    from .typed import TypedEvent
 
     CommitHook = Callable[[Callable[[], None]], object]
 
@@ -116,7 +118,7 @@ class Tracker:
 
     def emit(
         self,
-        name: str | Enum | None = None,
+        name: str | Enum | TypedEvent | None = None,
         data: Mapping[str, Any] | None = None,
         *,
         on_commit: bool | None = None,
@@ -127,8 +129,8 @@ class Tracker:
         `data`, processors and backends do; `failures` counts them. `data` is never changed.
 
         Args:
-            name: what happened, dotted by custom (`shop.cart.opened`), as text or a
-                member of an enum; "unknown" by default.
+            name: what happened, dotted by custom (`shop.cart.opened`), as text or a member of an enum;
+                "unknown" by default. An instance of a class decorated by `event` has name and data.
             data: what there is to say about it, as far as the backends can serialize it; {} by default.
             on_commit: whether to send it, as it is now, once the running transaction has been committed;
                 whatever the tracker does by default.
@@ -140,6 +142,8 @@ class Tracker:
         emitting.add(thread)
         event: Any = None
         try:
+            if name.__class__ is not str and hasattr(name, "__dataclass_fields__"):
+                name, data = read_typed(name, self.failures)
             event = {
                 "name": UNKNOWN_NAME if name is None or (name.__class__ is str and not name) else name,
                 "timestamp": datetime.now(_UTC),
@@ -284,7 +288,10 @@ def get_tracker(name: str = DEFAULT_TRACKER_NAME) -> Tracker:
 
 
 def emit(
-    name: str | Enum | None = None, data: Mapping[str, Any] | None = None, *, on_commit: bool | None = None
+    name: str | Enum | TypedEvent | None = None,
+    data: Mapping[str, Any] | None = None,
+    *,
+    on_commit: bool | None = None,
 ) -> None:
     """Emit an event through the default tracker, see `Tracker.emit`.
 

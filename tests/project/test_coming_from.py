@@ -110,7 +110,7 @@ def test_the_tests_of_the_testing_page_pass(tmp_path: Path):
         timeout=60,
     )
     assert f"{count} passed" in done.stdout, done.stdout + done.stderr
-    assert count == 8
+    assert count == 9
 
 
 def test_the_page_says_that_a_struct_which_thrift_writes_without_a_required_field_is_refused():

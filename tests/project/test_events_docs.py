@@ -19,4 +19,4 @@ def test_the_examples_of_the_page_run_one_after_the_other(monkeypatch: pytest.Mo
     namespace: dict[str, Any] = {"__name__": "events_page"}
     with capture_events(strict=False):
         for number, block in enumerate(BLOCKS):
-            exec(compile(block, f"block {number} of docs/events.md", "exec"), namespace)
+            exec(compile(block, f"block {number} of docs/events.md", "exec", dont_inherit=True), namespace)

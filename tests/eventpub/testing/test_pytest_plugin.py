@@ -103,3 +103,67 @@ def test_a_run_that_uses_none_of_them_loads_none_of_it(tmp_path: Path):
 def test_it_can_be_left_out(tmp_path: Path):
     done = run(tmp_path, "def test_it(event_queue): pass", "-p", "no:eventpub")
     assert "fixture 'event_queue' not found" in done.stdout
+
+
+CAPTURED = """
+    import pytest
+    from eventpub import EventQueue, UnwritableValueError
+    from eventpub.errors import QueueMissingError
+    from eventpub.testing import take_messages
+
+    QUEUE = EventQueue("never-in-the-kernel")
+    QUEUE.put({"name": "imported"})
+
+    @pytest.fixture(scope="session", autouse=True)
+    def put_by_a_fixture():
+        QUEUE.put({"name": "fixture"})
+
+    def test_nothing_reaches_the_kernel():
+        QUEUE.put({"name": "a"})
+        EventQueue("never-in-the-kernel").put({"name": "b"})
+        with pytest.raises(QueueMissingError):
+            take_messages("never-in-the-kernel")
+
+    def test_each_test_sees_its_own(captured_events):
+        QUEUE.put({"name": "shop.sold"})
+        assert captured_events.named("shop.*").one() == {"name": "shop.sold"}
+
+    def test_values_are_strict():
+        with pytest.raises(UnwritableValueError):
+            QUEUE.put({"name": object()})
+
+    def test_a_real_queue_can_be_had(posix_event_queue):
+        posix_event_queue.put({"name": "real"})
+        assert take_messages(posix_event_queue.name) == [b'{"name":"real"}']
+"""
+
+
+def test_one_line_captures_the_events_of_all_tests(tmp_path: Path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\neventpub_capture = true\n")
+    done = run(tmp_path, CAPTURED)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_queue_of_the_fixture_is_strict_in_every_thread(tmp_path: Path):
+    code = """
+    import threading
+    import pytest
+    from eventpub import UnwritableValueError
+    from eventpub.tracking import Tracker
+
+    def test_a_thread(event_queue):
+        caught = []
+
+        def emit():
+            try:
+                Tracker({"queue": event_queue}).emit("sold", {"a": object()})
+            except UnwritableValueError as error:
+                caught.append(error)
+
+        thread = threading.Thread(target=emit)
+        thread.start()
+        thread.join()
+        assert len(caught) == 1
+    """
+    done = run(tmp_path, code)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
