@@ -3,7 +3,7 @@
     http -> encodings -> signatures -> events -> store
      a request     plain body   whose     events      dedupe and rows in one transaction
 
-An HTTP Message Signature is verified before its body is unpacked. `application` runs the stages in that order;
-`answer` is what each of them may end a request with; `faults` stands in front of them when a test asks for
-misbehaviour.
+`intake` runs the stages as far as the signature, within a bound for all requests together; `application` runs
+the others. An HTTP Message Signature is verified before its body is unpacked. `responses` has the form of all
+answers; `faults` stands in front of the stages when a test asks for misbehaviour.
 """

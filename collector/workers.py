@@ -1,8 +1,8 @@
 """`--workers N`: processes that serve one listening socket, and one that watches them and starts them again.
 
 The socket is opened once and inherited, so a connection that waits in the kernel while a worker dies is
-served by another. Each worker is a whole collector with a store of its own, opened after it started. SIGTERM and SIGHUP
-go to all of them; when the process that watches ends, in any way, they stop.
+served by another. Each worker is a whole collector with a store of its own, opened after it started. SIGTERM
+and SIGHUP go to all of them; when the process that watches ends, in any way, they stop.
 """
 
 from __future__ import annotations

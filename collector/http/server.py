@@ -45,9 +45,9 @@ class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
         self.tls = tls
         self.table = ConnectionTable(settings.max_connections)
         super().__init__(
-            listener or settings.listen,
+            settings.listen if listener is None else listener,
             application,
-            backlog=_BACKLOG,
+            backlog=_BACKLOG if listener is None else None,
             spawn=self.table,
             log=None,  # connections write the access log
             error_log=logger,
