@@ -1,6 +1,7 @@
 """`say(...)` binds to the request itself: seen wherever its events are emitted, and gone with it."""
 
 import asyncio
+import contextvars
 import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -257,6 +258,26 @@ def test_wsgi_middleware_around_wsgi_middleware_is_one_request(tracker: Tracker,
         twice({"PATH_INFO": "/", "REQUEST_METHOD": "GET"}, lambda *_: None)
     ids = [event["context"]["request"]["id"] for event in memory.events]
     assert len(set(ids)) == 2
+
+
+def test_what_a_connection_has_of_the_request_before_is_gone_after_the_next(
+    tracker: Tracker, settings: dict[str, Any]
+):
+    left: list[contextvars.Context] = []
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        say(user_id="A")
+        tracker.enter_context("bare", {"bare": True})
+        left.append(contextvars.copy_context())
+
+    async def serve() -> dict[str, Any]:
+        await middleware({"type": "http", "path": "/", "headers": []}, None, None)  # type: ignore[arg-type]
+        return tracker.resolve_context()
+
+    middleware = EventPubMiddleware(app, settings)
+    asyncio.run(serve())
+    assert left[0].run(tracker.resolve_context)["user_id"] == "A"
+    assert left[0].run(asyncio.run, serve()) == {}
 
 
 # --- Flask and WSGI --------------------------------------------------------------------------------------

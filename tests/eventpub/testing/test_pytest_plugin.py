@@ -167,3 +167,53 @@ def test_the_queue_of_the_fixture_is_strict_in_every_thread(tmp_path: Path):
     """
     done = run(tmp_path, code)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+FROZEN = """
+    import time
+    from datetime import datetime, timezone
+
+    import pytest
+    from freezegun import freeze_time
+
+    from eventpub import EventQueue, EventQueueFullError
+    from eventpub.queue.message_queue import remove_queue
+    from eventpub.testing import take_messages
+    from eventpub.tracking import AsyncBackend, MemoryBackend, Tracker
+
+    @freeze_time("2020-01-01")
+    def test_put_waits_as_long_as_it_is_told(posix_event_queue):
+        for _ in range(10):
+            posix_event_queue.put({"noun": "tea"})
+        with pytest.raises(EventQueueFullError):
+            posix_event_queue.put({"noun": "tea"}, timeout=0.05)
+
+    def test_a_queue_that_was_removed_is_noticed_after_a_freeze(posix_event_queue):
+        with freeze_time("2020-01-01") as frozen:
+            posix_event_queue.put({"noun": "tea"})
+            frozen.move_to("2040-01-01")
+            posix_event_queue.put({"noun": "tea"})
+        remove_queue(posix_event_queue.name)
+        time.sleep(1.05)
+        posix_event_queue.put({"noun": "rescued"})
+        assert b'{"noun":"rescued"}' in take_messages(posix_event_queue.name)
+
+    @freeze_time("2020-01-01")
+    def test_timestamps_are_frozen_and_a_background_drains():
+        memory = MemoryBackend()
+        background = AsyncBackend(memory)
+        Tracker({"background": background}).emit("n")
+        assert background.close(timeout=5)
+        assert memory.events[0]["timestamp"] == datetime(2020, 1, 1, tzinfo=timezone.utc)
+"""
+
+
+def test_clocks_that_wait_go_on_where_freezegun_stops_all_others(tmp_path: Path):
+    done = run(tmp_path, FROZEN)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+def test_freezegun_is_not_imported_for_it(tmp_path: Path):
+    done = run(tmp_path, "import sys\ndef test_it():\n    assert 'freezegun' not in sys.modules\n")
+    assert done.returncode == 0, done.stdout
