@@ -6,9 +6,9 @@
     structlog.configure(processors=[..., EventLogProcessor(tracker), structlog.processors.JSONRenderer()])
     structlog.get_logger().info("shop.order.paid", order=7)
 
-Both are guarded. What is logged while an event is emitted, and whatever eventpub logs itself, makes no event, so
-the line that a queue is full cannot fill it further. Nothing that goes wrong reaches the code that logs; it is
-counted in `dropped`. A value that cannot be written is replaced by a marker, in tests too.
+Both are guarded. What is logged while an event is emitted, and whatever eventpub logs itself, makes no event,
+so a full queue fills no further. Nothing that goes wrong reaches the code that logs; `dropped`
+counts it. A value that cannot be written is replaced by a marker, in tests too.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from eventpub.pipeline import name_of
 from .errors import HandlerMissingError, IncompatibleWantsError, RequirementLoopError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from .declare import Declared
 
@@ -35,10 +35,11 @@ class Handler(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """The handlers that may be called for events of one name, as bits of one number."""
+    """The handlers for events of one name, in their order, and what came of them so far."""
 
-    certain: int
-    asked: list[tuple[int, list[Filters]]]  # those with filters: one of the alternatives must accept
+    in_order: tuple[Handler, ...]
+    asked: tuple[tuple[str, Callable[[Any], object]], ...]  # those with filters, and what accepts an event
+    chains: dict[tuple[str, ...], tuple[Handler, ...]]  # by the names of those that accepted
 
 
 class Schedule:
@@ -53,20 +54,17 @@ class Schedule:
         IncompatibleWantsError: a handler gets events that one it requires does not get.
     """
 
-    __slots__ = ("_candidates", "_chains", "_order", "_required", "handlers")
+    __slots__ = ("_candidates", "_order", "_requirements", "handlers")
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self.handlers = handlers
-        requirements = _requirements(handlers)
-        self._order = [handlers[name] for name in _sorted(requirements)]
-        bits = {handler.name: 1 << place for place, handler in enumerate(self._order)}
-        self._required = {name: [bits[other] for other in others] for name, others in requirements.items()}
+        self._requirements = _requirements(handlers)
+        self._order = [handlers[name] for name in _sorted(self._requirements)]
         wants = [want for handler in self._order for want in handler.declared.wants]
         names = sorted({name for want in wants for name in want.names})
         self._candidates = {name: self._candidates_for(name) for name in (None, *names)}
-        for name, (certain, asked) in self._candidates.items():
-            self._check(name, certain, certain | sum(bit for bit, _ in asked))
-        self._chains: dict[int, tuple[Handler, ...]] = {}
+        for name, (in_order, asked, _) in self._candidates.items():
+            self._check(name, _leave_out(in_order, dict(asked)), in_order)
 
     def chain(self, event: Any) -> tuple[Handler, ...]:
         """Return the handlers that get an event, in their order.
@@ -75,43 +73,48 @@ class Schedule:
             IncompatibleWantsError: one of them requires a handler that does not get the event.
         """
         name = name_of(event)
-        wanted, asked = self._candidates.get(name) or self._candidates[None]
-        for bit, alternatives in asked:
-            for filters in alternatives:
-                for agrees in filters:
-                    if not agrees(event):
-                        break
-                else:
-                    wanted |= bit
-                    break
+        candidates = self._candidates.get(name) or self._candidates[None]
+        if not candidates.asked:
+            return candidates.in_order  # which was checked when the schedule was made
+        accepting = tuple([handler for handler, accepts in candidates.asked if accepts(event)])
         try:
-            return self._chains[wanted]
+            return candidates.chains[accepting]
         except KeyError:
-            self._check(name, wanted, wanted)
-            chain = tuple(handler for place, handler in enumerate(self._order) if wanted >> place & 1)
-            return self._chains.setdefault(wanted, chain)
+            chain = _leave_out(candidates.in_order, dict(candidates.asked).keys() - set(accepting))
+            self._check(name, chain, chain)
+            candidates.chains[accepting] = chain
+            return chain
 
     def _candidates_for(self, name: str | None) -> _Candidates:
         """Return the handlers for events of a name; None stands for all names that no handler mentions."""
-        candidates = _Candidates(0, [])
-        for place, handler in enumerate(self._order):
+        in_order, asked = [], []
+        for handler in self._order:
             wants = handler.declared.wants
             alternatives = [want.filters for want in wants if not want.names or name in want.names]
-            if not wants or () in alternatives:
-                candidates = candidates._replace(certain=candidates.certain | 1 << place)
-            elif alternatives:
-                candidates.asked.append((1 << place, alternatives))
-        return candidates
+            if alternatives or not wants:
+                in_order.append(handler)
+            if alternatives and () not in alternatives:
+                asked.append((handler.name, _join_filters(alternatives)))
+        return _Candidates(tuple(in_order), tuple(asked), {})
 
-    def _check(self, name: str | None, called: int, available: int) -> None:
+    def _check(self, name: str | None, called: Iterable[Handler], available: Iterable[Handler]) -> None:
         """Raise if one of the `called` requires a handler that is not `available`."""
-        for place, handler in enumerate(self._order):
-            if not called >> place & 1:
-                continue
-            for bit in self._required[handler.name]:
-                if not available & bit:
-                    required = self._order[bit.bit_length() - 1]
-                    raise IncompatibleWantsError(handler.name, required.name, name)
+        there = {handler.name for handler in available}
+        for handler in called:
+            for required in self._requirements[handler.name]:
+                if required not in there:
+                    raise IncompatibleWantsError(handler.name, required, name)
+
+
+def _leave_out(handlers: Iterable[Handler], names: Container[str]) -> tuple[Handler, ...]:
+    return tuple(handler for handler in handlers if handler.name not in names)
+
+
+def _join_filters(alternatives: list[Filters]) -> Callable[[Any], object]:
+    """Return one filter that accepts an event if all filters of one of the alternatives do."""
+    if len(alternatives) == 1 and len(alternatives[0]) == 1:  # as mostly, and it costs nothing
+        return alternatives[0][0]
+    return lambda event: any(all(accepts(event) for accepts in filters) for filters in alternatives)
 
 
 def _requirements(handlers: Mapping[str, Handler]) -> Requirements:
