@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from eventpub.errors import ConfigError, suggest_install
 from eventpub.settings import address, ini
 from eventpub.sidecar.spool.errors import SpoolError
-from eventpub.sidecar.spool.folder import DAMAGED, DEAD
+from eventpub.sidecar.spool.folder import DAMAGED, DEAD, RESERVE
 from eventpub.sidecar.spool.slot import check_folders
 from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS, http_signature
 from eventpub.wire.signing import Scheme, SigningKey
@@ -124,6 +124,9 @@ class SidecarConfig:
     )
     dead_letters_max_size_bytes: int = ini.setting(
         "dead_letters.max_size", ini.size(1 * _MIB, 1024 * _TIB), default=DEAD_LETTERS_MAX_BYTES
+    )
+    dead_letters_when_full: Literal["block", "drop"] = ini.setting(
+        "dead_letters.when_full", ini.choice("block", "drop"), default="block"
     )
 
     # --- telling downstream; 0 = never
@@ -234,7 +237,7 @@ def check_host(config: SidecarConfig, section: str) -> None:
             os.rmdir(tempfile.mkdtemp(prefix=".eventpub-", dir=nearest))  # noqa: PTH106, it is a text
         elif not folder.is_dir() or not _is_writable(folder):
             raise PermissionError(0, "is no folder that this user may write to")
-        check_folders(folder / section.removeprefix(SECTION_PREFIX), (DEAD, DAMAGED))
+        check_folders(folder / section.removeprefix(SECTION_PREFIX), (DEAD, DAMAGED, RESERVE))
     except OSError as error:
         reason = f"{error.strerror}" if nearest == folder else f"cannot be made in {nearest}: {error.strerror}"
         raise ConfigError(section, "spool.dir", str(folder), reason) from error

@@ -54,6 +54,7 @@ _AT_START = {  # keys of what stays open while the process runs
     "spool.fsync",
     "spool.max_size",
     "dead_letters.max_size",
+    "dead_letters.when_full",
     "metrics.namespace",
     "metrics.endpoint",
 }
@@ -164,6 +165,7 @@ class Daemon:
     def _look_at_spool(self) -> None:
         if not self._spool.is_in_place():
             self._arrived.put(_SPOOL_GONE)
+        self._sender.resume(self._spool.recover_unread())
 
     def _look_at_key(self) -> None:
         """Warn once when others may read the key's file; it may have been replaced by such a one."""
@@ -239,6 +241,7 @@ def _open_spool(config: SidecarConfig, queue_name: str, telemetry: Telemetry, di
                 queue_name,
                 max_bytes=config.spool_max_size_bytes,
                 dead_max_bytes=config.dead_letters_max_size_bytes,
+                when_dead_full=config.dead_letters_when_full,
                 fsync=config.spool_fsync == "seal",
                 telemetry=telemetry,
                 disk=disk,

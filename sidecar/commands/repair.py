@@ -18,9 +18,10 @@ from eventpub.sidecar.config import DEAD_LETTERS_MAX_BYTES
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.disk import Disk
-from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, Folder, Part
+from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, Folder
 from eventpub.sidecar.spool.slot import make_private, take_slot
-from eventpub.sidecar.spool.spool import header_of
+from eventpub.sidecar.spool.split import header_of
+from eventpub.sidecar.spool.staging import Part
 
 from . import survey
 
@@ -120,7 +121,7 @@ def _cut_batch(batch: Batch, folder: Folder) -> None:
         header = header_of(batch, contents)
         part_id = wire.part_batch_id(header.batch_id, range(len(contents.events)))
         parts.append(Part(next(folder.numbers()), header.head_part(part_id), contents.events))
-    folder.replace(batch, parts, {}, cut=cut)
+    folder.staging.replace(batch, parts, {}, cut=cut)
 
 
 def _back_up(slot: Path, findings: Iterable[Flaw], backup: Path, disk: Disk) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from eventpub.cli.terminal import print_table, say, style_text
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, Batch
-from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, SPLIT_SUFFIX
+from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD
+from eventpub.sidecar.spool.staging import SPLIT_SUFFIX
 
 from . import survey
 from .place import format_json

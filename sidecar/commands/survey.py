@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX, Batch, sequence_of
-from eventpub.sidecar.spool.folder import CUT_SUFFIX, SPLIT_SUFFIX, is_in_its_place
+from eventpub.sidecar.spool.folder import is_in_its_place
 from eventpub.sidecar.spool.slot import is_owned
+from eventpub.sidecar.spool.staging import CUT_SUFFIX, SPLIT_SUFFIX
 
 from . import letters
 from .place import count_noun

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
+from .outbox import RETRY_DISK_SECONDS
 from .proof import Proof
 from .refusal import sort_out
 
@@ -132,13 +133,23 @@ class FollowUp:
         if plan is None:
             return False
         self._tell(verdict if batch.is_refused else Verdict.HALVE, batch, answer)
-        contents = records.read_records(batch.path.read_bytes())
-        parts = self._spool.split(batch, contents, plan.groups, plan.buried)
+        image = self._spool.read(batch)
+        if image is None:
+            return True
+        parts = self._spool.split(batch, records.read_records(image), plan.groups, plan.buried)
         for part in parts:
             part.failed_at = self._proof.now
             part.is_refused = batch.is_refused
         self._outbox.put_first(parts)
         return True
+
+    def bury(self, batch: Batch) -> None:
+        """Try again to make dead letters of events that wait for room among them."""
+        try:
+            self._outbox.put_first(self._spool.bury(batch))
+        except OSError as error:
+            self._telemetry.disk_error(error)
+            self._outbox.set_aside(batch, RETRY_DISK_SECONDS)
 
     def finish(self, batch: Batch) -> None:
         """Remove a batch that the collector has; a disk that fails is asked again, the collector is not."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from eventpub.sidecar.spool.batch import Batch
 
 
+RETRY_DISK_SECONDS = 2.0  # how soon a failing disk, or one that has no room for a dead letter, is tried again
+
+
 class Slow(enum.Enum):
     """Whether a batch that timed out may be taken."""
 
@@ -52,9 +55,9 @@ class Outbox:
         self._ready.append(batch)
 
     def put_first(self, batches: Iterable[Batch]) -> None:
-        """Add batches that are to go before all others."""
+        """Add batches that go before all others, unless they wait for room among the dead letters."""
         for batch in batches:
-            self.set_aside(batch, 0)
+            self.set_aside(batch, RETRY_DISK_SECONDS if batch.causes else 0)
 
     def set_aside(self, batch: Batch, seconds: float) -> None:
         """Add a batch that is not to be taken before `seconds` have passed."""

@@ -19,7 +19,7 @@ from .backoff import Backoff
 from .dispatch import Contents, Dispatcher
 from .follow_up import FollowUp
 from .gate import Gate
-from .outbox import Outbox, Slow
+from .outbox import RETRY_DISK_SECONDS, Outbox, Slow
 from .overflow import Victim, name_victim
 from .pack import PythonPacker, compiled_packer
 
@@ -176,6 +176,10 @@ class Sender:
             stake.gate.leave()
             self._follow_up.finish(batch)
             return
+        if batch.causes:
+            stake.gate.leave()
+            self._follow_up.bury(batch)
+            return
         batch.attempts += 1
         try:
             contents = self._read(batch)
@@ -184,19 +188,18 @@ class Sender:
                 return
             answer, verdict = self._dispatcher.dispatch(batch, contents)
             self._follow_up.act(batch, answer, verdict, stake)
-        except OSError as error:  # the spool's disk: nothing is lost, the batch stays
+        except OSError as error:  # the spool's disk: the batch stays, and the others need not wait
+            stake.gate.leave()
             self._telemetry.disk_error(error)
-            self._outbox.set_aside(batch, stake.gate.failed(stake.entered, attempts=batch.attempts))
+            self._outbox.set_aside(batch, RETRY_DISK_SECONDS)
 
     def _read(self, batch: Batch) -> Contents | None:
         """Return what is to be sent; None if other batches have replaced this one.
 
         It is valid until the next call: no other greenlet may run before it is in a payload.
         """
-        try:
-            image = batch.path.read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
-            self._spool.missing(batch)
+        image = self._spool.read(batch)
+        if image is None:
             return None
         packed = self._packer.pack(image)
         header = records.read_header(image)

@@ -19,6 +19,8 @@ import gevent
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
+from eventpub.sidecar.spool.errors import SpoolError
+
 from .loop import Ended, compiled_loop
 from .loop_python import PythonLoop
 
@@ -66,7 +68,7 @@ class Receiver:
         self._make_room = make_room
         self._loop = compiled_loop() or PythonLoop()
         self._paused = ""
-        self._disk_error: int | None = None
+        self._disk_error = ""
         self._threads = ThreadPool(3)  # one receives, one seals, one makes the next file
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = Event()
@@ -130,10 +132,10 @@ class Receiver:
         self._paused = why
         self._stopping.wait(_RETRY_DISK_SECONDS)
 
-    def _disk_failed(self, error: OSError) -> None:
-        if error.errno != self._disk_error:
+    def _disk_failed(self, error: Exception) -> None:
+        if str(error) != self._disk_error:
             logger.error("the spool's disk fails: %s", error)
-        self._disk_error = error.errno
+        self._disk_error = str(error)
 
     def _create(self) -> OpenBatch | None:
         try:
@@ -147,7 +149,7 @@ class Receiver:
 
     def _fill(self, batch: OpenBatch, *, wait: bool) -> Ended:
         self._paused = ""
-        self._disk_error = None
+        self._disk_error = ""
         batch.receive_as(self.config.collector_version)
         state = batch.state
         state.queue_fd = self.queue.fd
@@ -169,10 +171,11 @@ class Receiver:
         while True:
             try:
                 sealed = self._threads.apply(self._spool.seal, (batch,))
-            except OSError as error:
+            except (OSError, SpoolError) as error:
                 self._disk_failed(error)
                 if self._stopping.wait(_RETRY_DISK_SECONDS):
-                    return  # it stays on the disk as it is, and is read back at the next start
+                    self._spool.leave_open(batch)
+                    return
             else:
                 if sealed is not None:
                     self._spool.received(sealed)

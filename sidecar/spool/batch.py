@@ -7,9 +7,11 @@ shows when the file is made and never while a message is on its way.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eventpub import wire
@@ -19,8 +21,10 @@ from . import records
 from .slot import make_private
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from .dead_letters import Cause
     from .disk import Disk
 
 _MADV_POPULATE_WRITE = 23  # linux/mman.h; in Python's mmap from 3.14 on at the earliest
@@ -45,6 +49,7 @@ class Batch:
         is_refused: whether its last answer was a refusal of its events.
         timeouts: how many of its attempts had no answer in time.
         recodings: how often it was sent again in another encoding.
+        causes: why its events are dead, by place; it waits for room among the dead letters.
     """
 
     path: Path
@@ -57,6 +62,7 @@ class Batch:
     is_refused: bool = False
     timeouts: int = 0
     recodings: int = 0
+    causes: Mapping[int, Cause] = field(default_factory=dict)
 
     @classmethod
     def at(cls, path: Path) -> Batch:
@@ -168,6 +174,28 @@ def seal_left_open(disk: Disk, path: Path, events: int, size_bytes: int, *, fsyn
     finally:
         os.close(fd)
     return Batch(sealed, events, size_bytes)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a batch file.
+
+    Raises:
+        FileNotFoundError: it is gone, or something else stands in its place.
+        OSError: it cannot be read now, which says nothing of what is in it.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO) and not stat.S_ISREG(path.lstat().st_mode):
+            raise FileNotFoundError(errno.ENOENT, "something else stands in its place", str(path)) from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "something else stands in its place", str(path))
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            return file.readall()
+    finally:
+        os.close(fd)
 
 
 def write_file(disk: Disk, path: Path, image: bytes, *, fsync: bool) -> None:

@@ -8,54 +8,42 @@ starting: it is found and counted when the batch is sent.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import re
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import dead_letters, records
+from . import records
 from .batch import (
     OPEN_SUFFIX,
     SEALED_SUFFIX,
     TEMPORARY_SUFFIX,
     Batch,
     open_path,
+    read_file,
     seal_left_open,
     sealed_path,
     sequence_of,
     write_file,
 )
+from .staging import CUT_SUFFIX, Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .disk import Disk
     from .quota import Quota
-    from .records import Header
 
 logger = logging.getLogger(__name__)
 
-# of a queue, beside its slots: dead letters, copies of what was damaged, and what a repair has changed
-DEAD, DAMAGED, BACKUPS = "dead", "damaged", "repaired"
-_SPLITTING_SUFFIX = ".splitting"
-SPLIT_SUFFIX = ".split"
-CUT_SUFFIX = ".cut"
+# of a queue, beside its slots: dead letters, copies of what was damaged, what a repair has changed, and files
+# that keep space free
+DEAD, DAMAGED, BACKUPS, RESERVE = "dead", "damaged", "repaired", "reserve"
 _FILE_NAME = re.compile(r"\d{12,18}(\.[1-9]\d{0,8}\.(batch|cut)|\.open)", re.ASCII)
 _BATCH_NAME = re.compile(r"\d{12,18}\.[1-9]\d{0,8}\.batch", re.ASCII)
 _FOLDER_NAME = re.compile(r"\d{12,18}\.(splitting|split)", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A batch that takes over some of another one's events."""
-
-    sequence: int
-    header: Header
-    events: list[bytes]
 
 
 class Folder:
@@ -67,11 +55,16 @@ class Folder:
         damaged: where copies of damaged files go.
         disk: the file system.
         fsync: have files on the disk before they get their names.
+
+    Attributes:
+        staging: what is put in the place of a batch.
+        unread: files left open that could not be read so far, and why; `restore_unread` tries again.
     """
 
     def __init__(self, directory: Path, dead: Path, damaged: Path, disk: Disk, *, fsync: bool) -> None:
         self.directory = directory
-        self._dead = dead
+        self.staging = Staging(directory, dead, disk, fsync=fsync)
+        self.unread: dict[Path, str] = {}
         self._damaged = damaged
         self._disk = disk
         self._fsync = fsync
@@ -86,7 +79,7 @@ class Folder:
         return itertools.count(1 + max(taken, default=0))
 
     def restore(self) -> None:
-        """Bring the slot into a state in which it holds sealed batches only.
+        """Bring the slot into a state in which it holds sealed batches only, and files that cannot be read now.
 
         Raises:
             OSError: the disk failed; call it again.
@@ -94,14 +87,32 @@ class Folder:
         for path in sorted(self.directory.iterdir()):
             if not is_in_its_place(path):
                 self._set_straight(path)
-        for unfinished in self.directory.glob(f"*{_SPLITTING_SUFFIX}"):
-            logger.info("splitting was interrupted, it is forgotten file=%s", unfinished.name)
-            self._discard(unfinished)
-        for finished in sorted(self.directory.glob(f"*{SPLIT_SUFFIX}")):
-            logger.info("splitting was interrupted, it is finished file=%s", finished.name)
-            self._take_over(finished)
-        for path in sorted(self.directory.glob(f"*{OPEN_SUFFIX}"), key=sequence_of):
-            self._seal_left_open(path)
+        self.staging.restore()
+        self.unread = dict.fromkeys(sorted(self.directory.glob(f"*{OPEN_SUFFIX}"), key=sequence_of), "")
+        for _ in self.restore_unread():
+            pass
+
+    def restore_unread(self) -> Iterator[Batch]:
+        """Seal the files left open that can be read by now, and yield their batches.
+
+        Raises:
+            OSError: the disk failed; call it again for the others.
+        """
+        for path, known in list(self.unread.items()):
+            try:
+                image = read_file(path)
+            except FileNotFoundError:
+                del self.unread[path]
+                continue
+            except OSError as error:  # of this file, or of the whole system: it may pass
+                self.unread[path] = str(error)
+                if str(error) != known:
+                    logger.error("file cannot be read now, trying again file=%s error=%s", path.name, error)  # noqa: TRY400
+                continue
+            batch = self._seal_left_open(path, image)
+            del self.unread[path]
+            if batch:
+                yield batch
 
     def take_cuts(self) -> Iterator[int]:
         """Yield how many events each repair has cut out, and forget it.
@@ -129,94 +140,19 @@ class Folder:
         return ""
 
     def adopt(self, other: Folder, sequences: Iterator[int]) -> None:
-        """Take over the batches of a slot whose sidecar is gone."""
+        """Take over the files of a slot whose sidecar is gone."""
         batches = other.batches()
         for batch in batches:
             logger.info("batch of a stopped sidecar is taken over file=%s", batch.path)
             self._disk.rename(batch.path, sealed_path(self.directory, next(sequences), batch.events))
-        if batches and self._fsync:  # before the next owner of that slot has it forget them
+        for path, why in other.unread.items():
+            own = open_path(self.directory, next(sequences))
+            self._disk.rename(path, own)
+            self.unread[own] = why
+        if (batches or other.unread) and self._fsync:  # before the next owner of that slot has it forget them
             self._disk.sync_directory(self.directory)
 
-    def replace(
-        self, batch: Batch, parts: Sequence[Part], letters: Mapping[str, bytes], *, cut: int = 0
-    ) -> list[Batch]:
-        """Put parts and dead letters in the place of a batch; a process killed meanwhile leaves it or them.
-
-        Args:
-            batch: what goes.
-            parts: the batches that come.
-            letters: names and bytes of the dead letters that come.
-            cut: how many of its events are lost, for the next start to count.
-
-        Raises:
-            OSError: the disk failed; before the parts were finished, the batch is as it was.
-        """
-        staging = self.directory / f"{batch.sequence:012d}{_SPLITTING_SUFFIX}"
-        finished = staging.with_suffix(SPLIT_SUFFIX)
-        self._discard(staging)  # an earlier try may have failed to
-        try:
-            self._disk.make_directory(staging)
-            for part in parts:
-                self._write(staging, part)
-            for name, letter in letters.items():
-                write_file(self._disk, staging / name, letter, fsync=self._fsync)
-            if cut:
-                name = f"{batch.sequence:012d}.{cut}{CUT_SUFFIX}"
-                write_file(self._disk, staging / name, b"", fsync=self._fsync)
-            self._disk.rename(staging, finished)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._discard(staging)
-            raise
-        try:  # from here on the parts are what counts; the next start finishes what fails now
-            if self._fsync:
-                self._disk.sync_directory(self.directory)
-            self._disk.remove(batch.path)
-            self._take_over(finished)
-        except OSError as error:
-            logger.warning(
-                "parts stay in a folder of their own for now folder=%s error=%s", finished.name, error
-            )
-        paths = [sealed_path(self.directory, part.sequence, len(part.events)) for part in parts]
-        return [Batch.at(path if path.exists() else finished / path.name) for path in paths]
-
-    def add(self, part: Part) -> Batch:
-        """Write a batch that replaces none.
-
-        Raises:
-            OSError: the disk failed; there is no such batch.
-        """
-        return Batch.at(self._write(self.directory, part))
-
-    def _write(self, directory: Path, part: Part) -> Path:
-        path = sealed_path(directory, part.sequence, len(part.events))
-        image = records.write_records(part.header, part.events)
-        write_file(self._disk, path, image, fsync=self._fsync)
-        return path
-
-    def _discard(self, staging: Path) -> None:
-        if staging.exists():
-            for path in staging.iterdir():
-                self._disk.remove(path)
-            self._disk.remove_directory(staging)
-
-    def _take_over(self, finished: Path) -> None:
-        for parent in self.directory.glob(f"{finished.stem}.*{SEALED_SUFFIX}"):
-            self._disk.remove(parent)
-        for path in sorted(finished.iterdir()):
-            home = self._dead if path.suffix == dead_letters.SUFFIX else self.directory
-            self._disk.rename(path, home / path.name)
-        if self._fsync:  # before the folder they come from may be gone
-            self._disk.sync_directory(self._dead)
-        self._disk.remove_directory(finished)
-
-    def _seal_left_open(self, path: Path) -> None:
-        try:
-            image = path.read_bytes()
-        except OSError as error:
-            logger.error("file cannot be read file=%s error=%s", path.name, error)  # noqa: TRY400, no traceback
-            self._set_aside(path)
-            return
+    def _seal_left_open(self, path: Path, image: bytes) -> Batch | None:
         stretches = list(records.scan_records(image))
         if stretches:
             last = stretches[-1]
@@ -225,15 +161,22 @@ class Folder:
                 self._disk, path, len(stretches), min(last.offset + size, len(image)), fsync=self._fsync
             )
             logger.info("batch left open is sealed file=%s events=%d", batch.path.name, batch.events)
-        elif image.strip(b"\0") and records.read_header(image) is None:
+            return batch
+        if image.strip(b"\0") and records.read_header(image) is None:
             self._set_aside(path)
         else:
             self._disk.remove(path)
+        return None
 
     def _set_straight(self, path: Path) -> None:
         """Give a batch file with a wrong name a right one, and move away what is no batch file."""
-        is_file = stat.S_ISREG(path.lstat().st_mode)
-        if is_file and path.suffix == TEMPORARY_SUFFIX:
+        mode = path.lstat().st_mode
+        is_file = stat.S_ISREG(mode)
+        if stat.S_ISDIR(mode) and _FOLDER_NAME.fullmatch(path.name):  # what else is in it are events
+            for child in path.iterdir():
+                if not stat.S_ISREG(child.lstat().st_mode):
+                    self._set_aside(child)
+        elif is_file and path.suffix == TEMPORARY_SUFFIX:
             self._disk.remove(path)
         elif is_file and path.name.endswith((OPEN_SUFFIX, SEALED_SUFFIX)):
             proper = open_path(self.directory, next(self.numbers()))

@@ -46,6 +46,14 @@ class Slot:
         except FileNotFoundError:
             return False
 
+    def is_moved(self) -> bool:
+        """Tell whether the folder is there under another name only.
+
+        Raises:
+            OSError: that cannot be told now.
+        """
+        return not self.is_in_place() and os.fstat(self._lock_fd).st_nlink > 0
+
     def release(self) -> None:
         """Let the next sidecar have it; again does nothing more."""
         if self._lock_fd >= 0:

@@ -6,37 +6,37 @@ What it holds is what the folder holds; the numbers it keeps in memory are for t
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import time
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import contextlib
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
 
-from eventpub import wire
-from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
+from eventpub.sidecar.telemetry.reasons import DropReason
 
-from . import dead_letters, records
-from .batch import OpenBatch
-from .dead_letters import Cause
+from . import records
+from .batch import OpenBatch, read_file
 from .disk import Disk
 from .errors import SpoolDiskError
-from .folder import DAMAGED, DEAD, Folder, Part
-from .framing import is_one_object
+from .folder import DAMAGED, DEAD, RESERVE, Folder
 from .quota import Quota
+from .reserve import Reserve
 from .slot import claim_slot, make_private
+from .split import sift_events
+from .splitter import Splitter
+from .staging import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from eventpub.sidecar.telemetry.metrics import Telemetry
 
     from .batch import Batch
+    from .dead_letters import Cause
     from .slot import Slot
+    from .split import Plan
 
-logger = logging.getLogger(__name__)
-
-_WHITE_SPACE = b" \t\n\r"  # around a JSON text, RFC 8259, section 2
+_SLACK_BYTES = 64 * 1024  # of the reserve: for headers, dead letters, and blocks that parts do not fill
 
 
 class Spool:
@@ -47,6 +47,7 @@ class Spool:
         queue: the queue's name.
         max_bytes: how much the batch files may take together.
         dead_max_bytes: how much the dead letters may take together, and likewise the copies of damaged files.
+        when_dead_full: whether events for whose letters there is no room wait in the spool, or are dropped.
         fsync: have batches on the disk, not only in the page cache, when they are sealed.
         telemetry: the books.
         disk: the file system.
@@ -68,12 +69,12 @@ class Spool:
         *,
         max_bytes: int,
         dead_max_bytes: int,
+        when_dead_full: Literal["block", "drop"] = "block",
         fsync: bool,
         telemetry: Telemetry,
         disk: Disk | None = None,
     ) -> None:
         self._disk = disk or Disk()
-        self._queue = queue
         self._max_bytes = max_bytes
         self._fsync = fsync
         self._telemetry = telemetry
@@ -86,12 +87,21 @@ class Spool:
         self._slot, orphans = claim_slot(base)
         self.directory = self._slot.directory
         self._dead, self._damaged = base / DEAD, base / DAMAGED
+        self._reserve = Reserve(base / RESERVE, self.directory.name, self._disk)
         try:
-            for folder in (self._dead, self._damaged):
-                make_private(folder)
-            self._dead_quota = Quota(self._dead, dead_max_bytes)
+            for name in (DEAD, DAMAGED, RESERVE):
+                make_private(base / name)
             self._copy_quota = Quota(self._damaged, dead_max_bytes)
+            dead_quota = Quota(self._dead, dead_max_bytes)
             self._recover(orphans)
+            self._splitter = Splitter(
+                queue,
+                self._folder.staging,
+                self._reserve,
+                dead_quota,
+                self._sequences,
+                is_lossy=when_dead_full == "drop",
+            )
         except BaseException as error:
             for slot in (self._slot, *orphans):
                 slot.release()
@@ -112,11 +122,28 @@ class Spool:
             left.restore()
             self._count_cuts(left)
             self._folder.adopt(left, self._sequences)
+            Reserve(self._dead.parent / RESERVE, orphan.directory.name, self._disk).release()
             orphan.release()
         self.recovered = self._folder.batches()
         for batch in self.recovered:
-            self._admit(batch)
-            self._telemetry.recovered(batch.events)
+            self._admit_recovered(batch)
+        if self.recovered:
+            with contextlib.suppress(OSError):  # what is delivered frees some
+                self._reserve.hold(_SLACK_BYTES + max(batch.size_bytes for batch in self.recovered))
+
+    def recover_unread(self) -> Iterator[Batch]:
+        """Yield the batches of files that could not be read at the start, as soon as they can be.
+
+        Raises:
+            OSError: the disk failed; call it again for the others.
+        """
+        for batch in self._folder.restore_unread():
+            self._admit_recovered(batch)
+            yield batch
+
+    def _admit_recovered(self, batch: Batch) -> None:
+        self._admit(batch)
+        self._telemetry.recovered(batch.events)
 
     def _count_cuts(self, folder: Folder) -> None:
         for events in folder.take_cuts():
@@ -136,9 +163,13 @@ class Spool:
     def create(self, *, body_limit_bytes: int, message_size_bytes: int) -> OpenBatch:
         """Make the next batch file, with its space reserved.
 
+        The reserve comes first: what is received may have to be taken apart.
+
         Raises:
             OSError: the disk is full or unusable; nothing is left behind.
         """
+        letter_bytes = 2 * message_size_bytes  # base64 takes 4/3
+        self._reserve.hold(max(body_limit_bytes + body_limit_bytes // 8, letter_bytes) + _SLACK_BYTES)
         batch = OpenBatch(
             self.directory,
             next(self._sequences),
@@ -157,6 +188,12 @@ class Spool:
         """
         return batch.seal(fsync=self._fsync)
 
+    def leave_open(self, batch: OpenBatch) -> None:
+        """Leave an open batch that cannot be sealed to the next start; count it where its file is gone."""
+        if batch.state.events and not batch.path.exists():
+            self._telemetry.received(batch.state.events, batch.state.offset)
+            self._telemetry.dropped(batch.state.events, DropReason.MISSING)
+
     def received(self, batch: Batch) -> None:
         """Enter a batch that was just sealed into the books."""
         self._admit(batch)
@@ -173,6 +210,8 @@ class Spool:
         self._telemetry.delivered(batch.events, batch.size_bytes)
         if batch.is_report:
             self._telemetry.losses.settle()
+        with contextlib.suppress(OSError):  # where it was given up, this may be enough for it
+            self._reserve.hold()
 
     def drop(self, batch: Batch, reason: DropReason) -> None:
         """Remove a batch that nobody will get.
@@ -190,32 +229,55 @@ class Spool:
         Raises:
             OSError: the disk is full or unusable; there is no such batch.
         """
-        batch = self._folder.add(Part(next(self._sequences), records.new_header(version), [report]))
+        batch = self._folder.staging.add(Part(next(self._sequences), records.new_header(version), [report]))
         batch.is_report = True
         self.received(batch)
         return batch
 
-    def missing(self, batch: Batch) -> None:
-        """Take a batch out of the books whose file somebody removed, or put something else in place of."""
+    def read(self, batch: Batch) -> bytes | None:
+        """Return the bytes of a batch's file; None if somebody removed it, which is booked.
+
+        Raises:
+            OSError: it cannot be read now; that says nothing about what is in it.
+        """
+        try:
+            return read_file(batch.path)
+        except FileNotFoundError:
+            if self._slot.is_moved():  # and the batch with it
+                raise
         self._dismiss(batch)
         self._lose(batch, batch.events, DropReason.MISSING)
+        return None
 
     def vet(self, batch: Batch, contents: records.Contents) -> list[Batch]:
         """Separate what can be sent from a batch that cannot be packed as it is.
 
         Events lose the white space around them; malformed ones become dead letters; damaged records are counted
         as dropped, and a copy of the file is kept. Returns the batches that replace it.
+
+        Raises:
+            OSError: the disk failed; the batch stays as it was.
         """
         is_damaged = contents.damaged or len(contents.events) != batch.events
         if is_damaged and (why := self._folder.keep_copy(batch.path, self._copy_quota)):
             self._telemetry.copy_missed(batch.path, why)
-        events = contents.events
-        bare = [event.strip(_WHITE_SPACE) for event in events]
-        good = {index: event for index, event in enumerate(bare) if is_one_object(event)}
-        cause = Cause(DeadReason.MALFORMED, detail="the message is not one JSON object")
-        buried = {index: cause for index in range(len(events)) if index not in good}
-        kept = [good.get(index, event) for index, event in enumerate(events)]
-        return self.split(batch, replace(contents, events=kept), [list(good)], buried)
+        sifted = sift_events(contents.events)
+        contents = dataclasses.replace(contents, events=sifted.events)
+        return self.split(batch, contents, [sifted.good], sifted.buried)
+
+    def bury(self, batch: Batch) -> list[Batch]:
+        """Try again to make dead letters of a batch that waits for room; return what still waits.
+
+        Raises:
+            OSError: the disk failed; the batch stays as it was.
+        """
+        image = self.read(batch)
+        if image is None:
+            return []
+        contents = records.read_records(image)
+        if len(contents.events) != batch.events:  # damaged meanwhile: which is which cannot be told
+            return self.vet(batch, contents)
+        return self.split(batch, contents, [], batch.causes)
 
     def split(
         self,
@@ -233,67 +295,45 @@ class Spool:
             buried: the places of the events that become dead letters, and why.
 
         Returns:
-            The new batches, in the order of `groups`. Their ids are derived from the batch's and the places,
-            so they are the same if it has to be split again.
+            The new batches, in the order of `groups`; at the end one with `causes`, where dead events have to
+            wait for room: give it to `bury` later. Ids are derived from the batch's and the places, so they are
+            the same if it has to be split again.
 
         Raises:
-            OSError: the disk is full or unusable; the batch stays as it was.
+            OSError: the disk failed, or has no room even for the parts; the batch stays as it was.
         """
-        header = header_of(batch, contents)
-        batch_id = header.batch_id
-        parts = [
-            Part(
-                next(self._sequences),
-                header.head_part(wire.part_batch_id(batch_id, group)),
-                [contents.events[index] for index in group],
-            )
-            for group in groups
-            if group
-        ]
-        letters = {
-            index: dead_letters.write_letter(
-                contents.events[index],
-                cause,
-                queue=self._queue,
-                batch_id=batch_id,
-                index=index,
-                attempts=batch.attempts,
-                version=header.version,
-            )
-            for index, cause in buried.items()
-        }
-        refused = {index for index, letter in letters.items() if not self._dead_quota.take(len(letter))}
-        kept = {
-            dead_letters.letter_name(batch_id, index): letters[index]
-            for index in letters
-            if index not in refused
-        }
-        try:
-            replacements = self._folder.replace(batch, parts, kept)
-        finally:
-            self._dead_quota.settle()
-        self._dismiss(batch)
-        missing = batch.events - len(contents.events)  # below 0 where the file's name says too few
-        self._lose(batch, max(0, missing), DropReason.DAMAGED)
-        self._telemetry.recovered(max(0, -missing))
-        for replacement in replacements:
-            self._admit(replacement)
-        for index, cause in buried.items():
-            if index in refused:
-                self._lose(batch, 1, DropReason.DEAD_LETTERS_FULL)
-                continue
-            self._telemetry.dead(1, cause.reason)
-            if batch.is_report:
-                self._telemetry.losses.settle()  # whoever looks at the letter sees what it tells
-        return replacements
+        plan, parts = self._splitter.split(batch, contents, groups, buried)
+        self._telemetry.letters_waiting(len(plan.waiting))
+        if parts is None:
+            batch.causes = plan.waiting
+            return [batch]
+        self._book_split(plan, batch, contents, parts)
+        return parts
 
     def is_in_place(self) -> bool:
-        """Tell whether the folder is still the one this process owns; somebody may have removed it."""
+        """Tell whether the folder is still the one this process owns; somebody may have removed it.
+
+        Raises:
+            OSError: that cannot be told now.
+        """
         return self._slot.is_in_place()
 
     def close(self) -> None:
         """Release the slot; the batches stay for the next process."""
         self._slot.release()
+
+    def _book_split(self, plan: Plan, batch: Batch, contents: records.Contents, parts: Sequence[Batch]) -> None:
+        self._dismiss(batch)
+        for part in parts:
+            self._admit(part)
+        missing = batch.events - len(contents.events)  # below 0 where the file's name says too few
+        self._lose(batch, max(0, missing), DropReason.DAMAGED)
+        self._telemetry.recovered(max(0, -missing))
+        for reason, events in Counter(plan.buried[place].reason for place in plan.letters).items():
+            self._telemetry.dead(events, reason)
+        if batch.is_report and plan.letters:
+            self._telemetry.losses.settle()  # whoever looks at the letter sees what it tells
+        self._lose(batch, len(plan.beyond) if plan.is_lossy else 0, DropReason.DEAD_LETTERS_FULL)
 
     def _lose(self, batch: Batch, events: int, reason: DropReason) -> None:
         """Count events that nobody will get."""
@@ -309,13 +349,3 @@ class Spool:
     def _dismiss(self, batch: Batch) -> None:
         self.events -= batch.events
         self.size_bytes -= batch.size_bytes
-
-
-def header_of(batch: Batch, contents: records.Contents) -> records.Header:
-    """Return a batch's header; where it is damaged, one with an id derived from its name and events."""
-    if contents.header:
-        return contents.header
-    digest = hashlib.blake2b(batch.path.name.encode(), digest_size=16)
-    for event in contents.events:
-        digest.update(event)
-    return records.Header(digest.hexdigest(), time.time_ns() // 1000)

@@ -17,6 +17,7 @@ of a closed set.
 | `dead`, `dead.rejected`        | counter | events that became dead letters; each by its reason             |
 | `dropped`, `dropped.damaged`   | counter | events lost; each by its reason                                 |
 | `copies.missed`                | counter | damaged files of which no copy was kept                         |
+| `letters.waiting`              | counter | events with no room for a dead letter, each time that is tried  |
 | `received.bytes`, `sent.bytes` | counter | the batch files these events filled                             |
 | `spooled`, `unaccounted`       | gauge   | events on disk; events the books cannot explain                 |
 | `queue.depth`, `spool.bytes`   | gauge   | messages in the kernel queue; bytes on disk                     |
@@ -125,6 +126,18 @@ class Telemetry:
         self._count("dropped", DropReason.REPORT.value, 1)
         self.losses.withdraw()
         self._limit.log(logging.WARNING, "loss report was dropped, the next one tells the same", "")
+
+    def letters_waiting(self, events: int) -> None:
+        """Count events that wait in the spool until there is room for their dead letters."""
+        if events:
+            self._counts["letters.waiting"] += events
+            self._limit.log(
+                logging.ERROR,
+                "refused events wait in the spool, as there is no room for their dead letters: look at these "
+                "(eventpub dead-letters list), then drop some or raise dead_letters.max_size",
+                f"events={events}",
+                events=events,
+            )
 
     def copy_missed(self, path: Path, why: str) -> None:
         """Count a damaged file of which no copy could be kept."""

@@ -62,6 +62,44 @@ class KillingDisk(_SteppingDisk):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class FullDisk(KillingDisk):
+    """Has room for so many more files and folders, of any size, and kills its process like `KillingDisk`.
+
+    Attributes:
+        free: how many more it has room for; None for any number.
+    """
+
+    def __init__(self, fatal: int | None = None, *, after: bool = False) -> None:
+        super().__init__(fatal, after=after)
+        self.free: int | None = None
+
+    def create(self, path: Path) -> int:
+        self._take()
+        return super().create(path)
+
+    def make_directory(self, directory: Path) -> None:
+        self._take()
+        super().make_directory(directory)
+
+    def remove(self, path: Path) -> None:
+        freed = int(path.exists() and path.stat().st_nlink == 1)
+        super().remove(path)
+        self._give(freed)
+
+    def remove_directory(self, directory: Path) -> None:
+        super().remove_directory(directory)
+        self._give(1)
+
+    def _take(self) -> None:
+        if self.free == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._give(-1)
+
+    def _give(self, files: int) -> None:
+        if self.free is not None:
+            self.free += files
+
+
 class FailingDisk(_SteppingDisk):
     """Raises ENOSPC, or another error, at one change or from it on, until it is mended."""
 

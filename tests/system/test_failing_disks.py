@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -159,6 +160,51 @@ def test_a_batch_that_cannot_be_removed_is_stored_once_and_holds_up_no_other(
     broken.check()
 
 
+needs_a_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+
+
+@needs_a_user
+def test_a_file_that_cannot_be_read_at_the_start_is_delivered_once_it_can_be(broken: DiskRig) -> None:
+    """What cannot be read now says nothing of what is in it: it is neither set aside nor lost; others go on."""
+    broken.sidecar.configure(batch_max_age="1 h")
+    broken.sidecar.signal(signal.SIGHUP)
+    broken.put(100)
+    wait_until(lambda: broken.queue.depth() == 0, "all is received")
+    broken.sidecar.kill()
+    left = [*broken.sidecar.spool.glob("*/0/*.open")]
+    for path in left:
+        path.chmod(0)
+    broken.sidecar.configure(batch_max_age="20 ms")
+    broken.sidecar.start()
+    assert "file cannot be read now, trying again" in broken.sidecar.log()
+    broken.put(10)
+    broken.wait_stored(10)
+    for path in left:
+        path.chmod(0o600)
+    broken.check()
+    assert not [*broken.sidecar.spool.glob("*/damaged/*")]
+    assert broken.sidecar.ledger()["recovered"] > 0
+
+
+@needs_a_user
+def test_a_sealed_batch_that_cannot_be_read_for_a_while_holds_up_no_other(broken: DiskRig) -> None:
+    broken.collector.set_faults([{"status": 503, "times": "forever"}])
+    broken.put(5)
+    wait_until(broken.sidecar.batches, "a batch is sealed")
+    broken.sidecar.kill()
+    unreadable = broken.sidecar.batches()
+    for batch in unreadable:
+        batch.chmod(0)
+    broken.collector.set_faults([])
+    broken.sidecar.start()
+    broken.put(20)
+    broken.wait_stored(20)
+    wait_until(lambda: "spool could not be read or written" in broken.sidecar.log(), "it says so")
+    for batch in unreadable:
+        batch.chmod(0o600)
+    broken.check()
+
+
 @pytest.mark.parametrize("end", ["newest", "oldest"])
 def test_a_full_spool_whose_batches_cannot_be_removed_keeps_them_until_they_can(
     broken: DiskRig, tmp_path: Path, end: str
@@ -216,8 +262,8 @@ def test_a_start_on_a_failing_disk_waits_until_it_is_well(broken: DiskRig, tmp_p
 def test_a_spool_that_cannot_be_looked_at_for_a_while_is_no_end(broken: DiskRig, tmp_path: Path) -> None:
     """ENOTDIR, then ELOOP in place of the folder above; once it is back, all goes on."""
     spool, away = broken.sidecar.spool, tmp_path / "away"
+    broken.collector.set_faults([{"status": 503, "times": 5}])
     broken.put(20)
-    broken.wait_stored(20)
     spool.rename(away)
     said = "spool could not be read or written"
     for number, make in enumerate((lambda: spool.write_text("x"), lambda: spool.symlink_to(spool)), 1):
@@ -319,6 +365,71 @@ def test_a_start_on_a_disk_that_has_no_room_for_a_folder_waits_until_it_has(smal
     remount(small, "nr_inodes=100")
     small.put(20)
     small.check()
+
+
+BAD = {
+    "malformed": b"garbage %d",  # found by the sidecar
+    "not UTF-8": b'{"n":-%d,"text":"\xff"}',  # refused by the collector, which cannot say where it is
+}
+
+
+def put_until_full_with_bad_ones(rig: DiskRig, kind: str, *, one_in: int, pause_seconds: float) -> int:
+    """Put until the queue stays full, with bad ones among them, and return how many of these there are."""
+    rig.collector.set_faults([{"status": 503, "times": "forever"}])
+    bad = 0
+    full_since = None
+    while full_since is None or time.monotonic() < full_since + 0.3:
+        try:
+            rig.put_one()
+        except EventQueueFullError:
+            full_since = full_since or time.monotonic()
+            time.sleep(0.005)
+        else:
+            full_since = None
+            if len(rig.accepted) % one_in == 5:
+                bad += rig.queue.send(BAD[kind] % bad)
+            if len(rig.accepted) % 10 == 0:
+                time.sleep(pause_seconds)
+    return bad
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        ("none", "not UTF-8"),
+        ("restart", "malformed"),
+        ("filled by others and killed", "not UTF-8"),
+        ("inodes", "malformed"),
+    ],
+)
+def test_a_full_disk_with_a_refused_event_in_each_batch_empties_all_the_same(
+    small: DiskRig, trouble: str, kind: str
+) -> None:
+    """Parts and dead letters have to be written before anything is freed."""
+    if trouble == "inodes":
+        remount(small, "nr_inodes=60")
+        bad = put_until_full_with_bad_ones(small, kind, one_in=14, pause_seconds=0.025)
+    else:
+        remount(small, "size=1m")
+        bad = put_until_full_with_bad_ones(small, kind, one_in=50, pause_seconds=0)
+    assert small.busy() < MAX_BUSY
+    if trouble == "restart":
+        small.sidecar.configure(shutdown_timeout="100 ms")
+        small.sidecar.signal(signal.SIGHUP)
+        small.sidecar.stop()
+        small.sidecar.start()
+    elif trouble.startswith("filled"):
+        fill(small)
+        small.sidecar.kill()
+        small.sidecar.start()
+    small.collector.set_faults([])
+    small.wait_stored(len(small.accepted))
+    wait_until(lambda: small.queue.depth() == 0 and not small.sidecar.batches(), "it goes on by itself")
+    assert small.sidecar.stop() == 0, small.sidecar.log()
+    assert small.stored() == small.accepted
+    ledger = small.sidecar.ledger()
+    assert (ledger["dropped"], ledger["spooled"], ledger["unaccounted"]) == (0, 0, 0)
+    assert len(small.sidecar.dead_letters()) == bad > 5
 
 
 def test_a_disk_that_becomes_read_only_loses_nothing(small: DiskRig) -> None:

@@ -157,7 +157,7 @@ def test_books_balance_for_files_that_are_removed_and_damaged(
 
 
 def test_books_balance_for_dead_letters_beyond_their_bound(books: Books, collector: CollectorProcess) -> None:
-    books.restart(**{"dead_letters.max_size": "1 MiB"})
+    books.restart(**{"dead_letters.max_size": "1 MiB", "dead_letters.when_full": "drop"})
     books.put([REJECTED[:-2] + b',"x":"%s"}}' % (b"y" * 7900)] * 200)
     wait_until(lambda: books.count("dropped.dead_letters_full"), "dead letters are at their bound")
     wait_until(lambda: not books.sidecar.batches(), "the rest is settled")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.disks import ForgetfulDisk, KillingDisk
+from support.disks import ForgetfulDisk, FullDisk, KillingDisk
 
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.receive.loop_python import PythonLoop
@@ -31,8 +31,8 @@ EVENTS = [b'{"n":%d}' % n for n in range(12)]
 BAD = b'{"n":5}'
 
 
-def open_spool(folder: Path, disk: Disk) -> Spool:
-    limits = {"max_bytes": 1 << 20, "dead_max_bytes": 1 << 20}
+def open_spool(folder: Path, disk: Disk, dead_max_bytes: int = 1 << 20) -> Spool:
+    limits = {"max_bytes": 1 << 20, "dead_max_bytes": dead_max_bytes}
     return Spool(folder, "q", fsync=True, telemetry=Telemetry(), disk=disk, **limits)
 
 
@@ -162,6 +162,40 @@ def test_spool_survives_a_kill_at_every_change(tmp_path: Path, queue_name: str) 
 
 def image(digit: str, events: list[bytes]) -> bytes:
     return records.write_records(records.Header(digit * 32, 5), events)
+
+
+def empty_a_full_disk(folder: Path, queue: MessageQueue, oracle: Progress, disk: FullDisk) -> None:
+    """Take a batch apart, and a part of it, on a disk that has no room for another file."""
+    spool = open_spool(folder, disk)
+    batch = fill(spool, queue, oracle, EVENTS[:8])
+    disk.free = 0
+    split(spool, batch)
+    spool.close()
+
+
+def wait_for_room(folder: Path, queue: MessageQueue, oracle: Progress, disk: Disk) -> None:
+    """Take a batch apart with no room for dead letters; bury the bad one once there is some."""
+    spool = open_spool(folder, disk, dead_max_bytes=1)
+    split(spool, fill(spool, queue, oracle, EVENTS[:8]))
+    spool.close()
+    spool = open_spool(folder, disk)
+    (waiting,) = (batch for batch in spool.recovered if batch.events == 1)
+    spool.split(waiting, records.read_records(waiting.path.read_bytes()), [], {0: Cause(DeadReason.REJECTED)})
+    spool.close()
+
+
+@pytest.mark.parametrize("work", [empty_a_full_disk, wait_for_room], ids=lambda work: work.__name__)
+def test_a_kill_at_every_change_loses_nothing_without_room_for_files_or_letters(
+    tmp_path: Path, queue_name: str, work: Callable[[Path, MessageQueue, Progress, FullDisk], None]
+) -> None:
+    with MessageQueue.open(queue_name, max_messages=10, max_message_size=256) as queue:
+        dry = FullDisk()
+        work(tmp_path / "dry", queue, Progress(), dry)
+        assert found(tmp_path / "dry")[1] == Counter([BAD])
+        for number, name in enumerate(dry.steps, 1):
+            folder, oracle, disk = tmp_path / str(number), Progress(), FullDisk(number)
+            in_a_child(lambda d=disk, f=folder, o=oracle: work(f, queue, o, d))
+            check(folder, queue, oracle, f"before {name} (change {number})")
 
 
 def leave(folder: Path) -> None:

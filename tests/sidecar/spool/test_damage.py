@@ -254,17 +254,11 @@ def make_folder(path: Path) -> None:
     (path / "inside").write_text("something")
 
 
-def make_folder_in(path: Path) -> None:
-    path.mkdir()
-    make_folder(path / "000000000010.1.batch")
-
-
 STRANGERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "folder named like a batch": ("000000000009.5.batch", make_folder),
     "folder named like an open batch": ("000000000009.open", make_folder),
     "file named like a split": ("000000000009.split", lambda path: path.write_text("x")),
     "file named like a splitting": ("000000000009.splitting", lambda path: path.write_text("x")),
-    "folder in a split": ("000000000009.split", make_folder_in),
     "link named like a batch": ("000000000009.5.batch", lambda path: path.symlink_to("/etc/passwd")),
     "link to nothing": ("000000000009.open", lambda path: path.symlink_to("nowhere")),
     "pipe named like a batch": ("000000000009.5.batch", os.mkfifo),
@@ -285,6 +279,20 @@ def test_what_does_not_belong_in_a_slot_is_moved_away_and_disturbs_nothing(
     assert rig.deliver() == list(range(EVENTS))
     assert rig.dropped == (5 if ".5." in name else 0), "where a batch was, its events are missed"
     assert [path.name.split("-", 2)[2] for path in rig.kept] == [name]
+
+
+def test_what_does_not_belong_among_the_parts_of_a_batch_costs_none_of_them(rig: DamageRig) -> None:
+    """The process was killed before the parts took the place of their batch; then somebody put things there."""
+    batch = rig.seal()
+    rig.sidecar.stop()
+    split = rig.slot / "000000000001.split"
+    split.mkdir()
+    batch.rename(split / "000000000009.6.batch")
+    make_folder(split / "000000000010.1.batch")
+    (split / "link").symlink_to("nowhere")
+    assert rig.deliver() == list(range(EVENTS))
+    assert rig.dropped == 1, "where a batch was, its events are missed"
+    assert sorted(path.name.split("-", 2)[2] for path in rig.kept) == ["000000000010.1.batch", "link"]
 
 
 def test_a_batch_that_was_replaced_by_something_else_is_missed(rig: DamageRig) -> None:

@@ -31,6 +31,7 @@ from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry.metrics import Telemetry
 from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
 
+LIMITS = {"max_bytes": 1 << 30, "dead_max_bytes": 1500}  # four letters or so
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT]
 
 
@@ -62,9 +63,8 @@ class SpoolModel(RuleBasedStateMachine):
     def open(self) -> None:
         self.telemetry = Telemetry()
         self.disk = FailingDisk()
-        limits = {"max_bytes": 1 << 30, "dead_max_bytes": 1 << 30}
         self.spool = Spool(
-            self.folder / "s", "q", fsync=True, telemetry=self.telemetry, disk=self.disk, **limits
+            self.folder / "s", "q", fsync=True, telemetry=self.telemetry, disk=self.disk, **LIMITS
         )
         self.known: list[Batch] = list(self.spool.recovered)
 
@@ -136,10 +136,33 @@ class SpoolModel(RuleBasedStateMachine):
         groups = [group for group in (range(bad), range(bad + 1, len(contents.events))) if group]
         with self.fault(fault):
             parts = self.spool.split(batch, contents, groups, {bad: Cause(DeadReason.REJECTED, 400)})
-            self.known.remove(batch)
-            self.known.extend(parts)
-            self.held.discard(contents.events[bad])
-            self.dead.add(contents.events[bad])
+            self.replace(batch, parts, contents.events)
+
+    @rule(place=st.integers(0, 50), fault=faults(18))
+    def bury(self, place: int, fault: tuple[int, int] | None) -> None:
+        waiting = [batch for batch in self.known if batch.causes]
+        if waiting:
+            batch = waiting[place % len(waiting)]
+            events = self.events_of(batch)
+            with self.fault(fault):
+                self.replace(batch, self.spool.bury(batch), events)
+
+    def replace(self, batch: Batch, parts: list[Batch], events: list[bytes]) -> None:
+        """Note what took the place of a batch: what is in none of the parts is dead."""
+        died = set(events).difference(*map(self.events_of, parts))
+        self.known.remove(batch)
+        self.known.extend(parts)
+        self.held -= died
+        self.dead |= died
+
+    @rule()
+    def make_room_among_the_dead_letters(self) -> None:
+        for path in (self.folder / "s" / "q" / "dead").iterdir():
+            path.unlink()
+        self.dead = {json.loads(path.read_text())["event"].encode() for path in self.letters()}
+
+    def letters(self) -> list[Path]:
+        return [*self.folder.glob("s/q/dead/*.json"), *self.folder.glob("s/q/*/*.split/*.json")]
 
     @rule(fault=faults(12))
     def end_without_a_word_and_start_again(self, fault: tuple[int, int] | None) -> None:
@@ -148,10 +171,9 @@ class SpoolModel(RuleBasedStateMachine):
         self.disk = FailingDisk()
         if fault is not None:
             self.disk.fail_at(*fault)
-            limits = {"max_bytes": 1 << 30, "dead_max_bytes": 1 << 30}
             with contextlib.suppress(SpoolError):
                 Spool(
-                    self.folder / "s", "q", fsync=True, telemetry=Telemetry(), disk=self.disk, **limits
+                    self.folder / "s", "q", fsync=True, telemetry=Telemetry(), disk=self.disk, **LIMITS
                 ).close()
         self.open()
         assert {event for batch in self.known for event in self.events_of(batch)} == self.held
@@ -170,8 +192,8 @@ class SpoolModel(RuleBasedStateMachine):
     @invariant()
     def every_dead_event_has_its_letter(self) -> None:
         if hasattr(self, "spool"):
-            letters = (*self.folder.glob("s/q/dead/*.json"), *self.folder.glob("s/q/*/*.split/*.json"))
-            assert {json.loads(path.read_text())["event"].encode() for path in letters} == self.dead
+            letters = (json.loads(path.read_text()) for path in self.letters())
+            assert {letter["event"].encode() for letter in letters} == self.dead
 
     @invariant()
     def books_balance(self) -> None:

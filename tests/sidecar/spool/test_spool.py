@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -195,11 +196,63 @@ def test_dead_letter_says_what_when_and_why(open_spool: Callable[..., SpoolRig])
     }  # fmt: skip
 
 
-def test_dead_letters_are_bounded_and_what_does_not_fit_is_counted(open_spool: Callable[..., SpoolRig]) -> None:
-    rig = open_spool(dead_max_bytes=300)
+def test_dead_letters_are_bounded_and_what_does_not_fit_is_counted_where_it_may_be_dropped(
+    open_spool: Callable[..., SpoolRig],
+) -> None:
+    rig = open_spool(dead_max_bytes=300, when_dead_full="drop")
     batch = rig.fill(EVENTS[:3])
     rig.spool.split(batch, contents(batch), [], dict.fromkeys(range(3), Cause(DeadReason.REJECTED)))
     assert (rig.ledger().dead, rig.ledger().dropped, rig.ledger().unaccounted) == (1, 2, 0)
+
+
+def test_events_without_room_for_their_letters_wait_and_all_others_go_on(
+    open_spool: Callable[..., SpoolRig],
+) -> None:
+    """Nothing is lost by default: what waits is buried once there is room, without being sent again."""
+    rig = open_spool(dead_max_bytes=300)
+    batch = rig.fill(EVENTS)
+    causes = dict.fromkeys(range(2, 5), Cause(DeadReason.REJECTED, 422, "bad"))
+    rest, waiting = rig.spool.split(batch, contents(batch), [[0, 1, 5, 6, 7, 8, 9]], causes)
+    assert not rest.causes
+    assert contents(rest).events == EVENTS[:2] + EVENTS[5:]
+    assert (contents(waiting).events, list(waiting.causes)) == (EVENTS[3:5], [0, 1])
+    assert (rig.ledger().dead, rig.ledger().dropped, rig.ledger().spooled) == (1, 0, 9)
+    assert rig.spool.bury(waiting) == [waiting], "there is no room yet"
+    dead = rig.spool.directory.parent / "dead"
+    for event in (EVENTS[3], EVENTS[4]):
+        for path in dead.iterdir():
+            path.unlink()
+        left = rig.spool.bury(waiting)
+        assert [json.loads(path.read_text())["event"].encode() for path in dead.iterdir()] == [event]
+        waiting = left[0] if left else waiting
+    assert left == []
+    assert (rig.ledger().dead, rig.ledger().spooled, rig.ledger().unaccounted) == (3, 7, 0)
+
+
+def test_a_single_event_without_room_for_its_letter_stays_as_it_is(open_spool: Callable[..., SpoolRig]) -> None:
+    rig = open_spool(dead_max_bytes=1)
+    batch = rig.fill(EVENTS[:1])
+    assert rig.spool.split(batch, contents(batch), [], {0: Cause(DeadReason.TOO_LARGE, 413)}) == [batch]
+    assert batch.path.exists()
+    assert rig.ledger().spooled == 1
+
+
+def test_malformed_events_without_room_for_their_letters_wait_too(open_spool: Callable[..., SpoolRig]) -> None:
+    rig = open_spool(dead_max_bytes=1)
+    batch = rig.fill([b" {} ", b"garbage", b"[1]"])
+    good, waiting = rig.spool.vet(batch, contents(batch))
+    assert (contents(good).events, contents(waiting).events) == ([b"{}"], [b"garbage", b"[1]"])
+    assert {cause.reason for cause in waiting.causes.values()} == {DeadReason.MALFORMED}
+
+
+def test_events_that_wait_for_room_are_found_again_by_the_next_process(
+    open_spool: Callable[..., SpoolRig],
+) -> None:
+    rig = open_spool(dead_max_bytes=1)
+    batch = rig.fill(EVENTS[:3])
+    rig.spool.split(batch, contents(batch), [[0, 2]], {1: Cause(DeadReason.REJECTED)})
+    found = open_spool().spool.recovered
+    assert [contents(part).events for part in found] == [[EVENTS[0], EVENTS[2]], [EVENTS[1]]]
 
 
 def test_copies_of_damaged_files_are_bounded_and_those_that_are_not_kept_are_counted(
@@ -254,7 +307,10 @@ def test_split_that_was_finished_is_taken_over_wherever_it_was_interrupted(
 def test_failed_split_leaves_the_batch_as_it_was(open_spool: Callable[..., SpoolRig]) -> None:
     rig = open_spool()
     batch = rig.fill(EVENTS)
-    rig.disk.fail_at(4)
+    rig.disk.fail_at(4, errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        rig.spool.split(batch, contents(batch), [range(5), range(5, 10)], {})
+    rig.disk.fail_at(4, for_ever=True)
     with pytest.raises(OSError, match="No space left"):
         rig.spool.split(batch, contents(batch), [range(5), range(5, 10)], {})
     assert contents(batch).events == EVENTS

@@ -136,6 +136,7 @@ def count_everything(telemetry: Telemetry) -> None:
     telemetry.gauge("spool.bytes", 60_000)
     telemetry.reported()
     telemetry.copy_missed(Path("000000000001.300.batch"), "no room")
+    telemetry.letters_waiting(4)
     telemetry.spooled = 297
 
 
@@ -153,6 +154,7 @@ def test_a_flush_sends_every_metric_under_its_name(telemetry, statsd):
         "shop.events.error.http:1|c",
         "shop.events.error.io.timeout:1|c",
         "shop.events.error.io:1|c",
+        "shop.events.letters.waiting:4|c",
         "shop.events.post:12.500000|ms",
         "shop.events.queue.depth:7|g",
         "shop.events.received.bytes:150000|c",
