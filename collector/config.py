@@ -56,6 +56,13 @@ def _networks() -> ini.Kind[tuple[Network, ...]]:
     return ini.Kind(parse, "addresses or networks such as 10.0.0.0/8, ::1, with blanks or commas between them")
 
 
+def _keep_kind() -> ini.Kind[float]:
+    seconds = ini.seconds(60, 36_500 * _DAY_SECONDS)
+    return ini.Kind(
+        lambda value: 0.0 if value == "forever" else seconds.parse(value), f"forever, or {seconds.allowed}"
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The `[collector]` section.
@@ -76,6 +83,7 @@ class Settings:
     # of a stream that is made: as many copies as survive the loss of one server
     store_replicas: int = ini.setting("store.replicas", ini.integer(1, 5), default=3)
     store_max_bytes: int = ini.setting("store.max_size", ini.size(_MIB, 1024 * _GIB), default=10 * _GIB)
+    store_keep_seconds: float = ini.setting("store.keep", _keep_kind(), default=0.0)
     store_credentials: Path | None = ini.setting("store.credentials", ini.path(), default=None)
     # full: a 2xx is sent after an fsync, so it outlives a power cut; normal: it outlives the process
     store_synchronous: str = ini.setting("store.synchronous", ini.choice("full", "normal"), default="full")

@@ -43,6 +43,7 @@ def _open_engine(settings: Settings) -> Store:
             max_bytes=settings.store_max_bytes,
             timeout_seconds=settings.store_timeout_seconds,
             dedupe_memory_seconds=settings.dedupe_memory_seconds,
+            keep_seconds=settings.store_keep_seconds,
             credentials=settings.store_credentials,
         )
     if address.engine == "kafka":
@@ -58,10 +59,12 @@ def _open_engine(settings: Settings) -> Store:
             address,
             timeout_seconds=settings.store_timeout_seconds,
             dedupe_memory_seconds=settings.dedupe_memory_seconds,
+            keep_seconds=settings.store_keep_seconds,
         )
     return SqliteStore(
         address.path,
         synchronous=settings.store_synchronous,
         busy_timeout_seconds=settings.store_busy_timeout_seconds,
         dedupe_memory_seconds=settings.dedupe_memory_seconds,
+        keep_seconds=settings.store_keep_seconds,
     )

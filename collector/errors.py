@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, EventPubError
 
 
 class NotYetError(ConfigError):
     """Something that the file names cannot be used now, and may be in a moment, without anybody's doing."""
+
+
+class StoreReadError(EventPubError):
+    """A store cannot be read or trimmed: `store` says which, `reason` why."""
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(store, reason)
+        self.store = store
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.store}: cannot be read: {self.reason}"

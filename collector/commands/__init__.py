@@ -7,4 +7,6 @@ from eventpub.cli.extensions import Extension
 COLLECTOR = Extension(
     "take events over HTTP and store each once, until stopped", "eventpub.collector.__main__", is_program=True
 )
-STORE = Extension("find events that a collector has stored", "eventpub.collector.commands.store")
+STORE = Extension(
+    "find, export and remove events that a collector has stored", "eventpub.collector.commands.store"
+)

@@ -3,77 +3,64 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventpub.cli.arguments import add_command
-from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import complain, say
-from eventpub.collector.store import lookup
+from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_FAILING
+from eventpub.cli.terminal import complain
+from eventpub.collector.config import load_config
+from eventpub.collector.errors import StoreReadError
+from eventpub.collector.reading.opening import open_reader
+from eventpub.collector.store.address import StoreAddress, parse_store
+from eventpub.errors import ConfigError
+
+from . import export, find, trim
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from eventpub.cli.arguments import Commands
+    from eventpub.collector.reading.reader import Reader
 
-_EPILOG = """
-examples:
-  eventpub store find --uuid 3f0c0a2e-8f7e-4b57-9d8e-2f3a0c1d4e5f events.sqlite
-  eventpub store find --user t2_1 --limit 20 events.sqlite
-  eventpub store find --batch 00112233445566778899aabbccddeeff events.sqlite | jq .event
-
-Prints a line of JSON for each event: when it was received, by which key and in which batch, and the event as it
-is stored. The exit code is 1 if there is none.
-"""
+_STORE = "the collector's INI file, its SQLite file, or what `store` says in the INI file"
 
 
 def add_parser(commands: Commands) -> None:
-    """Declare the command."""
-    parser = add_command(commands, "store", help="find events that a collector has stored", epilog="")
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-    find = add_command(actions, "find", help="print stored events, the latest batch first", epilog=_EPILOG)
-    what = find.add_mutually_exclusive_group(required=True)
-    for option, column, text in (
-        ("--uuid", "uuid", "the event with this uuid"),
-        ("--user", "user_id", "the events of this user"),
-        ("--batch", "batch_id", "the events of this batch"),
-    ):
-        what.add_argument(option, metavar=option[2:].upper(), dest=column, help=text)
-    find.add_argument("--limit", type=int, default=100, help="print so many at most (default: 100)")
-    find.add_argument("path", type=Path, metavar="STORE", help="the collector's store.path")
-    find.set_defaults(run=run_find)
-
-
-def run_find(options: argparse.Namespace) -> int:
-    """Print what is found, and return the exit code."""
-    column, value = next(
-        (name, given) for name in lookup.COLUMNS if (given := getattr(options, name)) is not None
+    """Declare the command and its actions."""
+    parser = add_command(
+        commands, "store", help="find, export and remove events that a collector has stored", epilog=""
     )
-    found = 0
-    try:
-        with contextlib.closing(_open_to_read(options.path)) as connection:
-            for row in lookup.find_events(connection, column, value):
-                if found == options.limit:
-                    complain(f"there are more than {options.limit}; give --limit to see them")
-                    break
-                say(_format_row(row))
-                found += 1
-    except sqlite3.Error as error:
-        complain(f"{options.path}: cannot be read: {error}; give the file that store.path names")
-        return EXIT_FAILING
-    return EXIT_OK if found else EXIT_WARNING
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    for module in (find, export, trim):
+        action = module.add_action(actions)
+        action.add_argument("store", type=_parse_store, metavar="STORE", help=_STORE)
+        action.set_defaults(run=_guard_action(module.run_action, write=module is trim))
 
 
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    connection.row_factory = sqlite3.Row
-    return connection
+def _parse_store(text: str) -> StoreAddress:
+    if text.endswith(".ini"):
+        return load_config(text).settings.store_address
+    with contextlib.suppress(ValueError):
+        return parse_store(text)
+    return StoreAddress("sqlite", str(Path(text)))
 
 
-def _format_row(row: sqlite3.Row) -> str:
-    origin: dict[str, Any] = {
-        name: row[name] for name in ("id", "received_at", "key_name", "batch_id", "version")
-    }
-    return f'{json.dumps(origin)[:-1]}, "event": {row["event"]}}}'
+def _guard_action(
+    run: Callable[[argparse.Namespace, Reader], int], *, write: bool
+) -> Callable[[argparse.Namespace], int]:
+    """Open the store for an action, and say what keeps it from being read."""
+
+    def run_guarded(options: argparse.Namespace) -> int:
+        try:
+            with contextlib.closing(open_reader(options.store, write=write)) as reader:
+                return run(options, reader)
+        except StoreReadError as error:
+            complain(str(error))
+            return EXIT_FAILING
+        except ConfigError as error:
+            complain(str(error))
+            return EXIT_CONFIG
+
+    return run_guarded

@@ -2,7 +2,8 @@
 
 The first message of a batch is its manifest, on `STREAM._b.HASH` of key and batch id, which must be the first
 there: so the batch and its id are stored as a whole, or neither is. The events follow on `STREAM.SOURCE`, in
-their order, one message each, with the headers `Eventpub-Key`, `Eventpub-Batch` and `Eventpub-Index`.
+their order, one message each, with the headers `Eventpub-Key`, `Eventpub-Batch`,
+`Eventpub-Version` and `Eventpub-Index`.
 
 | what the server says                             | outcome                                        |
 |--------------------------------------------------|------------------------------------------------|
@@ -63,6 +64,7 @@ class JetStreamStore:
         max_bytes: of a stream that is made; a full one refuses events.
         timeout_seconds: how long the servers may take for each answer.
         dedupe_memory_seconds: how long batch ids are remembered.
+        keep_seconds: how long events are kept in a stream that is made; 0 keeps them for ever.
         credentials: a file as `nsc` and `nats` write it; None connects without.
 
     Raises:
@@ -78,6 +80,7 @@ class JetStreamStore:
         max_bytes: int,
         timeout_seconds: float,
         dedupe_memory_seconds: float,
+        keep_seconds: float = 0.0,
         credentials: Path | None = None,
     ) -> None:
         self._address = address
@@ -85,6 +88,7 @@ class JetStreamStore:
         self._timeout_seconds = timeout_seconds
         self._memory_seconds = int(dedupe_memory_seconds)
         self._max_messages = _BATCH_MESSAGES
+        self._keep_seconds = keep_seconds
         self._loop = asyncio.new_event_loop()
         self._client = Client()
         try:
@@ -142,16 +146,11 @@ class JetStreamStore:
 
     async def _connect(self, credentials: Path | None) -> None:
         connecting = self._client.connect(
-            servers=self._address.where.split(","),
-            name="eventpub-collector",
+            **connect_options(self._address, credentials),
             allow_reconnect=True,
             max_reconnect_attempts=-1,  # which holds for the first connection, too
             reconnect_time_wait=0.25,
             pending_size=64 * 1024**2,  # of a batch that waits for a connection
-            user_credentials=str(credentials) if credentials else None,
-            user=os.environ.get("NATS_USER"),
-            password=os.environ.get("NATS_PASSWORD"),
-            error_cb=_ignore,  # each call meets its own error
         )
         await asyncio.wait_for(connecting, self._timeout_seconds)
 
@@ -165,6 +164,7 @@ class JetStreamStore:
                 "retention": "limits",
                 "discard": "new",  # a full stream says so, and loses nothing
                 "max_bytes": max_bytes,
+                "max_age": int(self._keep_seconds * 1e9),
                 "num_replicas": replicas,
                 "allow_atomic": True,
                 "allow_msg_ttl": True,
@@ -239,6 +239,7 @@ class JetStreamStore:
         for index, event in enumerate(batch.events):
             token = _NOT_A_TOKEN.sub("_", event.source or "-")[:64] or "-"
             headers = {"Eventpub-Key": batch.key_name, "Eventpub-Batch": batch.batch_id}
+            headers["Eventpub-Version"] = batch.version
             messages.append((prefix + token, event.event.encode(), {**headers, "Eventpub-Index": str(index)}))
         last = len(messages)
         for place, (subject, payload, headers) in enumerate(messages, 1):
@@ -292,6 +293,18 @@ class JetStreamStore:
             return Receipt(Outcome.TAKEN_APART)
         is_same = batch.digest is None or manifest["digest"] == batch.digest.hex()
         return Receipt(Outcome.DUPLICATE if is_same else Outcome.KEY_REUSED)
+
+
+def connect_options(address: StoreAddress, credentials: Path | None = None) -> dict[str, Any]:
+    """Return what a client needs to connect: servers, and credentials from a file or the environment."""
+    return {
+        "servers": address.where.split(","),
+        "name": "eventpub-collector",
+        "user_credentials": str(credentials) if credentials else None,
+        "user": os.environ.get("NATS_USER"),
+        "password": os.environ.get("NATS_PASSWORD"),
+        "error_cb": _ignore,  # each call meets its own error
+    }
 
 
 def _read_limit(reason: str) -> int | None:

@@ -78,20 +78,13 @@ def take_all(connection: sqlite3.Connection) -> None:
 COLUMNS = ("uuid", "user_id", "batch_id")  # what events are found by
 
 
-def find_events(connection: sqlite3.Connection, column: str, value: str) -> Iterator[sqlite3.Row]:
-    """Yield the stored events that have a value in one of `COLUMNS`, the latest batch first.
+def find_ranges(connection: sqlite3.Connection, column: str, value: str) -> Iterable[tuple[int, int]]:
+    """Return the first and the last id of each batch that may have an event with a value in one of `COLUMNS`.
 
     Raises:
         sqlite3.Error: the file cannot be read, or is not one of a collector.
     """
-    batches = (
-        _batches_of(connection, value) if column == "batch_id" else _batches_with(connection, column, value)
-    )
-    for first_id, last_id in batches:
-        yield from connection.execute(
-            f"SELECT * FROM events WHERE id BETWEEN ? AND ? AND {column} = ? ORDER BY id",  # noqa: S608
-            (first_id, last_id, value),
-        )
+    return _batches_of(connection, value) if column == "batch_id" else _batches_with(connection, column, value)
 
 
 def _batches_of(connection: sqlite3.Connection, batch_id: str) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ Any number of collectors may share a database. Credentials and TLS are libpq's: 
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -55,6 +56,9 @@ CREATE TABLE batch_ids (
 CREATE INDEX batch_ids_by_age ON batch_ids (received_at);
 """,
 )
+TRIM = """
+DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < %s ORDER BY received_at LIMIT 2000)
+"""
 _LOCK = 0x65767075  # of those that look at or change the version
 _COLUMNS = ("received_at", "batch_id", "key_name", "version", *EventRow._fields)
 _COPY = f"COPY events ({', '.join(_COLUMNS)}) FROM STDIN"
@@ -74,13 +78,22 @@ class PostgresqlStore:
         address: the URL.
         timeout_seconds: how long the server may take for each answer, and to be reached.
         dedupe_memory_seconds: how long batch ids are remembered at least.
+        keep_seconds: how long events are kept; 0 keeps them for ever.
 
     Raises:
         ConfigError: the database cannot keep events.
         NotYetError: the server does not answer yet.
     """
 
-    def __init__(self, address: StoreAddress, *, timeout_seconds: float, dedupe_memory_seconds: float) -> None:
+    def __init__(
+        self,
+        address: StoreAddress,
+        *,
+        timeout_seconds: float,
+        dedupe_memory_seconds: float,
+        keep_seconds: float = 0.0,
+    ) -> None:
+        self._keep_seconds = keep_seconds
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._memory_seconds = dedupe_memory_seconds
@@ -126,7 +139,10 @@ class PostgresqlStore:
         return Health(writable=True, events_stored=last if is_called else 0)
 
     def tend(self) -> None:
-        """Do nothing: a connection needs no care."""
+        """Remove some of the events that are older than `keep_seconds`."""
+        if self._keep_seconds:
+            with contextlib.suppress(psycopg.Error), self._transaction() as cursor:
+                cursor.execute(TRIM, (time.time() - self._keep_seconds,))
 
     def close(self) -> None:
         """Close the connection."""

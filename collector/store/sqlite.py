@@ -17,7 +17,7 @@ from eventpub.collector.errors import NotYetError
 from eventpub.errors import ConfigError
 
 from . import Health, Outcome, Receipt, dedupe, lookup
-from .tables import INSERT, prepare_tables
+from .tables import INSERT, prepare_tables, trim_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +39,7 @@ class SqliteStore:
         synchronous: `full` or `normal`.
         busy_timeout_seconds: how long to wait while another process holds the file.
         dedupe_memory_seconds: how long batch ids are remembered at least.
+        keep_seconds: how long events are kept; 0 keeps them for ever.
         monotonic: a clock that nobody sets, in seconds.
 
     Raises:
@@ -53,10 +54,12 @@ class SqliteStore:
         synchronous: str,
         busy_timeout_seconds: float,
         dedupe_memory_seconds: float,
+        keep_seconds: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._failed = False  # whether the last batch could not be stored
         self._memory_seconds = dedupe_memory_seconds
+        self._keep_seconds = keep_seconds
         real_path = path.resolve()  # SQLite, too, puts the WAL beside what a link leads to
         self._files = (real_path, real_path.with_name(real_path.name + "-wal"))
         try:
@@ -143,7 +146,10 @@ class SqliteStore:
         self._failed = False
 
     def tend(self) -> None:
-        """Do nothing: a file needs no care."""
+        """Remove some of the events that are older than `keep_seconds`."""
+        if self._keep_seconds:
+            with contextlib.suppress(sqlite3.Error):  # locked: the next time
+                trim_events(self._connection, time.time() - self._keep_seconds)
 
     def close(self) -> None:
         """Close the file; SQLite folds the WAL into it."""

@@ -34,6 +34,14 @@ COLUMNS = {**ORIGIN, **{name: _TYPES.get(name, "TEXT") for name in EventRow._fie
 
 INSERT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 
+_TRIM_EVENTS = 2_000  # in one transaction, for which a batch that comes meanwhile waits some 10 ms
+_TRIM = """
+DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < ? ORDER BY received_at LIMIT ?)
+"""
+_TRIM_BATCHES = """
+DELETE FROM batches WHERE last_id < (SELECT coalesce(min(id), 9223372036854775807) FROM events)
+"""
+
 _DECLARED = ("id INTEGER PRIMARY KEY AUTOINCREMENT", *(f"{name} {kind}" for name, kind in COLUMNS.items()))
 _SCHEMA = (
     f"CREATE TABLE events ({', '.join(_DECLARED)})",
@@ -77,3 +85,21 @@ def _replace_random_indexes(connection: sqlite3.Connection) -> None:
 
 
 _MIGRATIONS = (_replace_random_indexes,)
+
+
+def trim_events(connection: sqlite3.Connection, before: float) -> int:
+    """Remove some of the events received before a time, and batches that have none left; return how many.
+
+    Raises:
+        sqlite3.Error: nothing was removed.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        removed = connection.execute(_TRIM, (before, _TRIM_EVENTS)).rowcount
+        if removed:
+            connection.execute(_TRIM_BATCHES)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return removed

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from eventpub.collector.store import EventRow, IncomingBatch, Outcome, lookup
+from eventpub.collector.reading.opening import open_reader
+from eventpub.collector.reading.reader import COLUMNS as READ
+from eventpub.collector.reading.reader import Condition
+from eventpub.collector.store import EventRow, IncomingBatch, Outcome
+from eventpub.collector.store.address import StoreAddress
 from eventpub.collector.store.sqlite import SqliteStore
 from eventpub.collector.store.tables import APPLICATION_ID, COLUMNS, ORIGIN, SCHEMA_VERSION
 from eventpub.errors import ConfigError
@@ -46,9 +50,8 @@ def batch(batch_id: str, *rows: EventRow) -> IncomingBatch:
 
 
 def find(path: Path, column: str, value: str) -> list[str]:
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.row_factory = sqlite3.Row
-        return [found["uuid"] for found in lookup.find_events(connection, column, value)]
+    with contextlib.closing(open_reader(StoreAddress("sqlite", str(path)))) as reader:
+        return [found[READ.index("uuid")] for found in reader.find([Condition(column, value)])]
 
 
 @pytest.fixture
