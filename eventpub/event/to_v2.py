@@ -95,6 +95,9 @@ def to_v2_event(
     return draft.finish(name_of(event), action_first=action_first)
 
 
+to_v2_event.converts = True  # type: ignore[attr-defined]  # for routers: names of fields are others afterwards
+
+
 def _read_event(draft: _Draft, event: Event) -> None:
     data = event.as_dict()
     for key in ("name", "uid", "begin_time"):

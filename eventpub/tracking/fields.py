@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import json
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from types import NoneType
 from typing import Any
@@ -93,6 +95,8 @@ class FieldReplacer:
         plain, replace, replace_item = _PLAIN, self._replace, self._replace_item
         anywhere = [last for last, parents in self._exact if parents in ((), ("*",))]
         dotted = [(last, parents) for last, parents in self._exact if last not in anywhere]
+        written = [".".join(reversed(names)) for names in self._patterns]
+        anywhere += [text for text in written if "." in text and not _is_wild(text)]  # of a key with dots
 
         def search_dict(items: dict[Any, Any], path: Path, depth: int) -> None:
             for last in anywhere:
@@ -151,11 +155,28 @@ class FieldReplacer:
     def _search_struct(self, struct: Any, path: Path, around: tuple[int, ...]) -> Any:
         for name in field_names(struct):
             value = getattr(struct, name, None)
-            if value is not None:
-                found = self._replace_item(name, value, path, around)
-                fits = found.__class__ is value.__class__ or not isinstance(found, str)
-                object.__setattr__(struct, name, found if fits else None)  # it may be frozen
+            if value is None:
+                continue
+            if value.__class__ is dict:
+                value = {key: self._replace_in_map(key, item, (name, *path)) for key, item in value.items()}
+            found = self._replace_item(name, value, path, around)
+            fits = found.__class__ is value.__class__ or not isinstance(found, str)
+            object.__setattr__(struct, name, found if fits else None)  # it may be frozen
         return struct
+
+    def _replace_in_map(self, key: Any, value: Any, path: Path) -> Any:
+        """Look into what `to_v2_event` makes of data without a field: keys with dots, texts of JSON."""
+        *names, last = _name_key(key).split(".")
+        around = (*reversed(names), *path)
+        if isinstance(value, str) and value[:1] in ("{", "["):
+            with suppress(ValueError, RecursionError):
+                plain = json.loads(value)
+                before = json.dumps(plain)
+                found = self._replace_item(last, plain, around, ())
+                if isinstance(found, str):
+                    return found
+                return value if json.dumps(found) == before else json.dumps(found, ensure_ascii=False)
+        return self._replace_item(last, value, around, ())
 
 
 def _is_wild(name: str) -> bool:

@@ -53,6 +53,8 @@ class RoutingBackend:
     ) -> None:
         self.backends: dict[str, Backend] = {}
         self.processors: list[EventProcessor] = []
+        self._seen: list[EventProcessor] = []
+        self._order: list[EventProcessor] = []
         self.failures = Failures()
         backends = backends or {}
         for name in sorted(backends):
@@ -70,18 +72,26 @@ class RoutingBackend:
         self.backends = {**self.backends, name: backend}  # another thread may be iterating over the old one
 
     def register_processor(self, processor: EventProcessor) -> None:
-        """Add a processor behind the others, but in front of those that run last (`Redact`, `Hash`).
+        """Add a processor after the others. `Redact` and `Hash` run after all, but before `to_v2_event`.
 
         Raises:
             NotAStageError: it is not callable.
         """
         if not callable(processor):
             raise NotAStageError(f"processor {len(self.processors) + 1}", repr(processor), "cannot be called")
-        place = len(self.processors)
-        if not getattr(processor, "runs_last", False):  # what is added to an event must not get past `Redact`
-            while place and getattr(self.processors[place - 1], "runs_last", False):
-                place -= 1
-        self.processors.insert(place, processor)
+        self.processors.append(processor)
+
+    def _order_processors(self) -> list[EventProcessor]:
+        """Return the processors as they run: what one adds to an event must not get past the guards."""
+        if self._seen != self.processors:
+            seen = list(self.processors)
+            guards = [one for one in seen if getattr(one, "runs_last", False)]
+            others = [one for one in seen if one not in guards]
+            places = [place for place, one in enumerate(others) if _converts(one)]
+            at = places[0] if places else len(others)
+            self._order = [*others[:at], *guards, *others[at:]]
+            self._seen = seen  # last: another thread then finds the order that belongs to it
+        return self._order
 
     def send(self, event: Any, /) -> None:
         """Process an event and send it to every backend; never raises what one of them raises."""
@@ -100,7 +110,7 @@ class RoutingBackend:
         Raises:
             EventEmissionExit: one of them ended it.
         """
-        for processor in self.processors:
+        for processor in self._order_processors():
             try:
                 processed = processor(event)
             except (EventEmissionExit, UnwritableValueError):
@@ -127,3 +137,8 @@ class RoutingBackend:
             except Exception as error:  # noqa: BLE001, a backend is anybody's
                 template = "backend %r failed, and event %r is lost there: %s"
                 self.failures.swallow(f"backend {name}", template, name, event, error)
+
+
+def _converts(processor: EventProcessor) -> bool:
+    """Tell whether a processor makes other events of events, such as `to_v2_event`, alone or in a partial."""
+    return getattr(getattr(processor, "func", processor), "converts", False) is True

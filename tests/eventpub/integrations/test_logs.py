@@ -39,7 +39,7 @@ def test_a_record_becomes_an_event(log: logging.Logger, tracker: Tracker, memory
     log.debug("not this one")
     log.warning("%d left of %s", 3, "oolong", extra={"tea": "oolong", "tags": {1}})
     try:
-        raise LookupError("secret")
+        raise LookupError("secret")  # noqa: TRY301, as applications do
     except LookupError:
         log.exception("failed")
     first, second = memory.events
@@ -102,7 +102,7 @@ def test_nothing_of_it_reaches_the_code_that_logs(log: logging.Logger, capsys: p
         log.warning("no tracker yet")
         with capture_events() as captured:
             register_tracker(Tracker({"queue": EventQueue("logs")}))
-            log.warning("%d %d", 1)
+            log.warning("%d %d", 1)  # noqa: PLE1206, as applications do
             log.warning("%s", Hostile())
             log.warning("odd", extra={"odd": object()})
     finally:

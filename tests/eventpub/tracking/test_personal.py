@@ -10,6 +10,7 @@ import json
 import logging
 import types
 from collections import ChainMap, UserDict, deque
+from functools import partial
 from typing import Any, NamedTuple
 
 import attrs
@@ -317,3 +318,45 @@ def test_a_version_2_event_has_pseudonyms_in_its_structs():
     with tracker.context("user", {"user_id": "7"}):
         tracker.emit("shop.tea.buy")
     assert queue.events[0].user.id == pseudonym("7")
+
+
+def test_the_order_of_processors_lets_nothing_past():
+    memory = MemoryBackend()
+
+    def add(event: Any) -> None:
+        event["data"]["card"] = CARD
+        event["context"]["user"] = {"email": CARD, "id": "7"}
+
+    guards = [Redact("card", "*.email"), Hash("user.id", key=b"pepper")]
+    for processors in ([to_v2_event, *guards], [*guards, partial(to_v2_event, action_first=True)], [*guards]):
+        tracker = Tracker({"memory": memory}, processors=processors)
+        if processors[0] is not to_v2_event:
+            tracker.processors.insert(0, add)
+        tracker.emit("shop.tea.buy", {"card": CARD})
+    late = Tracker({"memory": memory}, processors=guards)
+    late.processors.append(add)
+    late.emit("paid")
+    assert len(memory.events) == 4
+    assert CARD not in repr(memory.events)
+    assert memory.events[1].user.id == memory.events[3]["context"]["user"]["id"] == pseudonym("7")
+
+
+def test_what_was_converted_before_is_searched_as_far_as_its_names_last():
+    made = to_v2_event(
+        {
+            "name": "paid",
+            "data": {"more": {"card": CARD, "b": 1}, "good": [1]},
+            "context": {"user": {"email": CARD}},
+        }
+    )
+    Redact("card", "*.email")(made)
+    assert CARD not in serialize_v2_event(made).decode()
+    assert made.properties["good"] == "[1]"
+    assert json.loads(made.properties["more"]) == {"card": "[redacted]", "b": 1}
+
+
+def test_a_key_with_dots_is_matched_by_the_pattern_that_spells_it_out():
+    event = Redact("http.client_ip")(
+        tracked(**{"http.client_ip": CARD, "http": {"client_ip": CARD, "path": "/"}})
+    )
+    assert event["data"] == {"http.client_ip": "[redacted]", "http": {"client_ip": "[redacted]", "path": "/"}}
