@@ -1,8 +1,8 @@
 """`[event-publisher:NAME]` of an INI file -> `SidecarConfig`: every key, its unit, its range, its default.
 
 A section that contradicts itself is refused here, before the sidecar touches the queue. Keys of
-reddit/baseplate.py's event publisher keep their names, meanings and defaults. The secret is never shown; one
-that stands in a file of its own is read at every use, so that a rotated key works without a reload.
+reddit/baseplate.py's event publisher keep their names, meanings and defaults. The secret is never shown; a
+secret in a file of its own is read at every use, so that a rotated key works without a reload.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SECTION_PREFIX = "event-publisher:"
 SYSTEM_SPOOL_DIR = Path("/var/spool/eventpub")
-MAX_SECRET_FILE_BYTES = 64 * 1024  # more than any key, and an end to reading a path that leads to /dev/zero
+MAX_SECRET_FILE_BYTES = 64 * 1024  # more than any key needs; bounds the reading of paths such as /dev/zero
 
 _KIB, _MIB, _GIB, _TIB = 1024, 1024**2, 1024**3, 1024**4
 DEAD_LETTERS_MAX_BYTES = 100 * _MIB
@@ -113,7 +113,7 @@ class SidecarConfig:
     retry_max_seconds: float = ini.setting("retry.max", ini.seconds(0.01, 3600), default=30.0)
     shutdown_timeout_seconds: float = ini.setting("shutdown.timeout", ini.seconds(0, 3600), default=5.0)
 
-    # --- what waits on disk
+    # --- the spool
     spool_dir: Path | None = ini.setting("spool.dir", ini.path(is_absolute=True), default=None)
     spool_max_size_bytes: int = ini.setting("spool.max_size", ini.size(4 * _MIB, 1024 * _TIB), default=1 * _GIB)
     spool_fsync: Literal["seal", "never"] = ini.setting(
@@ -129,7 +129,7 @@ class SidecarConfig:
         "dead_letters.when_full", ini.choice("block", "drop"), default="block"
     )
 
-    # --- telling downstream; 0 = never
+    # --- loss reports; 0 = never
     loss_report_interval_seconds: float = ini.setting("loss_report.interval", _interval_kind(), default=0.0)
 
     # --- statsd
@@ -142,7 +142,7 @@ class SidecarConfig:
         "metrics.endpoint", address.endpoint(), default=None
     )
 
-    # --- taken so that a file written for baseplate works, and without effect: statsd never disturbs delivery
+    # --- accepted so that baseplate's files work, without effect
     metrics_log_if_unconfigured: bool = ini.setting("metrics.log_if_unconfigured", ini.boolean(), default=False)
     metrics_swallow_network_errors: bool = ini.setting(
         "metrics.swallow_network_errors", ini.boolean(), default=False
@@ -159,28 +159,29 @@ class SidecarConfig:
         return f"{self.collector_scheme}://{self.collector_hostname}{self.collector_path}/v{version}"
 
     def signing_key(self, *, settled_seconds: float = 0.0) -> SigningKey:
-        """Return the key to sign the next attempt with, read anew if it stands in a file.
+        """Return the key to sign the next attempt with, read again if it is in a file.
 
         Args:
-            settled_seconds: for how long the file must not have changed: the first half of a key that is being
-                written may be a key as well.
+            settled_seconds: how long the file must have been unchanged: half of a key that is being written may
+                be a valid key too.
 
         Raises:
-            ConfigError: the file cannot be read now, has just been changed, or holds no base64; its content is
-                not shown.
+            ConfigError: the file cannot be read now, has just been changed, or is not base64; its content is
+            not
+                shown.
         """
         if self.key_secret is not None:
             return SigningKey(self.key_name, self.key_secret, self.key_signature)
-        file = cast("Path", self.key_secret_file)  # load_config has seen to it that one of the two is given
+        file = cast("Path", self.key_secret_file)  # load_config has checked that one of the two is set
         return SigningKey(self.key_name, _read_secret(file, settled_seconds), self.key_signature)
 
     def exposure(self) -> str | None:
-        """Return who else may read or replace the secret's file, with the command against it, or None."""
+        """Return who else may read or replace the secret's file, with the command to fix that, or None."""
         if self.key_secret_file is None:
             return None
         try:
             mode = stat.S_IMODE(self.key_secret_file.stat().st_mode)
-        except OSError:  # `signing_key` says so
+        except OSError:  # `signing_key` reports it
             return None
         if not mode & _EXPOSED:
             return None
@@ -204,9 +205,9 @@ def load_config(path: str | os.PathLike[str], queue_name: str) -> SidecarConfig:
 
 
 def default_spool_dir() -> Path:
-    """Return where batches wait when `spool.dir` is unset.
+    """Return the spool's folder if `spool.dir` is unset.
 
-    `/var/spool/eventpub` for root and for whoever may write there; else `eventpub/spool` below
+    `/var/spool/eventpub` for root and for users who may write there; else `eventpub/spool` below
     `$XDG_STATE_HOME` (`~/.local/state` if unset); else, for a user without a home, `/var/tmp/eventpub-UID`.
     """
     if os.geteuid() == 0 or _is_writable(SYSTEM_SPOOL_DIR):
@@ -220,10 +221,10 @@ def default_spool_dir() -> Path:
 
 
 def check_host(config: SidecarConfig, section: str) -> None:
-    """Look whether this host has what the settings name, as far as this user can tell; leaves no trace.
+    """Check whether this host has what the settings name, as far as this user can tell; leaves nothing behind.
 
     Raises:
-        ConfigError: it has no such group, or the spool's folders can neither be used nor be made.
+        ConfigError: there is no such group, or the spool's folders can neither be used nor created.
     """
     if config.queue_group is not None and not config.queue_group.isdecimal():
         try:
@@ -233,34 +234,40 @@ def check_host(config: SidecarConfig, section: str) -> None:
     folder = config.spool_dir or default_spool_dir()
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        if nearest != folder:  # what may be written to may still take no folders, as /proc
+        if nearest != folder:  # a writable folder may still refuse new folders, like /proc
             os.rmdir(tempfile.mkdtemp(prefix=".eventpub-", dir=nearest))  # noqa: PTH106, it is a text
         elif not folder.is_dir() or not _is_writable(folder):
-            raise PermissionError(0, "is no folder that this user may write to")
+            raise PermissionError(0, "is not a folder that this user may write to")
         check_folders(folder / section.removeprefix(SECTION_PREFIX), (DEAD, DAMAGED, RESERVE))
     except OSError as error:
-        reason = f"{error.strerror}" if nearest == folder else f"cannot be made in {nearest}: {error.strerror}"
+        reason = (
+            f"{error.strerror}" if nearest == folder else f"cannot be created in {nearest}: {error.strerror}"
+        )
         raise ConfigError(section, "spool.dir", str(folder), reason) from error
     except SpoolError as error:
         raise ConfigError(section, "spool.dir", str(folder), f"{error.path}: {error.reason}") from error
 
 
 def _find_contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]]:
-    """Yield key, value and what is allowed for every setting that makes no sense beside the others."""
+    """Yield key, value and what is allowed for every setting that contradicts others."""
     if (config.key_secret is None) == (config.key_secret_file is None):
-        yield "key.secret", "", "give either key.secret or key.secret_file, and not both"
+        yield "key.secret", "", "set either key.secret or key.secret_file, not both"
     if config.collector_client_key and not config.collector_client_certificate:
         yield "collector.client_key", str(config.collector_client_key), "needs collector.client_certificate"
     for name in ("ca_file", "client_certificate", "client_key"):
         file: Path | None = getattr(config, f"collector_{name}")
         if file and not os.access(file, os.R_OK, effective_ids=True):
-            yield f"collector.{name}", str(file), "is no file that this user may read"
+            yield f"collector.{name}", str(file), "is not a file that this user may read"
     if config.queue_mode & _OWNERS != _OWNERS:
-        yield "queue.mode", f"{config.queue_mode:04o}", "its owner has to read and to write: 0600 at least"
+        yield (
+            "queue.mode",
+            f"{config.queue_mode:04o}",
+            "its owner must be able to read and write: at least 0600",
+        )
     if config.retry_max_seconds < config.retry_min_seconds:
         allowed = f"expected at least retry.min, {config.retry_min_seconds:g} seconds"
         yield "retry.max", f"{config.retry_max_seconds:g}", allowed
-    if config.spool_max_size_bytes < 2 * config.batch_max_size_bytes:  # one fills while another is sent
+    if config.spool_max_size_bytes < 2 * config.batch_max_size_bytes:  # one batch fills while another is sent
         allowed = f"expected at least twice batch.max_size, {2 * config.batch_max_size_bytes:,} bytes"
         yield "spool.max_size", f"{config.spool_max_size_bytes:,}", allowed
     if config.compression == "zstd" and importlib.util.find_spec("zstandard") is None:
@@ -276,9 +283,9 @@ def _read_secret(path: Path, settled_seconds: float) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_FILE_BYTES + 1)
             age_seconds = time.time() - os.fstat(file.fileno()).st_ctime
-        if 0 <= age_seconds < settled_seconds:  # from a clock that is ahead, its time says nothing
+        if 0 <= age_seconds < settled_seconds:  # a time in the future comes from another clock and is ignored
             raise ConfigError(
-                str(path), "", "", "key.secret_file was changed a moment ago; waiting until it rests"
+                str(path), "", "", "key.secret_file has just been changed; retrying once the file is stable"
             )
         if len(content) > MAX_SECRET_FILE_BYTES:
             raise ValueError  # noqa: TRY301, the beginning of something must not become a key

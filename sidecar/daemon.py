@@ -1,10 +1,11 @@
 """One sidecar process: its stages, its signals, its end.
 
-Order of the end, on SIGTERM or SIGINT: take what is in the kernel queue, seal it, deliver for up to
-shutdown.timeout, leave the rest on the disk, write the ledger to the log. A second signal ends it at once; that
-loses nothing either, since whatever was received is in a file.
+On SIGTERM or SIGINT it takes what is in the kernel queue, seals it, delivers for up to shutdown.timeout, leaves
+the rest on disk and logs the ledger. A second signal ends it at once; that loses nothing either, since
+everything that was received is in a file.
 
-A stage that breaks ends the process with an error: its supervisor starts another, which reads the spool back.
+A stage that fails ends the process with an error; its supervisor starts another one, which reads the spool
+back.
 """
 
 from __future__ import annotations
@@ -40,11 +41,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_RETRY_DISK_SECONDS = 1.0  # how soon a full or failing disk is tried again
-_TICK_SECONDS = 1.0  # gauges are sent, and the queue is looked at, this often
-_LOOKUP_SECONDS = (
-    2.0  # for the name of statsd's host; a name server that is silent must not hold up anything else
-)
+_RETRY_DISK_SECONDS = 1.0  # until a full or failing disk is tried again
+_TICK_SECONDS = 1.0  # between two checks of the queue, and of the gauges
+_LOOKUP_SECONDS = 2.0  # for the name of statsd's host: a silent name server must not block anything else
 _AT_START = {  # keys of what stays open while the process runs
     "max_queue_size",
     "max_message_size",
@@ -101,9 +100,9 @@ class Daemon:
 
         Raises:
             SpoolError: the spool's folder was removed.
-            Exception: whatever broke a stage.
+            Exception: what made a stage fail.
         """
-        gc.freeze()  # what the start made stays; without it each full collection walks it again
+        gc.freeze()  # objects made at the start stay; without this each full collection visits them again
         self._arrived = arrived = signals.subscribe_signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         stages = [gevent.spawn(stage) for stage in (self._receiver.run, self._sender.run)]
         for stage in stages:
@@ -116,7 +115,9 @@ class Daemon:
             self._reload()
         ticker.kill()
         if number == _SPOOL_GONE:
-            logger.error("the folder of the spool was removed; what this process holds is saved under its name")
+            logger.error(
+                "the spool's folder was removed; saving what this process still has under the same name"
+            )
         if number != _CRASHED:
             logger.info("stopping signal=%s", _name_signal(number))
             gevent.spawn(_exit_at_second, arrived)
@@ -130,7 +131,10 @@ class Daemon:
             if stage.exception is not None:
                 raise stage.exception
         if number == _SPOOL_GONE:
-            raise SpoolError(str(self._spool.directory), "was removed by somebody; start again to own it anew")
+            raise SpoolError(
+                str(self._spool.directory),
+                "was removed while the sidecar was running; start again to create it",
+            )
 
     def _reload(self) -> None:
         try:
@@ -152,12 +156,12 @@ class Daemon:
             for look in (self._look_at_queue, self._look_at_spool, self._look_at_key, self._flush):
                 try:
                     look()
-                except OSError as error:  # a folder that cannot be looked at for a moment, say
+                except OSError as error:  # such as a folder that cannot be read for a moment
                     self._telemetry.disk_error(error)
 
     def _look_at_queue(self) -> None:
         if self._receiver.queue.fd >= 0 and self._receiver.queue.is_orphaned():
-            logger.warning("queue was removed by somebody, it is made anew queue=%s", self._queue_name)
+            logger.warning("the queue was removed; creating it again queue=%s", self._queue_name)
             self._receiver.reopen_queue()
         if time.monotonic() >= self._report_at:
             self._report_losses()
@@ -168,7 +172,7 @@ class Daemon:
         self._sender.resume(self._spool.recover_unread())
 
     def _look_at_key(self) -> None:
-        """Warn once when others may read the key's file; it may have been replaced by such a one."""
+        """Warn once if others may read the key's file, also after it was replaced."""
         exposure = self._config.exposure()
         if exposure and exposure != self._exposure:
             logger.warning("%s", exposure)
@@ -199,7 +203,7 @@ class Daemon:
     def _flush(self) -> None:
         self._telemetry.spooled = self._spool.events
         self._telemetry.gauge("spool.bytes", self._spool.size_bytes)
-        if self._receiver.queue.fd >= 0:  # closed where another could not be opened in its place
+        if self._receiver.queue.fd >= 0:  # closed if its replacement could not be opened
             self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
         with gevent.Timeout(_LOOKUP_SECONDS, False):
             self._telemetry.flush()
@@ -216,7 +220,7 @@ class Daemon:
 
 
 def open_queue(config: SidecarConfig, name: str) -> MessageQueue:
-    """Open the queue as its receiving end, making it with the configured size, mode and group.
+    """Open the queue for receiving; create it with the configured size, mode and group.
 
     Raises:
         QueueError: it cannot be opened.
@@ -232,7 +236,7 @@ def open_queue(config: SidecarConfig, name: str) -> MessageQueue:
 
 
 def _open_spool(config: SidecarConfig, queue_name: str, telemetry: Telemetry, disk: Disk | None) -> Spool:
-    """Open the spool; while its disk is full or fails, wait: a start given up may need a person."""
+    """Open the spool; wait while its disk is full or fails, since giving up would need an operator."""
     said = ""
     while True:
         try:
@@ -258,7 +262,7 @@ def _name_signal(number: int) -> str:
 
 
 def _exit_at_second(arrived: SimpleQueue[int]) -> NoReturn:
-    # of the others there is nothing to do: it ends already, with what is left of its stages
+    # ignore other signals: already stopping
     while (number := arrived.get()) not in (signal.SIGTERM, signal.SIGINT):
         pass
     os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""Signals -> a queue of numbers that the daemon's main loop reads; the handlers do nothing else."""
+"""Signals -> a queue of numbers that the daemon's main loop reads; handlers do nothing else."""
 
 from __future__ import annotations
 

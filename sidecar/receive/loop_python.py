@@ -1,4 +1,4 @@
-"""What `native/receive.c` does, in Python, where there is no compiler."""
+"""The receive loop of `native/receive.c` in Python, for installations without a compiler."""
 
 from __future__ import annotations
 

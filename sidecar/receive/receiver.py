@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 _MIN_GATHER = 3  # messages
 _RETRY_DISK_SECONDS = 1.0  # how soon a full or failing disk is tried again
-_MAX_SEALING = 4  # batches received and not yet sealed; a disk so slow or broken has to be waited for
+_MAX_SEALING = 4  # batches received and not yet sealed; with more, wait for the disk
 
 
 class Receiver:
@@ -47,7 +47,7 @@ class Receiver:
         spool: where they go.
         config: batch.max_size and batch.max_age; replace the attribute to change them from the next batch on.
         on_batch: called with each sealed batch.
-        make_room: called when the spool is full; tells whether it made room.
+        make_room: called when the spool is full; returns whether it made room.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Receiver:
         while not self._stopping.is_set():
             if not (self._spool.has_room() or self._make_room()):
                 self._pause(
-                    "the spool is full, no messages are taken; raise spool.max_size or mend the collector"
+                    "the spool is full, so no messages are taken; raise spool.max_size or repair the collector"
                 )
                 continue
             if len(self._sealing) >= _MAX_SEALING:
@@ -88,7 +88,7 @@ class Receiver:
                 continue
             batch = batch or self._threads.apply(self._create)
             if batch is None:
-                self._pause("no batch file can be made, no messages are taken; see the error above")
+                self._pause("no batch file can be created, so no messages are taken; see the error above")
                 continue
             following = self._threads.spawn(self._create)
             self._fill(batch, wait=True)
@@ -96,24 +96,24 @@ class Receiver:
             batch = following.get()
             if self._reopening:
                 self._reopening = False
-                self.queue.close()  # first: until then it takes its part of RLIMIT_MSGQUEUE
+                self.queue.close()  # first, since it uses RLIMIT_MSGQUEUE until it is closed
                 self.queue = self._open_queue()
-                if batch is not None:  # made for the other queue's message size
+                if batch is not None:  # created for the message size of the old queue
                     self._seal(batch)
                 batch = None
         self._drain(batch)
 
     def stop(self) -> None:
-        """Have `run` finish; it returns once all that was received is sealed."""
+        """Tell `run` to finish; it returns once everything received is sealed."""
         self._stopping.set()
         self.wake()
 
     def wake(self) -> None:
-        """End the batch that fills, so that a changed configuration applies to the next."""
+        """Close the filling batch, so that a changed configuration applies to the next."""
         os.eventfd_write(self._wake_fd, 1)
 
     def reopen_queue(self) -> None:
-        """Leave a queue that lost its name, once it is empty, for the one that now has the name."""
+        """After draining a removed queue, switch to its replacement."""
         self._reopening = True
         self.wake()
 
@@ -186,8 +186,8 @@ class Receiver:
 def plan_gathering(max_messages: int) -> tuple[int, int]:
     """Return how many messages of a busy queue to take at a wake-up, and how many nanoseconds to wait for them.
 
-    A quarter of the queue leaves room for bursts, and fills in the wait at 25,000 events a second. A queue so
-    short that the wait would not save what it costs is not let fill at all.
+    A quarter of the queue leaves room for bursts, and fills during the wait at 25,000 events a second. For a
+    queue so short that waiting would cost more than it saves, there is no wait.
     """
     messages = max_messages // 4
     return (messages, min(messages * 40_000, 10_000_000)) if messages >= _MIN_GATHER else (0, 0)

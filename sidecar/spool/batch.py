@@ -1,7 +1,7 @@
 """One batch file: `OpenBatch` while it fills, `Batch` once it is sealed.
 
-The space of an open batch is reserved on the disk before the first message is received into it, so a full disk
-shows when the file is made and never while a message is on its way.
+The space of an open batch is reserved on disk before the first message is received into it, so a full disk
+shows when the file is created and never while a message is received.
 """
 
 from __future__ import annotations
@@ -66,27 +66,27 @@ class Batch:
 
     @classmethod
     def at(cls, path: Path) -> Batch:
-        """Describe the sealed batch file at `path`; the number of events stands in its name."""
+        """Describe the sealed batch file at `path`; its name holds the event count."""
         return cls(path, int(path.name.split(".")[1]), path.stat().st_size)
 
     @property
     def sequence(self) -> int:
-        """The batch's place among those of its slot."""
+        """The number of the batch in its slot."""
         return sequence_of(self.path)
 
 
 def sequence_of(path: Path) -> int:
-    """Return the number a file of the spool begins with."""
+    """Return the number at the beginning of a file's name."""
     return int(path.name.split(".")[0])
 
 
 def open_path(directory: Path, sequence: int) -> Path:
-    """Return where batch `sequence` stands while it fills."""
+    """Return the path of batch `sequence` while it fills."""
     return directory / f"{sequence:012d}{OPEN_SUFFIX}"
 
 
 def sealed_path(directory: Path, sequence: int, events: int) -> Path:
-    """Return where batch `sequence` stands once it is sealed."""
+    """Return the path of batch `sequence` once it is sealed."""
     return directory / f"{sequence:012d}.{events}{SEALED_SUFFIX}"
 
 
@@ -101,7 +101,7 @@ class OpenBatch:
         message_size_bytes: the queue's message size; a batch is full when one more such might not fit.
 
     Raises:
-        OSError: the file cannot be made or its space not reserved; nothing is left behind.
+        OSError: the file cannot be created, or its space cannot be reserved; nothing is left behind.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class OpenBatch:
         self.sequence = sequence
         self._disk = disk
         self.path = open_path(directory, sequence)
-        # an eighth for record headers: events of under 100 bytes close a batch somewhat early
+        # an eighth for record headers: with events under 100 bytes a batch closes somewhat early
         events_bytes = body_limit_bytes + body_limit_bytes // 8
         capacity = records.HEADER_BYTES + events_bytes + records.padded_size(message_size_bytes)
         self._fd = disk.create(self.path)
@@ -140,13 +140,13 @@ class OpenBatch:
         self.memory[: records.HEADER_BYTES] = records.write_header(self._header)
 
     def seal(self, *, fsync: bool) -> Batch | None:
-        """Finish the file under its sealed name and return it; an empty one is removed instead.
+        """Finish the file under its sealed name and return it; an empty file is removed instead.
 
         Args:
-            fsync: have it on the disk, not only in the page cache, before it gets its sealed name.
+            fsync: write it to disk, not only to the page cache, before it gets its sealed name.
 
         Raises:
-            OSError: the disk failed; call it again, or leave the file to the next start.
+            OSError: the disk failed; call this again, or leave the file to the next start.
         """
         events, size = self.state.events, self.state.offset
         sealed = sealed_path(self.path.parent, self.sequence, events)
@@ -155,7 +155,7 @@ class OpenBatch:
             self._disk.truncate(self._fd, size)
             if self.path.exists() or sealed.exists():
                 _publish_file(self._disk, self._fd, self.path, sealed, fsync=fsync)
-            else:  # somebody removed the file, perhaps with its folder; its bytes are still here
+            else:  # the file was removed, perhaps with its folder; its bytes are still mapped here
                 make_private(self.path.parent)
                 write_file(self._disk, sealed, os.pread(self._fd, size, 0), fsync=fsync)
         else:
@@ -165,7 +165,7 @@ class OpenBatch:
 
 
 def seal_left_open(disk: Disk, path: Path, events: int, size_bytes: int, *, fsync: bool) -> Batch:
-    """Give a file that a killed process left open its sealed name, cut to `size_bytes`; takes no space."""
+    """Seal a file that a killed process left open, cut to `size_bytes`; needs no disk space."""
     sealed = sealed_path(path.parent, sequence_of(path), events)
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
@@ -215,10 +215,10 @@ def write_file(disk: Disk, path: Path, image: bytes, *, fsync: bool) -> None:
 
 
 def _publish_file(disk: Disk, fd: int, temporary: Path, path: Path, *, fsync: bool) -> None:
-    """Give a finished file its name; if `fsync`, have first its bytes on the disk, then its name."""
+    """Give a finished file its name; if `fsync`, write first its bytes and then its name to disk."""
     if fsync:
         disk.sync(fd)
-    if temporary.exists():  # else this is done again, since the last step failed
+    if temporary.exists():  # otherwise this is a retry after the last step failed
         disk.rename(temporary, path)
     if fsync:
         disk.sync_directory(path.parent)

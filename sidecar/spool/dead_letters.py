@@ -1,7 +1,7 @@
-"""Dead letters: the events the collector will never take, one JSON file each, with the reason.
+"""Dead letters: events that the collector refuses permanently, one JSON file each, with the reason.
 
-A dead letter is named after its batch and its place in it, so burying the same event again after a crash
-replaces the file. Its `event` is the text that came from the queue (`event_base64` where that is no text).
+A dead letter is named after its batch and its place in it, so writing the same one again after a crash replaces
+the file. Its `event` is the text that came from the queue (`event_base64` if that is not text).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Cause:
     """Why an event is dead.
 
     Attributes:
-        reason: the kind of it.
-        status: the HTTP status of the answer; None where the sidecar itself found it.
+        reason: the kind of reason.
+        status: the HTTP status of the answer; None if the sidecar itself found the reason.
         detail: what the collector said, at most 500 characters.
     """
 
@@ -55,7 +55,7 @@ def write_letter(
     """Return the bytes of a dead letter."""
     document: dict[str, object] = {
         "died_at": _format_now(),
-        "refused_at": None,  # by the last replay
+        "refused_at": None,  # set by the last replay
         "queue": queue,
         "reason": cause.reason.value,
         "status": cause.status,
@@ -76,14 +76,14 @@ def read_letter(data: bytes) -> dict[str, Any]:
     """Return a dead letter as it was written.
 
     Raises:
-        ValueError: these are not the bytes of one; the message says why.
+        ValueError: these are not the bytes of a dead letter; the message says why.
     """
     try:
         document = json.loads(data)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(document, dict) or not isinstance(document.get("died_at"), str):
-        raise ValueError("it is no dead letter: died_at is missing")  # noqa: TRY004, json raises no other
+        raise ValueError("it is not a dead letter: died_at is missing")  # noqa: TRY004, json raises no other
     event_of(document)
     return document
 
@@ -92,14 +92,14 @@ def event_of(document: Mapping[str, Any]) -> bytes:
     """Return the event of a dead letter, as it came from the queue.
 
     Raises:
-        ValueError: it holds none.
+        ValueError: it has none.
     """
     text, coded = document.get("event"), document.get("event_base64")
     if isinstance(text, str):
         return text.encode()
     if isinstance(coded, str):
         return base64.b64decode(coded, validate=True)
-    raise ValueError("it is no dead letter: it holds no event")
+    raise ValueError("it is not a dead letter: it has no event")
 
 
 def version_of(document: Mapping[str, Any]) -> str | None:
@@ -109,7 +109,7 @@ def version_of(document: Mapping[str, Any]) -> str | None:
 
 
 def refused_again(document: Mapping[str, Any], cause: Cause) -> bytes:
-    """Return the bytes of a dead letter that was sent again, and why it stays."""
+    """Return the bytes of a dead letter that was sent again, with the reason why it stays."""
     news = {
         "refused_at": _format_now(),
         "reason": cause.reason.value,

@@ -1,7 +1,7 @@
-"""The file system as the spool uses it: every call that changes what is on the disk, and no other.
+"""The file system as the spool uses it: every call that changes something on disk, and no others.
 
-It is the seam at which tests make a disk full, failing, or the last thing a process ever touched. Methods raise
-OSError and nothing else. Names and sizes are looked up directly, not here: reading changes nothing.
+Here tests make a disk full, make it fail, or kill the process. Methods raise only OSError. Names and sizes are
+read directly, not through this module: reading changes nothing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Disk:
     """The operating system's file system."""
 
     def create(self, path: Path) -> int:
-        """Make a file that only its owner may read, and return its descriptor; there must be none yet."""
+        """Create a file that only its owner may read, and return its descriptor; it must not exist."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def reserve(self, fd: int, size_bytes: int) -> None:
-        """Have the blocks of a file allocated, so that writing to its mapping cannot fail for want of space.
+        """Allocate the blocks of a file, so that writing to its mapping cannot fail on a full disk.
 
-        The zeros make its pages resident, at half the cost of a page fault each when messages are received.
+        Writing zeros makes its pages resident, at half the cost of a page fault for each message.
         """
         os.posix_fallocate(fd, 0, size_bytes)
         whole, rest = divmod(size_bytes, len(_ZEROS))
@@ -43,11 +43,11 @@ class Disk:
         os.ftruncate(fd, size_bytes)
 
     def sync(self, fd: int) -> None:
-        """Have the bytes of a file survive a power cut."""
+        """Make the bytes of a file survive a power cut."""
         os.fdatasync(fd)
 
     def sync_directory(self, directory: Path) -> None:
-        """Have the names in a folder survive a power cut."""
+        """Make the names in a folder survive a power cut."""
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -55,7 +55,7 @@ class Disk:
             os.close(fd)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Give a file or folder another name; a file that has that name is replaced."""
+        """Rename a file or folder; a file that has the new name is replaced."""
         source.rename(target)
 
     def link(self, source: Path, target: Path) -> None:
@@ -63,11 +63,11 @@ class Disk:
         os.link(source, target)
 
     def remove(self, path: Path) -> None:
-        """Remove a file; it may be gone already."""
+        """Remove a file, if it exists."""
         path.unlink(missing_ok=True)
 
     def make_directory(self, directory: Path) -> None:
-        """Make a folder that only its owner may enter; there must be none yet."""
+        """Create a folder that only its owner may enter; it must not exist."""
         directory.mkdir(mode=0o700)
 
     def remove_directory(self, directory: Path) -> None:

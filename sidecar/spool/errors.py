@@ -10,7 +10,7 @@ from eventpub.errors import EventPubError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# these last until a person mends something; all others (a full disk, no descriptor left) may pass
+# these last until an operator fixes something; all others (a full disk, no free descriptors) may pass
 _LASTING = frozenset(
     {
         errno.EACCES, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOENT,
@@ -44,8 +44,8 @@ def map_error(path: Path, error: OSError, what: str) -> SpoolError:
         what: what could not be done: `cannot be made`.
 
     Returns:
-        A SpoolDiskError where waiting may help, a SpoolError where a person has to mend something.
+        A SpoolDiskError if waiting may help, a SpoolError if an operator has to fix something.
     """
     if error.errno in _LASTING:
-        return SpoolError(str(path), f"{what}: {error.strerror}; mend it, or name another folder in spool.dir")
-    return SpoolDiskError(str(path), f"{what}: {error.strerror}; free or mend the disk")
+        return SpoolError(str(path), f"{what}: {error.strerror}; fix that, or name another folder in spool.dir")
+    return SpoolDiskError(str(path), f"{what}: {error.strerror}; free space on the disk, or repair it")

@@ -1,9 +1,9 @@
 """The folder of one slot: what its files mean, and how they change.
 
-A slot holds sealed batches. Everything else in it is work that a process was killed at; `restore` finishes it
-or throws it away, and can itself be killed and repeated. The package's docstring lists the names; what has
-another, or is not what its name says, is set straight or set aside. No damage to a file keeps a process from
-starting: it is found and counted when the batch is sent.
+A slot holds sealed batches. Everything else in it was left by a killed process; `restore` finishes it or
+discards it, and can itself be killed and repeated. The package's docstring lists the names; a file with another
+name, or with content that does not match its name, is renamed or moved away. Damage to a file never keeps a
+process from starting: it is found and counted when the batch is sent.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# of a queue, beside its slots: dead letters, copies of what was damaged, what a repair has changed, and files
-# that keep space free
+# of a queue, besides its slots: dead letters, copies of damaged files, backups of repairs, files that reserve space
 DEAD, DAMAGED, BACKUPS, RESERVE = "dead", "damaged", "repaired", "reserve"
 _FILE_NAME = re.compile(r"\d{12,18}(\.[1-9]\d{0,8}\.(batch|cut)|\.open)", re.ASCII)
 _BATCH_NAME = re.compile(r"\d{12,18}\.[1-9]\d{0,8}\.batch", re.ASCII)
@@ -128,7 +127,7 @@ class Folder:
         """Keep a second name for a damaged file, if there is room; return why not, or nothing."""
         try:
             if not quota.take(path.stat().st_size):
-                return f"{self._damaged} is as large as dead_letters.max_size; look at it, and remove some"
+                return f"{self._damaged} is as large as dead_letters.max_size; check its files, and remove some"
             copy = self._place_for(path)
             self._disk.remove(copy)
             self._disk.link(path, copy)
@@ -143,7 +142,7 @@ class Folder:
         """Take over the files of a slot whose sidecar is gone."""
         batches = other.batches()
         for batch in batches:
-            logger.info("batch of a stopped sidecar is taken over file=%s", batch.path)
+            logger.info("taking over a batch of a stopped sidecar file=%s", batch.path)
             self._disk.rename(batch.path, sealed_path(self.directory, next(sequences), batch.events))
         for path, why in other.unread.items():
             own = open_path(self.directory, next(sequences))

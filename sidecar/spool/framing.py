@@ -1,4 +1,4 @@
-"""Whether a message is one JSON object: what is not could spoil its neighbours in a container."""
+"""Whether a message is one JSON object; any other message could corrupt its batch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 
 def is_one_object(event: bytes) -> bool:
-    """Tell whether `event` is one JSON object and nothing around it, as far as strings and brackets tell.
+    """Return whether `event` is one JSON object without anything around it, judging by strings and brackets.
 
-    What is not could end its container early or reach into a neighbour: `{"a":1},{"b":2}` or `{"a":"`. What
-    is, but is no valid JSON, harms nobody else: the collector's answer finds it.
+    Anything else could end its container early or reach into a neighbour: `{"a":1},{"b":2}` or `{"a":"`.
+    Invalid JSON within such brackets harms no other event: the collector's answer finds it.
     """
     if not event.startswith(b"{") or not event.endswith((b"}", b"]")):
         return False

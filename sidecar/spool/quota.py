@@ -1,7 +1,7 @@
 """How much the files of one folder may take together: the dead letters of a queue, or its damaged files.
 
-People and other sidecars of the queue add and remove files too, so how much is left stands nowhere but in the
-folder. It is measured again when something does not fit, or a second has passed, and the folder has changed.
+Operators and other sidecars of the queue add and remove files too, so only the folder itself shows how much is
+left. It is measured again if it has changed, when something does not fit or a second has passed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _TICK_NS = 1_000_000_000  # file systems count in units of 4 ms to 1 s
 
 
 class Quota:
-    """What a limit leaves free in a folder.
+    """The free part of a folder's limit.
 
     Args:
         directory: the folder.
-        max_bytes: how much the files in it may take together.
+        max_bytes: the most that its files may take together.
 
     Raises:
         OSError: the folder cannot be read.
@@ -36,7 +36,7 @@ class Quota:
         self._measure()
 
     def take(self, size_bytes: int) -> bool:
-        """Take so much of what is left, for a file that is written next; False if that is too little.
+        """Reserve bytes for a file that is written next; return False if too few are left.
 
         Raises:
             OSError: the folder cannot be read.
@@ -51,7 +51,7 @@ class Quota:
         return True
 
     def settle(self) -> None:
-        """Note that what was taken is in the folder by now, or will never be."""
+        """Note that the reserved bytes are in the folder now, or never will be."""
         if self._promised_bytes:
             self._promised_bytes = 0
             self._measured_ns = None

@@ -1,9 +1,9 @@
 """Slots: which of a queue's folders is this sidecar's own.
 
 Every sidecar on a queue owns one numbered folder by an exclusive lock on the folder itself, which the kernel
-releases however the process ends; there is no lock file that could be stale, or removed under its owner.
-Whoever starts takes the lowest free slot, and takes over the batches of all other free ones: their sidecars are
-gone. Nobody touches a folder that somebody else has locked.
+releases however the process ends; there is no lock file that could be stale, or removed under its owner. A
+starting sidecar takes the lowest free slot, and takes over the batches of all other free slots, whose sidecars
+are gone. A process never touches a folder that another one has locked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_SLOTS = 64  # sidecars on one queue; two or three saturate a collector
-_LOOK_SECONDS = 0.001  # `is_owned` holds a lock for some microseconds
+_LOOK_SECONDS = 0.001  # `is_owned` holds a lock for a few microseconds
 
 
 class Slot:
@@ -36,7 +36,7 @@ class Slot:
         return f"<Slot {self.directory}>"
 
     def is_in_place(self) -> bool:
-        """Tell whether the folder of that name is still the one that is owned.
+        """Return whether the folder of that name is still the owned one.
 
         Raises:
             OSError: that cannot be told now.
@@ -55,7 +55,7 @@ class Slot:
         return not self.is_in_place() and os.fstat(self._lock_fd).st_nlink > 0
 
     def release(self) -> None:
-        """Let the next sidecar have it; again does nothing more."""
+        """Release the slot for the next sidecar; does nothing if it is released already."""
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
         self._lock_fd = -1
@@ -65,7 +65,7 @@ def claim_slot(queue_directory: Path) -> tuple[Slot, list[Slot]]:
     """Own the lowest free slot of a queue.
 
     Returns:
-        The slot, and the other free ones, owned for as long as it takes to empty them.
+        The slot, and the other free ones, which this process owns until they are emptied.
 
     Raises:
         SpoolError: all slots are taken, or the folder is not safe to use.
@@ -84,7 +84,7 @@ def claim_slot(queue_directory: Path) -> tuple[Slot, list[Slot]]:
         for slot in owned:
             slot.release()
         if isinstance(error, OSError):
-            raise map_error(queue_directory, error, "cannot be looked through") from error
+            raise map_error(queue_directory, error, "cannot be read") from error
         raise
     if not owned:
         raise SpoolError(
@@ -94,9 +94,9 @@ def claim_slot(queue_directory: Path) -> tuple[Slot, list[Slot]]:
 
 
 def make_private(directory: Path) -> None:
-    """Make a folder that only its owner can enter, whatever the umask, or check that it is safe to use.
+    """Create a folder that only its owner can enter, with any umask, or check that it is safe to use.
 
-    Folders above it that are not there are made likewise.
+    Missing folders above it are created the same way.
 
     Raises:
         SpoolError: `check_private` refuses it, or it cannot be made.
@@ -142,11 +142,11 @@ def check_private(directory: Path) -> None:
     except FileNotFoundError:
         status = None
     except OSError as error:
-        raise map_error(directory, error, "cannot be looked at") from error
+        raise map_error(directory, error, "cannot be checked") from error
     if status is not None:
         if not stat.S_ISDIR(status.st_mode):
             raise SpoolError(
-                str(directory), "is no folder of its own (a link or a file); name another in spool.dir"
+                str(directory), "is not a folder (but a link or a file); name another in spool.dir"
             )
         if status.st_uid != os.geteuid():
             raise SpoolError(
@@ -154,19 +154,19 @@ def check_private(directory: Path) -> None:
                 f"belongs to uid {status.st_uid}; chown {os.geteuid()} it, or name another in spool.dir",
             )
         if _can_others_write(status):
-            raise SpoolError(str(directory), f"others may write to it; run: chmod 700 {directory}")
+            raise SpoolError(str(directory), f"other users may write to it; run: chmod 700 {directory}")
     try:
         weakness = _find_weakness_above(directory)
     except OSError as error:
-        raise map_error(directory, error, "the folders above it cannot be looked at") from error
+        raise map_error(directory, error, "the folders above it cannot be checked") from error
     if weakness:
         raise SpoolError(
-            str(directory), f"others may replace it, as {weakness}, or name another folder in spool.dir"
+            str(directory), f"other users may replace it, since {weakness}, or name another folder in spool.dir"
         )
 
 
 def _sync_folder(directory: Path) -> None:
-    """Have a folder that was just made in `directory` survive a power cut, as far as this user may."""
+    """Make a folder just created in `directory` survive a power cut, if this user may do so."""
     with contextlib.suppress(OSError):
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -176,16 +176,16 @@ def _sync_folder(directory: Path) -> None:
 
 
 def _can_others_write(status: os.stat_result) -> bool:
-    """Tell whether others than the owner and the groups of this process may write to a folder."""
+    """Return whether users outside the owner and this process's groups may write to a folder."""
     is_ours = status.st_gid in {os.getegid(), *os.getgroups()}
     return bool(status.st_mode & (stat.S_IWOTH if is_ours else stat.S_IWOTH | stat.S_IWGRP))
 
 
 def _find_weakness_above(directory: Path) -> str:
-    """Return why others can rename what is ours and put their own in its place, and the remedy; or nothing.
+    """Return why other users could replace our folder, with the remedy; or nothing.
 
-    They can where they may write to a folder above, unless its sticky bit is set (`/tmp`), and where one of
-    them owns it.
+    They could if they may write to a folder above it, unless its sticky bit is set (`/tmp`), or if they own
+    one.
     """
     for folder in (*directory.absolute().parents, *directory.resolve().parents):  # a link may be replaced, too
         try:
@@ -200,7 +200,7 @@ def _find_weakness_above(directory: Path) -> str:
 
 
 def take_slot(directory: Path) -> Slot | None:
-    """Own one slot, made if it is not there; None if somebody else owns it.
+    """Lock one slot, created if missing; None if another process owns it.
 
     Raises:
         SpoolError: the folder is not safe to use.
@@ -222,10 +222,10 @@ def take_slot(directory: Path) -> Slot | None:
 
 
 def is_owned(directory: Path) -> bool:
-    """Tell whether a sidecar owns a slot, without keeping one that starts now from taking it.
+    """Return whether a sidecar owns a slot, without keeping a starting one from taking it.
 
     Raises:
-        OSError: this user may not look.
+        OSError: this user may not check.
     """
     try:
         fd = _open_folder(directory)
@@ -242,7 +242,7 @@ def _open_folder(directory: Path) -> int:
 
 
 def _lock_for_good(fd: int) -> bool:
-    """Lock a folder unless somebody owns it; somebody who only looks is waited for."""
+    """Lock a folder unless another process owns it; wait for processes that only check it."""
     while not _lock_folder(fd, fcntl.LOCK_EX):
         if not _lock_folder(fd, fcntl.LOCK_SH):
             return False

@@ -84,12 +84,12 @@ def test_wrong_configuration_exits_78_and_names_the_key(config: Path, change: st
     ("change", "complaint"),
     [
         ("queue.group = no-such-group\n", "queue.group = no-such-group: there is no such group"),
-        ("queue.mode = 0\n", "queue.mode = 0000: its owner has to read and to write"),
-        ("queue.mode = 0420\n", "queue.mode = 0420: its owner has to read and to write"),
-        ("spool.dir = /proc/spool\n", "spool.dir = /proc/spool: cannot be made in /proc"),
-        ("spool.dir = /etc/passwd\n", "spool.dir = /etc/passwd: is no folder that this user may write to"),
+        ("queue.mode = 0\n", "queue.mode = 0000: its owner must be able to read and write"),
+        ("queue.mode = 0420\n", "queue.mode = 0420: its owner must be able to read and write"),
+        ("spool.dir = /proc/spool\n", "spool.dir = /proc/spool: cannot be created in /proc"),
+        ("spool.dir = /etc/passwd\n", "spool.dir = /etc/passwd: is not a folder that this user may write to"),
         (f"collector.ca_file = {__file__}\n", "holds no certificate in PEM form"),
-        ("spool.dir = /etc/passwd/spool\n", "spool.dir = /etc/passwd/spool: cannot be made in /etc/passwd"),
+        ("spool.dir = /etc/passwd/spool\n", "spool.dir = /etc/passwd/spool: cannot be created in /etc/passwd"),
     ],
 )
 def test_check_config_looks_whether_the_host_has_what_the_file_names(
@@ -110,11 +110,14 @@ def test_check_config_leaves_no_trace_of_a_spool_that_can_be_made(config: Path, 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda spool: spool.chmod(0o777), "spool: others may write to it; run: chmod 700 "),
-        (lambda spool: (spool / "v2").chmod(0o707), "v2: others may write to it; run: chmod 700 "),
-        (lambda spool: (spool / "v2" / "dead").write_text("x"), "dead: is no folder of its own"),
-        (lambda spool: (spool / "v2" / "0").symlink_to("/tmp"), "0: is no folder of its own"),
-        (lambda spool: spool.parent.chmod(0o777), "spool: others may replace it, as they may write to "),
+        (lambda spool: spool.chmod(0o777), "spool: other users may write to it; run: chmod 700 "),
+        (lambda spool: (spool / "v2").chmod(0o707), "v2: other users may write to it; run: chmod 700 "),
+        (lambda spool: (spool / "v2" / "dead").write_text("x"), "dead: is not a folder"),
+        (lambda spool: (spool / "v2" / "0").symlink_to("/tmp"), "0: is not a folder"),
+        (
+            lambda spool: spool.parent.chmod(0o777),
+            "spool: other users may replace it, since they may write to ",
+        ),
     ],
     ids=["spool", "queue", "dead letters", "slot", "above"],
 )

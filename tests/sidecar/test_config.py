@@ -213,9 +213,9 @@ def test_a_value_out_of_range_is_refused_with_what_is_allowed(tmp_path, key, val
 @pytest.mark.parametrize(
     ("settings", "place", "remedy"),
     [
-        ({"key__secret": None}, "key.secret:", "give either key.secret or key.secret_file"),
-        ({"key__secret": ""}, "key.secret:", "give either key.secret or key.secret_file"),
-        ({"key__secret_file": "/key"}, "key.secret:", "and not both"),
+        ({"key__secret": None}, "key.secret:", "set either key.secret or key.secret_file"),
+        ({"key__secret": ""}, "key.secret:", "set either key.secret or key.secret_file"),
+        ({"key__secret_file": "/key"}, "key.secret:", "not both"),
         ({"retry__min": "10 s", "retry__max": "5 s"}, "retry.max = 5:", "at least retry.min, 10 seconds"),
         ({"batch__max_size": "3 MiB", "spool__max_size": "4 MiB"}, "spool.max_size", "6,291,456 bytes"),
         ({"collector__client_key": "/k.pem"}, "collector.client_key = /k.pem", "client_certificate"),
@@ -284,7 +284,7 @@ def test_a_secret_file_that_was_just_changed_can_be_left_alone_until_it_rests(tm
     secret_file = tmp_path / "key"
     secret_file.write_text("aHVudGVyMg==")
     config = load(tmp_path, key__secret=None, key__secret_file=str(secret_file))
-    with pytest.raises(ConfigError, match="changed a moment ago"):
+    with pytest.raises(ConfigError, match="has just been changed"):
         config.signing_key(settled_seconds=60.0)
     assert config.signing_key(settled_seconds=0.0).secret == b"hunter2"
     config = load(tmp_path, key__secret="aHVudGVyMg==")

@@ -435,7 +435,7 @@ def test_queue_that_somebody_removed_is_made_anew(
 ) -> None:
     sidecar = run()
     queue.unlink()
-    wait_until(lambda: "made anew" in sidecar.log(), "the sidecar notices")
+    wait_until(lambda: "creating it again" in sidecar.log(), "the sidecar notices")
     with wait_until(lambda: reopened(queue_name), "the queue is there again") as again:
         put(again, numbered(3))
         wait_stored(collector, range(3))
@@ -471,7 +471,7 @@ def test_spool_folder_that_somebody_removed_loses_nothing_and_is_made_anew_by_th
     wait_until(lambda: queue.depth() == 0, "they are in the batch that fills")
     shutil.rmtree(sidecar.spool)
     assert sidecar.process.wait(DEADLINE_SECONDS) == 73
-    assert "was removed by somebody; start again" in sidecar.log()
+    assert "was removed while the sidecar was running; start again" in sidecar.log()
     put(queue, numbered(5, start=5))
     collector.set_faults([])
     sidecar.configure(batch_max_age="50 ms")

@@ -69,4 +69,4 @@ def test_another_user_is_told_whose_it_is(
         folder.chmod(0o755)
     code = in_child(lambda: main([*words, "--spool", str(spool.directory)]), uid=65_534)
     assert code == 73
-    assert "run the same as its owner: sudo -u 'root' eventpub" in capfd.readouterr().err
+    assert "run the command as its owner: sudo -u 'root' eventpub" in capfd.readouterr().err

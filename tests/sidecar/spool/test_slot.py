@@ -66,7 +66,9 @@ def test_a_queues_or_slots_folder_that_others_may_write_to_is_refused(tmp_path, 
     folder = tmp_path / "queue" / place
     folder.mkdir(parents=True)
     folder.chmod(mode)
-    with pytest.raises(SpoolError, match=re.escape(f"spool {folder}: others may write to it; run: chmod 700 ")):
+    with pytest.raises(
+        SpoolError, match=re.escape(f"spool {folder}: other users may write to it; run: chmod 700 ")
+    ):
         claim_slot(tmp_path / "queue")
 
 
@@ -77,7 +79,7 @@ def test_a_link_in_place_of_a_queues_or_slots_folder_is_refused(tmp_path, place,
     link = tmp_path / "queue" / place
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(tmp_path / target)
-    with pytest.raises(SpoolError, match=re.escape(f"spool {link}: is no folder of its own")):
+    with pytest.raises(SpoolError, match=re.escape(f"spool {link}: is not a folder")):
         claim_slot(tmp_path / "queue")
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == []
     assert not (tmp_path / "nowhere").exists()
@@ -100,7 +102,7 @@ def test_a_spool_that_others_may_replace_is_refused(tmp_path, between):
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     spool = tmp_path / "open" / between / "spool"
-    with pytest.raises(SpoolError, match="others may replace it") as refused:
+    with pytest.raises(SpoolError, match="other users may replace it") as refused:
         make_private(spool)
     assert f"run: chmod +t {tmp_path / 'open'}, or" in str(refused.value)
     (tmp_path / "open").chmod(0o1777)
@@ -114,7 +116,7 @@ def test_a_link_above_does_not_hide_that_others_may_replace_the_spool(tmp_path, 
     (tmp_path / "open").chmod(0o777)
     (tmp_path / target).mkdir()
     (tmp_path / link).symlink_to(tmp_path / target)
-    with pytest.raises(SpoolError, match="others may replace it"):
+    with pytest.raises(SpoolError, match="other users may replace it"):
         make_private(tmp_path / link / "spool")
 
 
@@ -125,7 +127,7 @@ def test_a_group_may_write_above_if_it_is_ours(tmp_path):
     if os.geteuid():
         pytest.skip("needs root, to give a folder to a group of others")
     os.chown(tmp_path / "shared", 0, 54321)
-    with pytest.raises(SpoolError, match="others may replace it"):
+    with pytest.raises(SpoolError, match="other users may replace it"):
         make_private(tmp_path / "shared" / "spool")
 
 
@@ -147,7 +149,7 @@ def test_a_folder_that_a_group_of_others_may_write_to_is_refused(tmp_path):
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool").chmod(0o770)
     os.chown(tmp_path / "spool", 0, 54321)
-    with pytest.raises(SpoolError, match="others may write to it; run: chmod 700"):
+    with pytest.raises(SpoolError, match="other users may write to it; run: chmod 700"):
         make_private(tmp_path / "spool")
 
 
@@ -159,7 +161,7 @@ def test_a_spool_below_a_folder_of_another_user_is_refused(shared, between, mode
     (shared / "theirs" / between).mkdir(parents=True, exist_ok=True)
     (shared / "theirs").chmod(mode)
     os.chown(shared / "theirs", NOBODY, NOBODY)
-    with pytest.raises(SpoolError, match="others may replace it") as refused:
+    with pytest.raises(SpoolError, match="other users may replace it") as refused:
         make_private(shared / "theirs" / between / "spool")
     assert f"as {shared / 'theirs'} belongs to uid {NOBODY}; run: chown 0 {shared / 'theirs'}, or" in str(
         refused.value
@@ -211,7 +213,7 @@ def test_slots_that_were_locked_before_another_failed_are_free_again(tmp_path):
     own.release()
     (tmp_path / "queue" / "7").write_text("in the way")
     for _ in range(2):
-        with pytest.raises(SpoolError, match="7: is no folder of its own"):
+        with pytest.raises(SpoolError, match="7: is not a folder"):
             claim_slot(tmp_path / "queue")
         assert not is_owned(own.directory)
 

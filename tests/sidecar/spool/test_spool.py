@@ -268,7 +268,7 @@ def test_copies_of_damaged_files_are_bounded_and_those_that_are_not_kept_are_cou
         rig.spool.vet(batch, contents(batch))
     damaged = rig.spool.directory.parent / "damaged"
     (kept,) = damaged.iterdir()
-    assert "is as large as dead_letters.max_size; look at it, and remove some" in caplog.text
+    assert "is as large as dead_letters.max_size; check its files, and remove some" in caplog.text
     assert rig.telemetry._counts["copies.missed"] == 2
     assert (rig.ledger().dropped, rig.ledger().spooled, rig.ledger().unaccounted) == (3, 27, 0)
     kept.unlink()
