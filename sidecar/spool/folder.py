@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# of a queue, besides its slots: dead letters, copies of damaged files, backups of repairs, files that reserve space
+# besides a queue's slots: dead letters, copies of damaged files, backups of repairs, files that reserve space
 DEAD, DAMAGED, BACKUPS, RESERVE = "dead", "damaged", "repaired", "reserve"
 _FILE_NAME = re.compile(r"\d{12,18}(\.[1-9]\d{0,8}\.(batch|cut)|\.open)", re.ASCII)
 _BATCH_NAME = re.compile(r"\d{12,18}\.[1-9]\d{0,8}\.batch", re.ASCII)
