@@ -1,8 +1,11 @@
 """Put events on a local queue in a few microseconds; a sidecar delivers every one of them.
 
 >>> from eventpub import EventQueue, serialize_v2_event       # doctest: +SKIP
+>>> from eventpub.schemas.event.ttypes import Event           # doctest: +SKIP
 >>> events = EventQueue("v2", serialize_v2_event)             # doctest: +SKIP
 >>> events.put(Event(source="shop", action="buy", noun="tea"))  # doctest: +SKIP
+
+`eventpub.Event` is another one, an event with data and attachments: docs/pipeline.md tells them apart.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Errors carry their facts as fields, build their own message from them, end with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eventpub.wire import MAX_EVENT_SIZE
 
@@ -250,3 +250,26 @@ class HandlerError(EventPubError):
 
     def __str__(self) -> str:
         return f"event handler {self.handler!r}: {self.reason}"
+
+
+# --- what may be logged of an error that third-party code has raised on an event -------------------------
+
+
+def describe_error(error: BaseException) -> str:
+    """Return what may be logged: of our own errors all, as they hold no values, of others mostly the type.
+
+    What the operating system or a server has said is told as well.
+    """
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, (EventPubError, OSError)) else kind
+
+
+def find_traceback(error: BaseException) -> Any:
+    """Return what `exc_info` takes, without what the error says, and nothing for errors that say enough."""
+    if isinstance(error, EventPubError):  # a queue may be full for thousands of events
+        return None
+    try:
+        silent = type(error).__new__(type(error))
+    except Exception:  # noqa: BLE001, an error is anybody's
+        return None
+    return type(error), silent, error.__traceback__

@@ -53,7 +53,7 @@ def find_program(word: str) -> Program | None:
             extension: Extension = entry_point.load()
             if extension.is_program:
                 return cast("Program", importlib.import_module(extension.module).main)
-        except Exception:  # noqa: BLE001, S110, third-party code; `add_parsers` loads it again and reports the error
+        except (Exception, SystemExit):  # noqa: BLE001, S110, third-party code; `add_parsers` loads it again and reports the error
             pass
     return None
 
@@ -74,7 +74,7 @@ def add_parsers(commands: Commands, wanted: str) -> None:
                 _announce(commands, entry_point.name, extension.help)
             else:
                 cast("_Declares", module).add_parser(commands)
-        except Exception as error:  # third-party code must not keep our commands from running
+        except (Exception, SystemExit) as error:  # third-party code must not keep our commands from running
             if entry_point.name == wanted:
                 raise ExtensionError(wanted, str(error) or repr(error)) from error
             _announce(commands, entry_point.name, f"cannot be loaded: {error}".replace("%", "%%"))

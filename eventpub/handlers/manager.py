@@ -7,7 +7,7 @@ import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
-from eventpub.errors import HandlerError
+from eventpub.errors import HandlerError, describe_error, find_traceback
 from eventpub.event import Event
 from eventpub.pipeline import name_for_log
 
@@ -50,9 +50,11 @@ class EventManager:
                 if not handler.send_event(event):
                     succeeded = False
                     logger.error("handler %r has not sent event %r", name, name_for_log(event))
-            except (Exception, SystemExit):  # third-party code
+            except (Exception, SystemExit) as error:
                 succeeded = False
-                logger.exception("handler %r failed on event %r", name, name_for_log(event))
+                said, traceback = describe_error(error), find_traceback(error)
+                template = "handler %r failed on event %r: %s"
+                logger.error(template, name, name_for_log(event), said, exc_info=traceback)  # noqa: TRY400, it has one
         return succeeded
 
     def send(self, event: Any, /) -> bool:

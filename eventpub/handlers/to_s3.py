@@ -58,7 +58,14 @@ class S3Handler(ConfiguredHandler):
 
     def _put(self, key: str, body: Any, content_type: str) -> None:
         encryption = {} if self.encryption == "none" else {"ServerSideEncryption": self.encryption}
-        self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **encryption)
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415, comes with boto3
+
+        try:
+            self._client.put_object(
+                Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **encryption
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise HandlerError(type(self).__name__, str(error)) from error
 
     @property
     def _client(self) -> Any:

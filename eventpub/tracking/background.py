@@ -19,10 +19,9 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from eventpub.errors import StageError
+from eventpub.errors import StageError, describe_error, find_traceback
 from eventpub.pipeline import check_backend, name_for_log
 
-from .failures import describe_error, find_traceback
 from .process_end import EXIT_SECONDS, forget_ends, living, notice_ends
 from .snapshot import snapshot
 

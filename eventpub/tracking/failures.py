@@ -11,7 +11,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from eventpub.errors import EventPubError
+from eventpub.errors import describe_error, find_traceback
 from eventpub.pipeline import name_for_log
 
 if TYPE_CHECKING:
@@ -63,20 +63,3 @@ class Failures(Counter[str]):
             self.note("log")
         finally:
             _is_logging.reset(token)
-
-
-def describe_error(error: BaseException) -> str:
-    """Return what may be logged: of our own errors all, since they hold no values, of any other its type."""
-    kind = type(error).__name__
-    return f"{kind}: {error}" if isinstance(error, EventPubError) else kind
-
-
-def find_traceback(error: BaseException) -> Any:
-    """Return what `exc_info` takes, without what the error says, and nothing for errors that say enough."""
-    if isinstance(error, EventPubError):  # a queue may be full for thousands of events
-        return None
-    try:
-        silent = type(error).__new__(type(error))
-    except Exception:  # noqa: BLE001, an error is anybody's
-        return None
-    return type(error), silent, error.__traceback__

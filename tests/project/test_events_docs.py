@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any
 
 import pytest
 from support.paths import ROOT
 
+from eventpub.pipeline import name_of
 from eventpub.testing import capture_events
 
 PAGE = (ROOT / "docs/events.md").read_text(encoding="utf-8")
@@ -20,3 +22,20 @@ def test_the_examples_of_the_page_run_one_after_the_other(monkeypatch: pytest.Mo
     with capture_events(strict=False):
         for number, block in enumerate(BLOCKS):
             exec(compile(block, f"block {number} of docs/events.md", "exec", dont_inherit=True), namespace)
+
+
+def test_the_classes_called_event_are_told_apart_and_imports_of_before_work():
+    pipeline = (ROOT / "docs/pipeline.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(eventpub\.[\w.]+\.Event|eventpub\.Event)`", pipeline))
+    assert named == {
+        "eventpub.Event",
+        "eventpub.handlers.Event",
+        "eventpub.processing.Event",
+        "eventpub.schemas.event.ttypes.Event",
+    }
+    found = {name: import_module(name.rpartition(".")[0]).Event for name in named}
+    assert found["eventpub.Event"] is found["eventpub.handlers.Event"]
+    assert issubclass(found["eventpub.Event"], found["eventpub.processing.Event"])
+    struct = found["eventpub.schemas.event.ttypes.Event"](source="shop", action="buy", noun="tea")
+    assert name_of(struct) == "shop.tea.buy"
+    assert name_of(found["eventpub.Event"]("build", result="passed")) == "build"

@@ -133,7 +133,7 @@ def test_a_line_of_structlog_becomes_an_event_and_goes_on(tracker: Tracker, memo
 
     log = structlog.wrap_logger(None, processors=[EventLogProcessor(tracker), keep]).bind(user=7)
     log.info("shop.order.paid", order=3)
-    log.warning("almost out of tea", exc_info=True)
+    log.warning("almost out of tea", exc_info=True)  # noqa: LOG014, as applications do
     assert lines == [
         {"event": "shop.order.paid", "order": 3, "user": 7},
         {"event": "almost out of tea", "user": 7, "exc_info": True},

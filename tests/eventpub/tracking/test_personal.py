@@ -342,13 +342,8 @@ def test_the_order_of_processors_lets_nothing_past():
 
 
 def test_what_was_converted_before_is_searched_as_far_as_its_names_last():
-    made = to_v2_event(
-        {
-            "name": "paid",
-            "data": {"more": {"card": CARD, "b": 1}, "good": [1]},
-            "context": {"user": {"email": CARD}},
-        }
-    )
+    data = {"more": {"card": CARD, "b": 1}, "good": [1]}
+    made = to_v2_event({"name": "paid", "data": data, "context": {"user": {"email": CARD}}})
     Redact("card", "*.email")(made)
     assert CARD not in serialize_v2_event(made).decode()
     assert made.properties["good"] == "[1]"
