@@ -28,10 +28,10 @@ from .logger import DateTimeJSONEncoder, LoggerBackend, serialize_log_line
 from .memory import MemoryBackend
 from .personal import Hash, Redact
 from .process_end import drain
-from .routing import EventProcessor, RoutingBackend
+from .routing import EventProcessor, RoutingBackend, TrackedEvent
 from .sampling import RateLimit, Sample
 from .snapshot import snapshot
-from .tracker import DEFAULT_TRACKER_NAME, TrackedEvent, Tracker, emit, get_tracker, register_tracker
+from .tracker import DEFAULT_TRACKER_NAME, Tracker, emit, get_tracker, register_tracker
 from .typed import TypedEvent, event
 
 __all__ = [  # noqa: RUF022, grouped by stage

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from eventpub.errors import NotAStageError, UnwritableValueError
 from eventpub.pipeline import Backend, check_backend, name_for_log, only_reads
@@ -20,7 +20,19 @@ from .snapshot import snapshot
 
 logger = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 EventProcessor = Callable[[Any], Any]
+
+
+class TrackedEvent(TypedDict):
+    """What `Tracker.emit` makes, and processors and backends get."""
+
+    name: str
+    timestamp: datetime
+    data: dict[str, Any]
+    context: dict[str, Any]
 
 
 class RoutingBackend:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from _thread import get_ident
 from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from eventpub import ambient
 from eventpub.errors import UnwritableValueError
@@ -45,15 +45,6 @@ _trackers: dict[str, Tracker] = {}
 _UTC = timezone.utc
 
 
-class TrackedEvent(TypedDict):
-    """What `Tracker.emit` makes, and processors and backends get."""
-
-    name: str
-    timestamp: datetime
-    data: dict[str, Any]
-    context: dict[str, Any]
-
-
 class Tracker:
     """Makes events of names and data, and sends them through processors to backends.
 
@@ -75,8 +66,7 @@ class Tracker:
         on_commit: whether events wait for the transaction where `emit` is not told; not by default.
 
     Raises:
-        NotAStageError: (a ValueError) a backend has no `send` that can be called, or a processor cannot be
-            called.
+        NotAStageError: (a ValueError) as `RoutingBackend` does.
     """
 
     def __init__(
@@ -109,12 +99,14 @@ class Tracker:
         return self.routing_backend.failures
 
     def get_backend(self, name: str) -> Backend:
-        """Return the backend registered as `name`.
-
-        Raises:
-            KeyError: there is none.
-        """
+        """Return the backend registered as `name`; a KeyError if there is none."""
         return self.backends[name]
+
+    def __reduce__(self) -> tuple[Callable[[str], Tracker], tuple[str]]:
+        for name, tracker in _trackers.items():
+            if tracker is self:
+                return get_tracker, (name,)
+        raise TypeError("a tracker is pickled by its name: register_tracker(tracker, NAME), in each process")
 
     def emit(
         self,

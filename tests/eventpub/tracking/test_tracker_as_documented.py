@@ -304,3 +304,14 @@ def test_a_tracker_that_is_missing_is_a_key_error_that_says_how_to_mend_it():
         "no tracker is registered as 'audit'; call register_tracker(Tracker(...), 'audit') first"
     )
     assert pickle.loads(pickle.dumps(caught.value)).tracker_name == "audit"
+
+
+def test_a_tracker_is_pickled_by_its_name_and_says_so_if_it_has_none():
+    registered = Tracker()
+    register_tracker(registered, "pickled")
+    try:
+        assert pickle.loads(pickle.dumps(registered)) is registered
+    finally:
+        del tracker_module._trackers["pickled"]
+    with pytest.raises(TypeError, match=r"register_tracker\(tracker, NAME\), in each process"):
+        pickle.dumps(Tracker())
