@@ -58,7 +58,8 @@ class _EventFactsError(EventError):
 class EventTooLargeError(_EventFactsError):
     """Raised by `put` for an event whose serialized form exceeds the queue's limit: send a smaller one.
 
-    `size_bytes` and `limit_bytes` say by how much; the limit is the queue's own, not the configured one.
+    `size_bytes` and `limit_bytes` say by how much; the limit is the queue's own, not the configured one. A test
+    may raise it without one, as it does with baseplate's; then it is what any queue takes at most.
     """
 
     def __init__(self, size_bytes: int, limit_bytes: int = MAX_EVENT_SIZE) -> None:
@@ -71,22 +72,26 @@ class EventTooLargeError(_EventFactsError):
         if self.limit_bytes >= MAX_EVENT_SIZE:
             return f"{fact}; no queue takes more than {self.limit_bytes:,}; send a smaller event"
         return (
-            f"{fact}; this queue was created for {self.limit_bytes:,}; send a smaller event, or drop the queue "
-            f"and create it with --max-message-size, up to {MAX_EVENT_SIZE:,} (`eventpub doctor` tells what "
-            "the kernel allows)"
+            f"{fact}; this queue was created for {self.limit_bytes:,}; send a smaller event, or make the queue "
+            f"larger with `eventpub queue resize NAME --max-message-size`, up to {MAX_EVENT_SIZE:,} (`eventpub "
+            "doctor` tells what the kernel allows)"
         )
 
 
 class EventQueueFullError(_EventFactsError):
-    """Raised by `put` when the queue has no room: drop the event, or call again with a `timeout`."""
+    """Raised by `put` when the queue has no room: drop the event, or call again with a `timeout`.
+
+    `queue_name` is empty if a test raises it without one, as it does with baseplate's.
+    """
 
     def __init__(self, queue_name: str = "") -> None:
         super().__init__(queue_name)
         self.queue_name = queue_name
 
     def __str__(self) -> str:
+        which = f" {self.queue_name!r}" if self.queue_name else ""
         return (
-            f"the event queue {self.queue_name!r} is full; usually its sidecar is not running, has filled its "
+            f"the event queue{which} is full; usually its sidecar is not running, has filled its "
             "spool because the collector is down, or the queue is too short for the bursts it gets "
             "(`eventpub doctor` tells which)"
         )

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, NoReturn
 import gevent
 
 from eventpub.errors import ConfigError
-from eventpub.queue.message_queue import MessageQueue
 from eventpub.settings import ini
 from eventpub.sidecar.delivery.sender import Sender
 from eventpub.sidecar.receive.receiver import Receiver
+from eventpub.sidecar.receive.source import Source
 from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry.metrics import Telemetry
@@ -85,7 +85,7 @@ class Daemon:
         self._spool = _open_spool(config, queue_name, self._telemetry, disk)
         self._sender = Sender(self._spool, config, self._telemetry)
         self._receiver = Receiver(
-            lambda: open_queue(self._config, queue_name),
+            Source(config, queue_name),
             self._spool,
             config,
             on_batch=self._sender.put,
@@ -153,16 +153,13 @@ class Daemon:
     def _tick(self) -> None:
         while True:
             gevent.sleep(_TICK_SECONDS)
-            for look in (self._look_at_queue, self._look_at_spool, self._look_at_key, self._flush):
+            for look in (self._look_at_losses, self._look_at_spool, self._look_at_key, self._flush):
                 try:
                     look()
                 except OSError as error:  # such as a folder that cannot be read for a moment
                     self._telemetry.disk_error(error)
 
-    def _look_at_queue(self) -> None:
-        if self._receiver.queue.fd >= 0 and self._receiver.queue.is_orphaned():
-            logger.warning("the queue was removed; creating it again queue=%s", self._queue_name)
-            self._receiver.reopen_queue()
+    def _look_at_losses(self) -> None:
         if time.monotonic() >= self._report_at:
             self._report_losses()
 
@@ -216,23 +213,7 @@ class Daemon:
         is_clean = not (ledger.dead or ledger.dropped or ledger.unaccounted)
         logger.log(logging.INFO if is_clean else logging.WARNING, "stopped %s", ledger)
         self._spool.close()
-        self._receiver.queue.close()
-
-
-def open_queue(config: SidecarConfig, name: str) -> MessageQueue:
-    """Open the queue for receiving; create it with the configured size, mode and group.
-
-    Raises:
-        QueueError: it cannot be opened.
-    """
-    return MessageQueue.open(
-        name,
-        max_messages=config.max_queue_size_events,
-        max_message_size=config.max_message_size_bytes,
-        mode=config.queue_mode,
-        group=config.queue_group,
-        write=False,
-    )
+        self._receiver.close()
 
 
 def _open_spool(config: SidecarConfig, queue_name: str, telemetry: Telemetry, disk: Disk | None) -> Spool:

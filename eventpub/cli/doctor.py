@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import eventpub
 from eventpub.errors import QueueError, QueueLimitError, QueueMissingError, QueuePermissionError
-from eventpub.queue import access, kernel_limits
-from eventpub.queue.kernel_limits import WANTED, KernelLimits
-from eventpub.queue.message_queue import POSIX_IPC_VERSION, MessageQueue
+from eventpub.queue import access, holders, kernel_limits, remedies
+from eventpub.queue.kernel_limits import WANTED, KernelLimits, SizeRange
+from eventpub.queue.kernel_queue import POSIX_IPC_VERSION
+from eventpub.queue.message_queue import MessageQueue
 
 from . import host
 from .arguments import add_command, queue_name
@@ -33,6 +34,7 @@ examples:
 
 exit codes: 0 all is well   1 warnings   2 events cannot be put
 """
+_ANY = SizeRange.between(None, None)
 _FILLING = 0.8  # a queue this full is about to refuse events
 
 
@@ -75,7 +77,7 @@ def run_doctor(options: argparse.Namespace) -> int:
         f"eventpub {eventpub.__version__}, posix_ipc {POSIX_IPC_VERSION}, "
         f"Python {platform.python_version()}, Linux {platform.release()}\n"
         f"user {access.user_name(os.geteuid())} ({os.geteuid()}), umask {umask:04o}, "
-        f"queues of {host.read_namespace()}"
+        f"queues of {holders.read_namespace()}"
     )
     worst = Level.OK
     for finding in examine_host(options.queue):
@@ -122,13 +124,13 @@ def _check_limits(limits: KernelLimits) -> Iterator[Finding]:
         f"fs.mqueue.msg_max {limits.msg_max:,}, msgsize_max {limits.msgsize_max:,}, "
         f"queues_max {limits.queues_max:,}; RLIMIT_MSGQUEUE {_format_bytes(limits.hard_bytes)}"
     )
-    if kernel_limits.fit_queue(limits, limits.hard_bytes) == WANTED:
+    if _ANY.best_within(limits) == WANTED:
         yield Finding(Level.OK, text)
     else:
         yield Finding(
             Level.WARNING,
             f"{text}: queues hold fewer and smaller events than they could",
-            kernel_limits.explain_size(limits),
+            remedies.explain_size(limits, _ANY),
         )
 
 
@@ -194,7 +196,7 @@ def _check_contents(queue: MessageQueue) -> Iterator[Finding]:
 
     size = queue.size
     limits = kernel_limits.read_limits()
-    better = kernel_limits.fit_queue(limits, limits.hard_bytes)
+    better = _ANY.best_within(limits)
     if better and better > size and better.max_message_size >= size.max_message_size:
         yield Finding(
             Level.WARNING,
@@ -212,8 +214,8 @@ def _check_contents(queue: MessageQueue) -> Iterator[Finding]:
 
 def _check_users(name: str) -> Iterator[Finding]:
     """Tell which processes have this queue open, and which have another one of the same name."""
-    here = host.read_namespace()
-    found = host.find_holders(name)
+    here = holders.read_namespace()
+    found = holders.find_holders(name)
     good = [str(holder) for holder in found if holder.namespace == here and not holder.removed]
     if good:
         yield Finding(Level.OK, f"{name}: open in {', '.join(good)}")

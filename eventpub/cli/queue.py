@@ -1,18 +1,20 @@
-"""`eventpub queue`: list, show, create and drop queues."""
+"""`eventpub queue`: list, show, create, resize and drop queues."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from eventpub.errors import QueueError, QueuePermissionError
-from eventpub.queue import access, kernel_limits
+from eventpub.queue import access, holders, kernel_limits
 from eventpub.queue.kernel_limits import CEILING
 from eventpub.queue.message_queue import MessageQueue, remove_queue
+from eventpub.queue.replacement import drop_queue
 from eventpub.settings import ini
 
 from . import host
 from .arguments import add_command, parse_as, queue_name
 from .exit_codes import EXIT_NO_QUEUE, EXIT_OK, EXIT_WARNING
+from .resize import add_resize
 from .terminal import complain, print_table, say
 
 if TYPE_CHECKING:
@@ -26,10 +28,11 @@ examples:
   eventpub queue list
   eventpub queue show v2
   eventpub queue create v2 --mode 0620 --group www-data
+  eventpub queue resize v2 --max-messages 10000
   eventpub queue drop v2 --yes
 
-The user who creates a queue owns it. Its size, mode and group cannot be changed later: drop the queue and
-create it again. Sidecar and applications switch to the new one.
+The user who creates a queue owns it. To change its mode or group, drop the queue and create it again; to change
+its size, `eventpub queue resize` does both at once. Sidecar and applications switch to the new one.
 """
 _CREATE_EPILOG = """\
 examples:
@@ -44,13 +47,13 @@ examples:
   eventpub queue drop v2           refused while events wait in it
   eventpub queue drop v2 --yes     drops it with the events in it
 
-exit codes: 0 dropped   1 events wait in it   69 no such queue, or not yours
+exit codes: 0 dropped   1 events wait in it, or came meanwhile and are kept   69 no such queue, or not yours
 """
 
 
 def add_parser(commands: Commands) -> None:
     """Declare the commands."""
-    parser = add_command(commands, "queue", help="list, show, create and drop queues", epilog=_EPILOG)
+    parser = add_command(commands, "queue", help="list, show, create, resize and drop queues", epilog=_EPILOG)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     listing = add_command(actions, "list", help="list all queues", epilog="example:\n  eventpub queue list")
@@ -83,11 +86,13 @@ def add_parser(commands: Commands) -> None:
     create.add_argument("--group", help="its group (default: this user's)")
     create.set_defaults(run=run_create)
 
+    resize = add_resize(actions)
+
     drop = add_command(actions, "drop", help="remove a queue", epilog=_DROP_EPILOG)
     drop.add_argument("--yes", action="store_true", help="even if events wait in it")
     drop.set_defaults(run=run_drop)
 
-    for action in (show, create, drop):
+    for action in (show, create, resize, drop):
         action.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
 
 
@@ -112,7 +117,7 @@ def run_show(options: argparse.Namespace) -> int:
             "event size": f"up to {queue.max_message_size:,} bytes",
             "counted": f"{kernel_limits.need_bytes(queue.size):,} bytes of its creator's RLIMIT_MSGQUEUE",
             "owner": f"{access.describe_owner(status)}{access.describe_readers(status)}",
-            "open in": ", ".join(map(str, host.find_holders(queue.name)))
+            "open in": ", ".join(map(str, holders.find_holders(queue.name)))
             or "no process that this user may inspect",
         }
     for label, text in rows.items():
@@ -132,32 +137,50 @@ def run_create(options: argparse.Namespace) -> int:
 
 def run_drop(options: argparse.Namespace) -> int:
     """Remove a queue, but not with events in it unless --yes is given."""
+    if options.yes:
+        return _drop_with_contents(options.name)
     try:
-        with host.open_to_look(options.name) as queue:
-            waiting = queue.depth()
+        queue = MessageQueue.open(options.name, create=False)
     except QueuePermissionError as error:  # its owner may remove it even if its mode denies opening it
-        if not options.yes:
-            complain(f"{error}; its owner can drop it, contents unchecked, with --yes")
-            return EXIT_NO_QUEUE
-        return _drop_queue(options.name, "unseen")
-    if waiting and not options.yes:
-        complain(f"{options.name}: holds events ({waiting:,}); start its sidecar, or drop them with --yes")
-        return EXIT_WARNING
-    return _drop_queue(options.name, f"events in it: {waiting:,}")
+        complain(f"{error}; its owner can drop it, contents unchecked, with --yes")
+        return EXIT_NO_QUEUE
+    with queue:
+        if waiting := queue.depth():
+            complain(f"{queue.name}: holds events ({waiting:,}); start its sidecar, or drop them with --yes")
+            return EXIT_WARNING
+        users = _find_users(queue.name)
+        if late := drop_queue(queue):
+            complain(f"{queue.name}: events came meanwhile ({late:,}), so it is there again, with them in it")
+            return EXIT_WARNING
+    _report_drop(queue.name, "events in it: 0", users)
+    return EXIT_OK
 
 
-def _drop_queue(name: str, content: str) -> int:
-    """Remove a queue, and say who still has it open: the kernel keeps it until the last one closes it."""
-    here = host.read_namespace()
-    users = [str(user) for user in host.find_holders(name) if user.namespace == here and not user.removed]
+def _drop_with_contents(name: str) -> int:
+    users = _find_users(name)
+    try:
+        with host.open_to_look(name) as queue:
+            content = f"events in it: {queue.depth():,}"
+    except QueuePermissionError:
+        content = "unseen"
     remove_queue(name)
+    _report_drop(name, content, users)
+    return EXIT_OK
+
+
+def _find_users(name: str) -> list[str]:
+    here = holders.read_namespace()
+    return [str(user) for user in holders.find_holders(name) if user.namespace == here and not user.removed]
+
+
+def _report_drop(name: str, content: str, users: list[str]) -> None:
+    """Say who still has it open: the kernel keeps it until the last one closes it."""
     say(f"{name}: dropped, {content}")
     if users:
         say(
             f"still open in {', '.join(users)}: eventpub switches to the next queue of this name within a "
             "second; restart other programs, or their events are lost"
         )
-    return EXIT_OK
 
 
 def _describe_row(folder: Path, name: str) -> tuple[str, ...]:

@@ -35,6 +35,10 @@ class QueueHandler(ConfiguredHandler):
         self._queue.put(event, self.timeout_seconds)
         return True
 
+    def __del__(self) -> None:
+        if "_queue" in vars(self):  # nobody else has it to close
+            self._queue.close()
+
     @cached_property
     def _queue(self) -> EventQueue[Any]:
         return EventQueue(self.name, lambda event: serialize_as(self.version, event))

@@ -12,6 +12,8 @@ import stat
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple
 
+from .kernel_limits import SizeRange
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -28,6 +30,11 @@ class Wish(NamedTuple):
     max_message_size: int | None
     mode: int
     group: str | None
+
+    @property
+    def sizes(self) -> SizeRange:
+        """The sizes that would do."""
+        return SizeRange.between(self.max_messages, self.max_message_size)
 
     def checked(self) -> Self:
         """Return self, if it is valid; the kernel may still refuse it.

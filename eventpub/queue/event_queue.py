@@ -5,11 +5,10 @@ once. It does not wait unless asked to, starts no thread, waits for no lock, and
 unless its timeout is invalid. So it is safe in threads, greenlets and asyncio handlers, and before and after a
 fork: parent and child share the queue.
 
-Either the event is enqueued or `put` raises, with one exception to prevent: a process that has a queue open can
-send to it after it was removed (`eventpub queue drop`), and nobody receives that. So `put` checks once a
-second, and whenever the queue is full. If the queue was removed, `put` switches to the queue that now has its
-name, or creates it if this user owned the old one, and moves the old one's events to it, if this user may read
-them.
+Either the event is enqueued or `put` raises. A process that has a queue open can send to it after it was
+removed, and nobody receives that: so `put` checks once a second, and whenever the queue is full. If it was
+removed, `put` switches to the one that has its name now, or creates it if this user owned the old one, and
+takes the old one's events along (see `removal`).
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ import contextlib
 import logging
 import math
 import os
+import sys
 import threading
 import time
+import warnings
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
-from weakref import WeakValueDictionary
 
 from eventpub.errors import (
     EventError,
@@ -35,11 +35,16 @@ from eventpub.errors import (
     QueuePermissionError,
 )
 from eventpub.serialization.serialize import serialize_event
+from eventpub.serialization.unwritable import type_name
 from eventpub.wire import MAX_EVENT_SIZE
 
+from . import registry
 from .access import DEFAULT_MODE
-from .message_queue import MessageQueue, Refused
+from .arguments import Message, encode_message, read_timeout, show_error
+from .kernel_queue import Refused
+from .message_queue import MessageQueue
 from .metrics import Counts, QueueMetrics
+from .removal import RemovedQueues
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +67,8 @@ class EventQueue(Generic[T]):
 
     Args:
         name: 1 to 200 letters, digits, dots, dashes and underscores; does not begin with a dot.
-        event_serializer: event -> bytes; by default Thrift structs become version 2 events, mappings JSON.
+        event_serializer: event -> bytes, or text, which is sent as UTF-8; by default Thrift structs become
+            version 2 events, mappings JSON.
         max_messages: events it holds, if it must be created; None for what the kernel allows, up to 10,000.
         max_message_size: bytes of an event, likewise; None for what the kernel allows, up to 102,400.
         mode: permission bits, likewise.
@@ -82,7 +88,7 @@ class EventQueue(Generic[T]):
     def __init__(
         self,
         name: str,
-        event_serializer: Callable[[T], bytes] | None = None,
+        event_serializer: Callable[[T], Message] | None = None,
         *,
         max_messages: int | None = None,
         max_message_size: int | None = None,
@@ -96,8 +102,9 @@ class EventQueue(Generic[T]):
                 f"event_serializer is {event_serializer!r}: give a function such as serialize_v2_event"
             )
         self.name = name
-        serialize: Callable[..., bytes] = event_serializer or serialize_event
+        serialize: Callable[..., Message] = event_serializer or serialize_event
         self._serialize = partial(serialize, default=serializer_default) if serializer_default else serialize
+        self._queue: MessageQueue
         self._wishes: dict[str, Any] = {
             "max_messages": max_messages,
             "max_message_size": max_message_size,
@@ -106,10 +113,11 @@ class EventQueue(Generic[T]):
         }
         self._accepted = self._full = self._too_large = self._unserializable = 0
         self._metrics = QueueMetrics(metrics, lambda: self.counts) if metrics else None
-        self._old_queue: MessageQueue | None = None
+        self._removed = RemovedQueues()
         self._looking = threading.Lock()
         self._use(self._open(create=True))
-        event_queues[id(self)] = self
+        self._wishes["or_less"] = True  # for its successors: a removed one counts until all have closed it
+        registry.register_queue(self)
 
     def put(self, event: T, timeout: float = _NO_WAIT) -> None:
         """Serialize an event and enqueue it.
@@ -120,23 +128,26 @@ class EventQueue(Generic[T]):
                 the greenlet if gevent has patched `select` and `time`; leave it out in asyncio.
 
         Raises:
-            EventSerializationError: the serializer does not take the event, or does not return bytes.
+            EventSerializationError: the serializer does not take the event, or returns neither bytes nor text.
             EventTooLargeError: it is larger than this queue allows, or than 102,400 bytes.
             EventQueueFullError: there was no room for it.
             EventQueueClosedError: the queue was closed.
             ValueError: `timeout` is not a number of seconds, whether there is room or not.
         """
         if timeout is not _NO_WAIT:
-            _check_timeout(timeout)
+            timeout = read_timeout(timeout)
         try:
             message = self._serialize(event)
         except EventError:
             self._unserializable += 1
             raise
         except Exception as exc:  # the serializer may be third-party code
-            raise self._unserialized(event, f"{type(exc).__name__}: {exc}") from exc
+            raise self._unserialized(event, f"{type_name(exc)}: {show_error(exc)}") from exc
         if type(message) is not bytes:
-            raise self._unserialized(event, f"its serializer returned {type(message).__name__}, not bytes")
+            try:
+                message = encode_message(message)
+            except (TypeError, ValueError) as exc:
+                raise self._unserialized(event, f"its serializer returned {exc}") from exc
         if len(message) <= self._limit_bytes and monotonic() < self._look_at:
             try:
                 self._raw_send(message)
@@ -157,12 +168,32 @@ class EventQueue(Generic[T]):
         return Counts(self._accepted, self._full, self._too_large, self._unserializable)
 
     def close(self) -> None:
-        """Close the queue; its events stay for the sidecar."""
+        """Close the queue, and never fail; its events stay for the sidecar.
+
+        If it was removed meanwhile, this takes along what lies in it, for up to a second.
+        """
+        self.take_leave()
         if self._metrics:
             self._metrics.send(now=True)
+        self._look_at = -math.inf  # something else may get the descriptor's number: nothing goes the short way
         self._queue.close()
-        if old := self._old_queue:  # read once: another thread may replace it
-            old.close()
+        self._removed.close()
+
+    def take_leave(self) -> None:
+        """Take along what lies in removed queues: `close` does, and the end of the process."""
+        with contextlib.suppress(EventError):  # it is closed already
+            self._look(create=False)
+            self._removed.take_leave(self._queue)
+
+    def begin_in_child(self) -> None:
+        """Begin anew in a forked child."""
+        self._looking = threading.Lock()  # the fork may have copied one that is held
+        self._removed.close()  # what is in hand is the parent's
+
+    def lose_descriptor(self, fd: int) -> None:
+        """Send nothing there, if it was this one's: called when another queue has got it."""
+        if self._queue.fd == fd:
+            self._look_at = -math.inf
 
     def make_object_for_context(self, name: str, span: object) -> Self:  # noqa: ARG002, baseplate passes them
         """Return the object for baseplate's request context: the queue itself."""
@@ -172,6 +203,13 @@ class EventQueue(Generic[T]):
         """Return the queue itself: baseplate calls the entries of a configuration spec."""
         return self
 
+    def __del__(self) -> None:
+        queue = vars(self).get("_queue")
+        if queue is not None and queue.holds_descriptor and not sys.is_finalizing():  # it may well last as long
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            queue.close()
+            self._removed.close()
+
     def __enter__(self) -> Self:
         return self
 
@@ -179,9 +217,7 @@ class EventQueue(Generic[T]):
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"{self!r} cannot be pickled: open one in each process, or fork, and use the same in all"
-        )
+        raise TypeError(f"{self!r} cannot be pickled: open one in each process, or fork, and use the same")
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count:,} {name}" for name, count in self.counts._asdict().items())
@@ -197,6 +233,7 @@ class EventQueue(Generic[T]):
                 raise EventTooLargeError(len(message), self._limit_bytes)
             queue = self._queue
             try:
+                queue.is_orphaned()  # else it is closed; another thread may be at the look
                 if self._refusal is None and queue.send(message):
                     self._accepted += 1
                     return
@@ -215,81 +252,48 @@ class EventQueue(Generic[T]):
 
     def _unserialized(self, event: T, reason: str) -> EventSerializationError:
         self._unserializable += 1
-        return EventSerializationError("event", f"of type {type(event).__name__}", reason)
+        return EventSerializationError("event", f"of type {type_name(event)}", reason)
 
     def _open(self, *, create: bool) -> MessageQueue:
         """Open it for both directions, or only for sending if its owner allows no more."""
-        if stand_in:
-            return stand_in(self)
+        if registry.stand_in:
+            return registry.stand_in(self)
         with contextlib.suppress(QueuePermissionError):
             return MessageQueue.open(self.name, create=create, **self._wishes)
         return MessageQueue.open(self.name, create=create, read=False, **self._wishes)
 
     def _use(self, queue: MessageQueue) -> None:
+        registry.announce_descriptor(self, queue.fd)
         self._raw_send = queue.raw_send
         self._limit_bytes = min(queue.max_message_size, MAX_EVENT_SIZE)
         self._look_at = monotonic() + _LOOK_SECONDS
         self._refusal: QueueError | None = None  # why the replacement of our queue cannot be opened
         self._queue = queue  # last: a child forked before this line checks again
 
-    def _look(self) -> None:
+    def _look(self, *, create: bool = True) -> None:
         """Check the queue, unless another thread is doing so."""
         if self._looking.acquire(blocking=False):
             try:
-                self._follow()
+                self._follow(create=create)
             finally:
                 self._looking.release()
         if self._metrics:
             self._metrics.send()
 
-    def _follow(self) -> None:
+    def _follow(self, *, create: bool) -> None:
         """Switch to the queue that now has the name, if ours was removed."""
+        queue = self._queue
+        self._look_at = -math.inf  # for good if it was closed: its descriptor may be another's by now
+        was_removed = queue.is_orphaned()
         self._look_at = monotonic() + _LOOK_SECONDS
-        if self._old_queue:  # at the last check another thread may have been about to send to it
-            self._take_along(self._old_queue)
-            self._old_queue.close()
-            self._old_queue = None
-        removed = self._queue
-        if not removed.is_orphaned():
+        self._removed.move_messages(queue)
+        if not was_removed:
             return
         try:  # only its former owner creates the new one, so that it has the right owner
-            self._use(self._open(create=removed.status().st_uid == os.geteuid()))
+            self._use(self._open(create=create and queue.status().st_uid == os.geteuid()))
         except QueueError as exc:
             self._refusal = exc
             self._look_at = -math.inf  # no direct sends until it can be opened
         else:
             logger.warning("event queue %r was removed; switched to its replacement", self.name)
-            self._take_along(removed)
-            self._old_queue = removed
-
-    def _take_along(self, removed: MessageQueue) -> None:
-        """Move the messages of a removed queue to its replacement."""
-        moved = lost = 0
-        try:
-            while (message := removed.receive()) is not None:
-                if len(message) <= self._limit_bytes and self._queue.send(message):
-                    moved += 1
-                else:
-                    lost += 1
-        except QueuePermissionError:
-            lost = removed.depth()
-        if moved or lost:
-            logger.warning("event queue %r: %d events moved to the new one, %d lost", self.name, moved, lost)
-
-
-# Hooks of `eventpub.testing`: all queues of this process, and the stand-in for queues opened from now on.
-event_queues: WeakValueDictionary[int, EventQueue[Any]] = WeakValueDictionary()
-stand_in: Callable[[EventQueue[Any]], MessageQueue] | None = None
-
-
-def _begin_in_child() -> None:
-    for queue in list(event_queues.values()):
-        queue._looking = threading.Lock()  # noqa: SLF001, our own; a fork may have copied one that is held
-
-
-os.register_at_fork(after_in_child=_begin_in_child)
-
-
-def _check_timeout(timeout: object) -> None:
-    if not isinstance(timeout, (int, float)) or not timeout >= 0:  # NaN is not
-        raise ValueError(f"timeout is {timeout!r}: give seconds, 0 or more; leave it out not to wait")
+            self._removed.add(queue, self._queue)

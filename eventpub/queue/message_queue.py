@@ -1,7 +1,7 @@
 """The POSIX message queue between application and sidecar, both ends.
 
-Owns everything that goes through posix_ipc and maps its exceptions; nothing else imports it. No call waits
-unless its name says so, and a queue's size is always what the kernel confirmed, never what was asked for.
+No call waits unless its name says so, and a queue's size is always what the kernel confirmed, never what was
+asked for.
 
 The first process to open a queue creates it and sets its size, owner, mode and group; a later opener asking for
 something else gets a warning. Receiving removes messages, so a right to read is a right to steal: if sidecar
@@ -10,7 +10,7 @@ and applications are different users, the mode is 0620 and the group is the appl
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import logging
 import math
 import os
@@ -22,16 +22,15 @@ import posix_ipc
 from eventpub.errors import (
     EventQueueClosedError,
     EventTooLargeError,
-    QueueError,
-    QueueLimitError,
     QueueMissingError,
     QueuePermissionError,
 )
-from eventpub.wire import MAX_EVENT_SIZE, MAX_QUEUE_SIZE, QUEUE_PREFIX
 
 from . import access, kernel_limits
 from .access import DEFAULT_MODE, Wish
-from .refusal import check_name, is_about_size, map_refusal
+from .kernel_queue import Refused, create_new, open_existing
+from .kernel_queue import remove_queue as remove_queue  # noqa: PLC0414, found here too
+from .refusal import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,16 +38,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
-POSIX_IPC_VERSION: str = posix_ipc.__version__
-
-# What posix_ipc raises when it opens or removes a queue -> errno; its OSErrors often have a text only.
-_ERRNO_OF_TYPE = {
-    posix_ipc.ExistentialError: errno.ENOENT,
-    posix_ipc.PermissionsError: errno.EACCES,
-    ValueError: errno.EINVAL,
-}
-_ERRNO_OF_TEXT = {"files open": errno.EMFILE, "open files": errno.ENFILE, "Insufficient": errno.ENOSPC}
-Refused = (posix_ipc.Error, OSError, ValueError)  # everything that posix_ipc raises
 
 
 class MessageQueue:
@@ -67,7 +56,8 @@ class MessageQueue:
     """
 
     __slots__ = (
-        "_queue", "_receive", "created", "fd", "max_message_size", "max_messages", "name", "raw_send", "size",
+        "_identity", "_queue", "_receive", "created", "fd", "max_message_size", "max_messages", "name",
+        "raw_send", "size",
     )  # fmt: skip
 
     def __init__(self, name: str, queue: posix_ipc.MessageQueue, *, created: bool) -> None:
@@ -77,6 +67,7 @@ class MessageQueue:
         self.max_messages, self.max_message_size = self.size
         self.created = created
         self.fd: int = queue.mqd
+        self._identity = _identify(self.fd)
         self._queue = queue
         self.raw_send: Callable[[bytes], None] = queue.send
         self._receive = queue.receive
@@ -93,6 +84,7 @@ class MessageQueue:
         read: bool = True,
         write: bool = True,
         create: bool = True,
+        or_less: bool = False,
     ) -> Self:
         """Open the queue `name`; create it if it does not exist.
 
@@ -105,6 +97,8 @@ class MessageQueue:
             read: open it for receiving.
             write: open it for sending.
             create: create it if it does not exist.
+            or_less: if only other queues of this user keep it from being as large as given, create it smaller
+                and say so in the log.
 
         Raises:
             QueueNameError: the name is invalid.
@@ -117,7 +111,7 @@ class MessageQueue:
         wish = Wish(max_messages, max_message_size, mode, group).checked()
         while True:  # repeated if another process creates or removes the queue between these two attempts
             try:
-                queue = cls(name, _open_queue(name, read=read, write=write), created=False)
+                queue = cls(name, open_existing(name, read=read, write=write), created=False)
             except QueueMissingError:
                 if not create:
                     raise
@@ -125,7 +119,7 @@ class MessageQueue:
                 if create and (found := wish.differences(queue.size, queue.status())):
                     logger.warning("event queue %r existed already and stays as it is: %s", name, found)
                 return queue
-            if created := _create_queue(name, wish, read=read, write=write):
+            if created := create_new(name, wish, read=read, write=write, or_less=or_less):
                 queue = cls(name, created, created=True)
                 queue._apply(wish)
                 return queue
@@ -175,11 +169,17 @@ class MessageQueue:
         return int(self._queue.current_messages)
 
     def status(self) -> os.stat_result:
-        """Return its owner, group, mode and inode."""
-        try:
-            return os.fstat(self._check_open())
-        except OSError:  # closed by its number, as daemonizing code closes all descriptors
-            raise EventQueueClosedError(self.name) from None
+        """Return its owner, group, mode and inode.
+
+        Raises:
+            EventQueueClosedError: it was closed, perhaps by the number of its descriptor, as a process that
+                becomes a daemon closes all it has; something else may have that number by now.
+        """
+        with contextlib.suppress(OSError):  # the number is unused now
+            status = os.fstat(self._check_open())
+            if (status.st_dev, status.st_ino) == self._identity:
+                return status
+        raise EventQueueClosedError(self.name)
 
     def is_orphaned(self) -> bool:
         """Return whether it was removed, so that opening its name leads to another queue."""
@@ -190,10 +190,22 @@ class MessageQueue:
         remove_queue(self.name)
 
     def close(self) -> None:
-        """Close this end; the queue and its messages stay. Does nothing if it is closed already."""
-        if self.fd >= 0:
-            self.fd = -1
-            self._queue.close()
+        """Close this end, once or more often, and never fail; the queue and its messages stay."""
+        fd, self.fd = self.fd, -1
+        with contextlib.suppress(*Refused):
+            if (
+                fd >= 0 and _identify(fd) == self._identity
+            ):  # else it was closed by its number, which is another's
+                self._queue.close()
+
+    @property
+    def holds_descriptor(self) -> bool:
+        """Whether it has to be closed."""
+        return self.fd >= 0
+
+    def __del__(self) -> None:
+        if getattr(self, "fd", -1) >= 0:
+            self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -202,10 +214,11 @@ class MessageQueue:
         self.close()
 
     def __repr__(self) -> str:
-        if self.fd < 0:
+        try:
+            removed = ", removed" if self.is_orphaned() else ""
+        except EventQueueClosedError:
             return f"<MessageQueue {self.name!r}, closed>"
-        waiting = f"{self.depth():,} of {self.size}, fd {self.fd}"
-        return f"<MessageQueue {self.name!r}, {waiting}{', removed' if self.is_orphaned() else ''}>"
+        return f"<MessageQueue {self.name!r}, {self.depth():,} of {self.size}, fd {self.fd}{removed}>"
 
     def _apply(self, wish: Wish) -> None:
         """Set group and mode of the new queue, or remove it if that fails."""
@@ -230,73 +243,6 @@ class MessageQueue:
         return EventQueueClosedError(self.name)
 
 
-def remove_queue(name: str) -> None:
-    """Remove a queue, even one whose mode denies opening it; processes that have it open keep an orphan.
-
-    Raises:
-        QueueError: it does not exist, or belongs to another user.
-    """
-    try:
-        posix_ipc.unlink_message_queue(QUEUE_PREFIX + name)
-    except Refused as exc:
-        raise _map_error(name, exc, "remove it") from exc
-
-
-def _open_queue(name: str, *, read: bool, write: bool) -> posix_ipc.MessageQueue:
-    try:
-        return posix_ipc.MessageQueue(QUEUE_PREFIX + name, read=read, write=write)
-    except Refused as exc:
-        raise _map_error(name, exc, " and ".join(["receive from it"] * read + ["send to it"] * write)) from exc
-
-
-def _create_queue(name: str, wish: Wish, *, read: bool, write: bool) -> posix_ipc.MessageQueue | None:
-    """Create a queue of the best possible size, for its owner only; None if it exists by now."""
-    limits = kernel_limits.read_limits()
-    kernel_limits.raise_soft_limit()
-    refused: Exception | None = None
-    for size in kernel_limits.sizes_to_try(limits, wish.max_messages, wish.max_message_size):
-        try:
-            queue = posix_ipc.MessageQueue(
-                QUEUE_PREFIX + name, posix_ipc.O_CREX, wish.mode & 0o700, *size, read=read, write=write
-            )
-        except posix_ipc.ExistentialError:
-            return None
-        except Refused as exc:
-            if not is_about_size(_errno_of(exc)):
-                raise _map_error(name, exc, "create it") from exc
-            refused = exc
-        else:
-            if size != (wish.max_messages or MAX_QUEUE_SIZE, wish.max_message_size or MAX_EVENT_SIZE):
-                text = kernel_limits.explain_size(limits, wish.max_messages, wish.max_message_size, got=size)
-                logger.warning("event queue %r was created smaller than wanted: %s", name, text)
-            return queue
-    raise QueueLimitError(name, kernel_limits.explain_size(limits, *wish[:2])) from refused
-
-
-def _map_error(name: str, exc: Exception, doing: str) -> QueueError:
-    number = _errno_of(exc)
-    return map_refusal(name, number, doing, _peek_status(name) if number == errno.EACCES else None)
-
-
-def _errno_of(exc: Exception) -> int:
-    if isinstance(exc, OSError):
-        by_text = (number for text, number in _ERRNO_OF_TEXT.items() if text in str(exc))
-        return exc.errno or next(by_text, errno.ENOSYS)
-    return _ERRNO_OF_TYPE.get(type(exc), errno.ENOSYS)
-
-
-def _peek_status(name: str) -> os.stat_result | None:
-    """Find out who owns a queue that denies access."""
-    for direction in ({"read": False}, {"write": False}):
-        try:
-            queue = posix_ipc.MessageQueue(QUEUE_PREFIX + name, **direction)
-        except Refused:
-            continue
-        try:
-            return os.fstat(queue.mqd)
-        finally:
-            queue.close()
-    try:
-        return os.stat(f"/dev/mqueue{QUEUE_PREFIX}{name}")  # noqa: PTH116, pathlib takes 5 ms to import
-    except OSError:
-        return None
+def _identify(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino

@@ -21,6 +21,10 @@ import time
 import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
+from eventpub.serialization.unwritable import type_name
+
+from .arguments import show_error
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -78,7 +82,7 @@ class QueueMetrics:
                     self._count(f"put.{Counts._fields[place]}", growth)
                     self._sent[place] = total
         except Exception as error:  # noqa: BLE001, the client may be anybody's; what it did not take is sent next time
-            logger.warning("counts of put could not be sent: %s: %s", type(error).__name__, error)
+            logger.warning("counts of put could not be sent: %s: %s", type_name(error), show_error(error))
         finally:
             self._sending.release()
 

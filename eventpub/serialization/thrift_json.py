@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from .thrift_repair import repair_struct
 from .thrift_writers import writers
+from .unwritable import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,5 +64,5 @@ def show_value(value: object) -> str:
     """Return a repr for an error message: at most 200 characters; never fails."""
     try:
         return reprlib.repr(value)[:200]
-    except ValueError:  # an int of more digits than Python prints
-        return f"<{type(value).__name__}>"
+    except Exception:  # noqa: BLE001, a value may raise anything, and so does an int of more digits than Python prints
+        return f"<{type_name(value)}>"

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eventpub.queue import event_queue
+from eventpub.queue import registry
 from eventpub.serialization.unwritable import strict_process
 
 from .memory_queue import MemoryMessages
@@ -62,8 +62,8 @@ def capture_events(*, strict: bool = True) -> Iterator[Record]:
 
 
 def _divert_queues() -> None:
-    event_queue.stand_in = _in_memory
-    for reference in event_queue.event_queues.valuerefs():
+    registry.stand_in = _in_memory
+    for reference in registry.event_queues.valuerefs():
         queue: EventQueue[Any] | None = reference()
         if queue is None or isinstance(queue._queue, MemoryMessages) or queue._queue.fd < 0:
             continue
@@ -72,7 +72,7 @@ def _divert_queues() -> None:
 
 
 def _restore_queues() -> None:
-    event_queue.stand_in = None
+    registry.stand_in = None
     for queue, serialize, messages in _diverted:
         in_memory = queue._queue
         was_closed = in_memory.fd < 0

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from eventpub.errors import QueueLimitError
 from eventpub.queue.access import DEFAULT_MODE, Wish
 from eventpub.queue.event_queue import EventQueue
-from eventpub.queue.kernel_limits import explain_impossible
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.queue.refusal import check_name
+from eventpub.queue.remedies import explain_impossible
 from eventpub.serialization.serialize import serialize_event
 from eventpub.wire import MAX_EVENT_SIZE
 
@@ -19,6 +19,8 @@ from .record import Put, Record, active, note_events, note_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from eventpub.queue.arguments import Message
 
 T = TypeVar("T")
 
@@ -39,8 +41,8 @@ class MemoryMessages(MessageQueue):
         self, name: str, puts: list[Put], max_messages: int | None, max_message_size: int | None
     ) -> None:
         check_name(name)
-        Wish(max_messages, max_message_size, DEFAULT_MODE, None).checked()
-        if refusal := explain_impossible(max_messages, max_message_size):
+        wish = Wish(max_messages, max_message_size, DEFAULT_MODE, None).checked()
+        if refusal := explain_impossible(wish.sizes):
             raise QueueLimitError(name, refusal)
         self.name = name
         self.max_messages = sys.maxsize if max_messages is None else max_messages
@@ -89,6 +91,14 @@ class MemoryMessages(MessageQueue):
         with self._changed:
             self.fd = -1
 
+    @property
+    def holds_descriptor(self) -> bool:
+        """Whether it has to be closed: never."""
+        return False
+
+    def __del__(self) -> None:
+        """Do nothing: there is nothing to close."""
+
     def __repr__(self) -> str:
         return f"<MemoryMessages {self.name!r}, {'closed' if self.fd < 0 else f'{len(self._puts):,} messages'}>"
 
@@ -127,7 +137,7 @@ class MemoryQueue(EventQueue[T], Record):
     def __init__(
         self,
         name: str = "memory",
-        event_serializer: Callable[[T], bytes] | None = None,
+        event_serializer: Callable[[T], Message] | None = None,
         *,
         max_messages: int | None = None,
         max_message_size: int | None = None,

@@ -20,7 +20,9 @@ from .named import NamedEvents, find_named
 if TYPE_CHECKING:
     from enum import Enum
 
-Serializer = Callable[[Any], bytes]
+    from eventpub.queue.arguments import Message
+
+Serializer = Callable[[Any], "Message"]
 
 
 class Put(NamedTuple):
@@ -90,7 +92,7 @@ _serialized = threading.local()
 def note_events(serialize: Serializer, *, strict: bool = False) -> Serializer:
     """Return a serializer that notes the events it is called with; `strict` refuses values without a form."""
 
-    def note(event: Any) -> bytes:
+    def note(event: Any) -> Message:
         with strict_values(strict=is_strict(otherwise=strict)):
             message = serialize(event)
         _serialized.event = event

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "batch_file.h"
 
-enum { FULL = 0, AGED = 1, WOKEN = 2, EMPTY = 3, FAILED = 4 }; /* receive/loop.py: Ended */
+enum { FULL = 0, AGED = 1, WOKEN = 2, EMPTY = 3, FAILED = 4, REMOVED = 5 }; /* receive/loop.py: Ended */
+enum { END_MARK = 4 };                                         /* eventpub/queue/removal.py */
 
 struct burst { /* native/state.py: State */
     int32_t queue_fd, wake_fd, wait, error;
@@ -33,8 +35,14 @@ static int has_room(const struct burst *b) {
            b->offset + sizeof(struct record) + b->message_size <= b->size;
 }
 
-/* Takes what is in the queue; how many messages that were, or -1 with b->error. */
-static int drain(struct burst *b) {
+/* Whether a queue has lost its name: a message that looks like an end mark is one there only. */
+static int is_removed(int fd) {
+    struct stat status;
+    return !fstat(fd, &status) && !status.st_nlink;
+}
+
+/* Takes what is in the queue but end marks; how many messages that were, or -1 with b->error. */
+static int drain(struct burst *b, int *marks) {
     int taken = 0;
     while (has_room(b)) {
         volatile struct record *r = (struct record *)(b->map + b->offset);
@@ -48,6 +56,11 @@ static int drain(struct burst *b) {
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN) break;
         if (n < 0) return b->error = errno, -1;
+        if (n == 1 && *data == END_MARK && is_removed(b->queue_fd)) {
+            r->mark = ARMED; /* no event: a start after a kill is not to read one here */
+            ++*marks;
+            continue;
+        }
         r->crc = eventpub_crc32((uint8_t *)data, n);
         __atomic_store_n(&r->length, COMMITTED | (uint32_t)n, __ATOMIC_RELEASE);
         b->offset += record_size(n);
@@ -62,8 +75,9 @@ int eventpub_receive(struct burst *b) {
     struct pollfd fds[] = {{b->queue_fd, POLLIN, 0}, {b->wake_fd, POLLIN, 0}};
     int64_t drained_ns = 0; /* when the last drain ended, unless the queue has been idle since */
     for (;;) {
-        int taken = drain(b);
+        int marks = 0, taken = drain(b, &marks);
         if (taken < 0) return FAILED;
+        if (marks && b->wait) return REMOVED;
         if (!has_room(b)) return FULL;
         if (!b->wait) return EMPTY;
         int64_t now = now_ns(), wait_ns = b->events ? b->first_ns + b->max_age_ns - now : -1;

@@ -10,6 +10,9 @@ before each call.
 
 The calls block, and run outside the interpreter's lock: they belong in a thread that does nothing else.
 
+A burst that finds the end mark of a removed queue (`eventpub.queue.removal`) ends with REMOVED; one that does
+not wait takes what is left between the marks.
+
 The rule: a batch is FULL when one more message of the queue's size might not fit into its container or its
 file, AGED when its first event has waited for `max_age_ns`. `has_room` is the first half, for both loops. A
 batch takes one message whatever its size: the limit may be smaller than what a queue made by others holds.
@@ -38,6 +41,7 @@ class Ended(enum.IntEnum):
     WOKEN = 2
     EMPTY = 3
     FAILED = 4
+    REMOVED = 5
 
 
 class Loop(Protocol):

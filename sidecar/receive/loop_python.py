@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gevent.monkey import get_original
 
+from eventpub.queue.removal import END_MARK
 from eventpub.sidecar.native import lend_address
 from eventpub.sidecar.spool import records
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from eventpub.sidecar.native.state import State
 
 _PAGE = 4096
-_LENGTH = _CRC = struct.Struct("<I")
+_LENGTH = _CRC = _MARK = struct.Struct("<I")
 
 
 class PythonLoop:
@@ -46,7 +47,9 @@ class PythonLoop:
         drained_ns = 0
         with lend_address(memory) as state.map:
             while True:
-                taken = self._drain(state, memory)
+                taken, marks = self._drain(state, memory)
+                if marks and state.wait:
+                    return Ended.REMOVED
                 if not has_room(state):
                     return Ended.FULL
                 if not state.wait:
@@ -67,8 +70,9 @@ class PythonLoop:
                 if any(fd == state.wake_fd for fd, _ in ready):
                     return Ended.WOKEN
 
-    def _drain(self, state: State, memory: mmap.mmap) -> int:
-        taken = 0
+    def _drain(self, state: State, memory: mmap.mmap) -> tuple[int, int]:
+        """Take what is in the queue; return how many messages that were, and how many end marks."""
+        taken = marks = 0
         while has_room(state):
             offset = state.offset
             start = offset + records.RECORD_HEADER.size
@@ -88,6 +92,10 @@ class PythonLoop:
                 if number == errno.EAGAIN:
                     break
                 raise OSError(number, os.strerror(number))
+            if memory[start : start + length] == END_MARK and os.fstat(state.queue_fd).st_nlink == 0:
+                _MARK.pack_into(memory, offset + 4, records.ARMED)
+                marks += 1
+                continue
             crc = zlib.crc32(memory[start : start + length])
             _CRC.pack_into(memory, offset + 12, crc)
             _LENGTH.pack_into(memory, offset + 8, records.COMMITTED | length)
@@ -97,7 +105,7 @@ class PythonLoop:
             if state.events == 1:
                 state.first_ns = time.monotonic_ns()
             taken += 1
-        return taken
+        return taken, marks
 
 
 def _left_ms(state: State) -> float | None:

@@ -6,6 +6,9 @@ The next batch file is made while one fills, and a full one is sealed while the 
 
 The receiver stops taking messages while the spool is full or the disk fails: the kernel queue then fills, and
 `put` tells the application.
+
+When the queue was removed, the receiver goes on with the one that has the name now, or makes it, and empties
+the old one until nothing can come to it any more: see `eventpub.queue.removal`, and `removed` here.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ import gevent
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
+from eventpub.errors import QueueError, QueueLimitError
 from eventpub.sidecar.spool.errors import SpoolError
 
 from .loop import Ended, compiled_loop
 from .loop_python import PythonLoop
+from .removed import RemovedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,10 +37,14 @@ if TYPE_CHECKING:
     from eventpub.sidecar.spool.batch import Batch, OpenBatch
     from eventpub.sidecar.spool.spool import Spool
 
+    from .source import Source
+
 logger = logging.getLogger(__name__)
 
 _MIN_GATHER = 3  # messages
 _RETRY_DISK_SECONDS = 1.0  # how soon a full or failing disk is tried again
+_LOOK_SECONDS = 0.25  # how soon a removed queue is noticed if no end mark tells; 2 us each
+_ENLARGE_SECONDS = 2.0  # how often to try to enlarge a queue that had to be too small
 _MAX_SEALING = 4  # batches received and not yet sealed; with more, wait for the disk
 
 
@@ -43,7 +52,7 @@ class Receiver:
     """Takes messages from one queue into the spool.
 
     Args:
-        open_queue: opens the queue that messages come from.
+        source: opens the queue that messages come from.
         spool: where they go.
         config: batch.max_size and batch.max_age; replace the attribute to change them from the next batch on.
         on_batch: called with each sealed batch.
@@ -52,7 +61,7 @@ class Receiver:
 
     def __init__(
         self,
-        open_queue: Callable[[], MessageQueue],
+        source: Source,
         spool: Spool,
         config: SidecarConfig,
         *,
@@ -60,9 +69,10 @@ class Receiver:
         make_room: Callable[[], bool],
     ) -> None:
         self.config = config
-        self.queue = open_queue()
-        self._open_queue = open_queue
-        self._reopening = False
+        self.queue = source.open()
+        self._source = source
+        self._removed: list[RemovedSource] = []
+        self._refusal = ""
         self._spool = spool
         self._on_batch = on_batch
         self._make_room = make_room
@@ -76,8 +86,10 @@ class Receiver:
 
     def run(self) -> None:
         """Receive until `stop`, then take what is left in the queue, and seal it."""
+        watching = gevent.spawn(self._watch)
         batch: OpenBatch | None = None
         while not self._stopping.is_set():
+            batch = self._look_after_queue(batch)
             if not (self._spool.has_room() or self._make_room()):
                 self._pause(
                     "the spool is full, so no messages are taken; raise spool.max_size or repair the collector"
@@ -86,21 +98,22 @@ class Receiver:
             if len(self._sealing) >= _MAX_SEALING:
                 gevent.wait(list(self._sealing), timeout=_RETRY_DISK_SECONDS, count=1)
                 continue
-            batch = batch or self._threads.apply(self._create)
+            self._removed = [removed for removed in self._removed if not removed.finish()]
+            if self.queue.fd < 0:
+                self._stopping.wait(_LOOK_SECONDS)
+                continue
+            batch = batch or self._threads.apply(self._create, (self.queue,))
             if batch is None:
                 self._pause("no batch file can be created, so no messages are taken; see the error above")
                 continue
-            following = self._threads.spawn(self._create)
-            self._fill(batch, wait=True)
+            following = self._threads.spawn(self._create, self.queue)
+            self._fill(batch, self.queue, wait=True)
             self._seal(batch)
             batch = following.get()
-            if self._reopening:
-                self._reopening = False
-                self.queue.close()  # first, since it uses RLIMIT_MSGQUEUE until it is closed
-                self.queue = self._open_queue()
-                if batch is not None:  # created for the message size of the old queue
-                    self._seal(batch)
-                batch = None
+        watching.kill()
+        batch = self._look_after_queue(batch)
+        for removed in self._removed:
+            removed.leave(self.queue)
         self._drain(batch)
 
     def stop(self) -> None:
@@ -112,18 +125,78 @@ class Receiver:
         """Close the filling batch, so that a changed configuration applies to the next."""
         os.eventfd_write(self._wake_fd, 1)
 
-    def reopen_queue(self) -> None:
-        """After draining a removed queue, switch to its replacement."""
-        self._reopening = True
-        self.wake()
+    def close(self) -> None:
+        """Close the queue; its messages stay."""
+        self.queue.close()
+
+    def _watch(self) -> None:
+        """Wake the receiver when there is something to see to beside the queue itself."""
+        enlarge_at = time.monotonic() + _ENLARGE_SECONDS
+        while True:
+            gevent.sleep(_LOOK_SECONDS)
+            if time.monotonic() >= enlarge_at:
+                enlarge_at = time.monotonic() + _ENLARGE_SECONDS
+                self._source.enlarge()
+            if self._removed or self._needs_queue():
+                self.wake()
+
+    def _needs_queue(self) -> bool:
+        """Return whether the queue was removed, or could not be opened."""
+        return self.queue.fd < 0 or self.queue.is_orphaned()
+
+    def _look_after_queue(self, batch: OpenBatch | None) -> OpenBatch | None:
+        """Go on with another queue if this one was removed; return the batch that fits the queue."""
+        if not (self._needs_queue() and self._follow()) or batch is None:
+            return batch
+        self._seal(batch)  # it was made for the other queue's message size
+        return self._create(self.queue)
+
+    def _follow(self) -> bool:
+        """Go on with the queue that has the name now; return whether it could be opened."""
+        try:
+            queue = self._open_successor()
+        except QueueError as error:
+            if str(error) != self._refusal:
+                logger.error("the queue cannot be created again: %s", error)  # noqa: TRY400, no traceback
+            self._refusal = str(error)
+            return False
+        self._refusal = ""
+        logger.warning("the queue was removed; creating it again queue=%s", queue.name)
+        if self.queue.fd >= 0:
+            self._removed.append(RemovedSource(self.queue, self._empty))
+        self.queue = queue
+        return True
+
+    def _open_successor(self) -> MessageQueue:
+        """Open the queue that has the name now, or make it.
+
+        Removed queues take their part of RLIMIT_MSGQUEUE until all who have them open have closed them. If that
+        is in the way, this process closes them first; if others hold it, the new one is smaller for a while.
+        """
+        try:
+            return self._source.open(or_less=False)
+        except QueueLimitError:
+            self._removed = [removed for removed in self._removed if not removed.finish(at_once=True)]
+            if self.queue.fd >= 0:
+                RemovedSource(self.queue, self._empty).finish(at_once=True)
+        return self._source.open()
+
+    def _empty(self, queue: MessageQueue) -> bool:
+        """Take what is in a removed queue; return whether that is done."""
+        while self._spool.has_room() and (batch := self._threads.apply(self._create, (queue,))):
+            ended = self._fill(batch, queue, wait=False)
+            self._seal(batch)
+            if ended is Ended.EMPTY:
+                return True
+        return False
 
     def _drain(self, batch: OpenBatch | None) -> None:
         deadline = time.monotonic() + self.config.shutdown_timeout_seconds
-        while batch is not None:
-            ended = self._fill(batch, wait=False)
+        while batch is not None and self.queue.fd >= 0:
+            ended = self._fill(batch, self.queue, wait=False)
             self._seal(batch)
             more = ended is Ended.FULL and self._spool.has_room() and time.monotonic() < deadline
-            batch = self._create() if more else None
+            batch = self._create(self.queue) if more else None
         gevent.joinall(list(self._sealing))
 
     def _pause(self, why: str) -> None:
@@ -137,25 +210,25 @@ class Receiver:
             logger.error("the spool's disk fails: %s", error)
         self._disk_error = str(error)
 
-    def _create(self) -> OpenBatch | None:
+    def _create(self, queue: MessageQueue) -> OpenBatch | None:
         try:
             return self._spool.create(
                 body_limit_bytes=self.config.batch_max_size_bytes,
-                message_size_bytes=self.queue.max_message_size,
+                message_size_bytes=queue.max_message_size,
             )
         except OSError as error:
             self._disk_failed(error)
             return None
 
-    def _fill(self, batch: OpenBatch, *, wait: bool) -> Ended:
+    def _fill(self, batch: OpenBatch, queue: MessageQueue, *, wait: bool) -> Ended:
         self._paused = ""
         self._disk_error = ""
         batch.receive_as(self.config.collector_version)
         state = batch.state
-        state.queue_fd = self.queue.fd
+        state.queue_fd = queue.fd
         state.wake_fd = self._wake_fd
         state.wait = wait
-        state.gather, state.max_pause_ns = plan_gathering(self.queue.max_messages)
+        state.gather, state.max_pause_ns = plan_gathering(queue.max_messages)
         state.max_age_ns = int(self.config.batch_max_age_seconds * 1e9)
         ended: Ended = self._threads.apply(self._loop.receive, (state, batch.memory))
         if ended is Ended.WOKEN:

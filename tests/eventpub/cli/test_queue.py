@@ -10,6 +10,7 @@ from support.commands import Done
 from support.eventpub_command import run, script
 from support.forked import as_root, other_uid
 
+from eventpub.queue.kernel_limits import QueueSize, need_bytes
 from eventpub.queue.message_queue import MessageQueue
 
 
@@ -43,7 +44,7 @@ def test_creating_what_is_there_says_how_it_differs(queue: MessageQueue):
 def test_a_size_the_kernel_refuses_is_answered_with_the_commands_that_allow_it(queue_name: str):
     done = run("queue", "create", queue_name, "--max-messages", "65536", "--max-message-size", "16 MiB")
     assert (done.code, done.out) == (69, "")
-    assert "LimitMSGQUEUE=1099517919232" in done.err
+    assert f"LimitMSGQUEUE={need_bytes(QueueSize(65_536, 2**24))}" in done.err
 
 
 def test_events_are_not_dropped_by_mistake(queue: MessageQueue):

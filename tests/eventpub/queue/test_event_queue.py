@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import pickle
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -228,7 +230,7 @@ def test_an_event_error_of_a_serializer_is_passed_on_as_it_is(queue_name: str):
 
 @pytest.mark.parametrize(
     "returned",
-    [None, 7, "text", ["list"], bytearray(b"x"), memoryview(b"x")],
+    [None, 7, ["list"], memoryview(b"x"), array("B", b"x")],
     ids=lambda value: type(value).__name__,
 )
 def test_a_serializer_that_does_not_return_bytes_is_found_out(queue_name: str, returned: object):
@@ -236,6 +238,31 @@ def test_a_serializer_that_does_not_return_bytes_is_found_out(queue_name: str, r
         with pytest.raises(EventSerializationError, match=f"returned {type(returned).__name__}, not bytes"):
             events.put({})
         assert events.counts == Counts(accepted=0, full=0, too_large=0, unserializable=1)
+
+
+@pytest.mark.parametrize("returned", ["grün", bytearray("grün".encode())])
+def test_text_and_bytearrays_of_a_serializer_are_sent_as_utf_8(queue_name: str, returned: object):
+    with EventQueue(queue_name, lambda _: returned, max_messages=1, max_message_size=128) as events:
+        events.put({})
+        with MessageQueue.open(queue_name) as sidecar:
+            assert sidecar.receive() == "grün".encode()
+
+
+def test_text_that_has_no_utf_8_is_a_serialization_error(queue_name: str):
+    with (
+        EventQueue(queue_name, lambda _: "a\ud800", max_messages=1, max_message_size=128) as events,
+        pytest.raises(EventSerializationError, match=r"cannot be encoded as UTF-8 \(character 1\)"),
+    ):
+        events.put({})
+
+
+def test_the_limit_holds_for_the_bytes_and_not_for_the_characters(queue_name: str):
+    with (
+        EventQueue(queue_name, lambda _: "ü" * 65, max_messages=1, max_message_size=128) as events,
+        pytest.raises(EventTooLargeError) as raised,
+    ):
+        events.put({})
+    assert raised.value.size_bytes == 130
 
 
 def test_a_closed_queue_says_so(events: EventQueue[bytes]):
@@ -258,6 +285,95 @@ def test_a_queue_that_a_daemon_has_closed_by_its_number_says_so(events: EventQue
 
     assert f"EventQueue({events.name!r})" in in_child(child)
     events.put(b"x")
+
+
+def close_by_number(events: EventQueue[bytes]) -> int:
+    """Close a queue's descriptor as a process that becomes a daemon does, and return its number."""
+    fd = events._queue.fd
+    os.close(fd)
+    return fd
+
+
+def test_a_descriptor_that_another_queue_has_got_is_found_out_at_once(events: EventQueue[bytes]):
+    fd = close_by_number(events)
+    with EventQueue(f"{events.name}-b", bytes, max_messages=2, max_message_size=SIZE) as other:
+        try:
+            assert other._queue.fd == fd
+            for _ in range(2):
+                with pytest.raises(EventQueueClosedError, match=events.name):
+                    events.put(b"for the first queue")
+            events.close()
+            with pytest.raises(EventQueueClosedError, match=events.name):
+                events.put(b"for the first queue")
+            other.put(b"still open")
+            with MessageQueue.open(other.name, create=False) as sidecar:
+                assert take_all(sidecar) == [b"still open"]
+        finally:
+            remove_queue(other.name)
+
+
+def test_a_descriptor_that_something_else_has_got_is_found_out_by_the_next_look(events: EventQueue[bytes]):
+    fd = close_by_number(events)
+    with MessageQueue.open(events.name, create=False) as other:
+        assert other.fd == fd
+        wait_for_next_look(events)
+        other.unlink()
+        MessageQueue.open(events.name, max_messages=1, max_message_size=128).close()
+        with other:
+            pass
+    with Path(os.devnull).open() as file:
+        assert file.fileno() == fd
+        with pytest.raises(EventQueueClosedError):
+            events.put(b"x")
+        events.close()
+        assert "closed" in repr(events)
+        os.fstat(fd)
+
+
+def test_close_never_fails_and_closes_nothing_that_is_not_its_own(events: EventQueue[bytes]):
+    fd = close_by_number(events)
+    events.close()
+    with MessageQueue.open(events.name, create=False) as queue:
+        assert queue.fd == fd
+        events.close()
+        assert queue.depth() == 0
+
+
+def test_a_queue_that_is_dropped_unclosed_is_closed_with_a_warning(queue_name: str):
+    before = open_files()
+    for _ in range(20):
+        queue = EventQueue(queue_name, bytes, max_messages=1, max_message_size=128)
+        with pytest.warns(ResourceWarning, match=f"unclosed <EventQueue {queue_name!r}"):
+            del queue
+    queue = EventQueue(queue_name, bytes, metrics=lambda *_: None)  # it is part of a circle
+    del queue
+    with pytest.warns(ResourceWarning, match=f"unclosed <EventQueue {queue_name!r}"):
+        gc.collect()
+    assert open_files() == before
+
+
+def test_a_queue_that_lasts_as_long_as_its_process_is_no_leak(queue_name: str):
+    program = f"""
+        import os
+        from eventpub import EventQueue
+        queue = EventQueue({queue_name!r}, bytes, max_messages=1, max_message_size=128)
+        queue.cycle = queue
+        if os.fork():
+            os.wait()
+    """
+    command = [sys.executable, "-X", "dev", "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stderr == ""
+
+
+def test_a_child_that_drops_its_copy_leaves_the_parents_open(events: EventQueue[bytes], sidecar: MessageQueue):
+    def drop() -> None:
+        with pytest.warns(ResourceWarning):
+            events.__del__()
+
+    in_child(drop)
+    events.put(b"x")
+    assert take_all(sidecar) == [b"X"]
 
 
 def test_a_bad_name_is_refused_when_it_is_opened():
@@ -321,15 +437,26 @@ def test_a_replaced_queue_is_followed_within_a_second_and_no_event_is_lost(event
         assert take_all(sidecar) == [b"BEFORE", b"MEANWHILE", b"AFTER"]
 
 
-def test_an_event_another_thread_was_late_to_put_on_the_old_queue_is_fetched(events: EventQueue[bytes]):
+def test_the_old_queue_is_full_for_all_who_are_late_to_send_to_it(events: EventQueue[bytes]):
     with MessageQueue.open(events.name, create=False) as old, replace(events) as sidecar:
         wait_for_next_look(events)
         events.put(b"after")
-        old.send(b"LATE")
+        assert not old.send(b"LATE")
+        wait_for_next_look(events)
+        events.put(b"last")
+        assert take_all(sidecar) == [b"AFTER", b"LAST"]
+    assert f"/events-{events.name} (deleted)" not in open_files(), "the old queue is let go"
+
+
+def test_an_event_that_comes_while_the_old_queue_is_emptied_is_fetched(events: EventQueue[bytes]):
+    with MessageQueue.open(events.name, create=False) as old, replace(events) as sidecar:
+        wait_for_next_look(events)
+        events.put(b"after")
+        take_all(old)  # as another process does that empties it at the same time
+        assert old.send(b"LATE")
         wait_for_next_look(events)
         events.put(b"last")
         assert take_all(sidecar) == [b"AFTER", b"LATE", b"LAST"]
-    assert f"/events-{events.name} (deleted)" not in open_files(), "the old queue is let go"
 
 
 def test_a_full_queue_is_looked_at_at_once(events: EventQueue[bytes]):
@@ -348,13 +475,73 @@ def test_the_size_of_the_replacement_holds(events: EventQueue[bytes]):
         assert len(take_all(sidecar)) == EVENTS
 
 
-def test_events_the_replacement_does_not_take_are_counted_in_the_log(
-    events: EventQueue[bytes], caplog: pytest.LogCaptureFixture
-):
+def test_events_for_which_the_replacement_has_no_room_wait_in_the_old_queue(events: EventQueue[bytes]):
     fill(events)
-    with replace(events, max_messages=2), pytest.raises(EventQueueFullError):
-        events.put(b"x")
-    assert "2 events moved to the new one, 3 lost" in caplog.text
+    with replace(events, max_messages=2) as sidecar:
+        with pytest.raises(EventQueueFullError):
+            events.put(b"sixth")
+        taken = take_all(sidecar)
+        while len(taken) < EVENTS:
+            with contextlib.suppress(EventQueueFullError):
+                events.put(b"x")
+            taken += [message for message in take_all(sidecar) if message != b"X"]
+        assert taken == [b"FILLER"] * EVENTS
+
+
+def test_an_event_too_long_for_the_replacement_waits_for_a_sidecar_of_the_old_queue(events: EventQueue[bytes]):
+    events.put(b"x" * 200)
+    events.put(b"short")
+    with MessageQueue.open(events.name, create=False) as old, replace(events, max_message_size=128) as sidecar:
+        wait_for_next_look(events)
+        events.put(b"new")
+        assert take_all(sidecar) == [b"SHORT", b"NEW"]
+        assert take_all(old) == [b"X" * 200]
+
+
+def test_close_takes_along_what_lies_in_a_removed_queue(events: EventQueue[bytes]):
+    fill(events)
+    with replace(events, max_messages=2) as sidecar:
+        received: list[bytes] = []
+        taker = threading.Thread(
+            target=wait_until,
+            args=(lambda: received.extend(take_all(sidecar)) or len(received) == EVENTS, "all"),
+        )
+        taker.start()
+        events.close()
+        taker.join()
+        assert received == [b"FILLER"] * EVENTS
+
+
+def test_the_end_of_the_process_takes_along_what_lies_in_a_removed_queue(queue_name: str):
+    program = f"""
+        from eventpub import EventQueue
+        from eventpub.queue.message_queue import MessageQueue, remove_queue
+        queue = EventQueue({queue_name!r}, bytes, max_messages=2, max_message_size=128)
+        queue.put(b"one")
+        remove_queue({queue_name!r})
+        MessageQueue.open({queue_name!r}, max_messages=2, max_message_size=128).close()
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=30)
+    with MessageQueue.open(queue_name, create=False) as sidecar:
+        assert take_all(sidecar) == [b"one"]
+
+
+def test_close_makes_no_queue_in_the_place_of_one_that_was_removed(events: EventQueue[bytes]):
+    events.put(b"x")
+    remove_queue(events.name)
+    events.close()
+    with pytest.raises(QueueMissingError):
+        MessageQueue.open(events.name, create=False)
+
+
+def test_a_forked_child_moves_nothing_that_its_parent_has_in_hand(events: EventQueue[bytes]):
+    with MessageQueue.open(events.name, create=False) as old, replace(events, max_message_size=1) as sidecar:
+        old.send(b"LONG")
+        wait_for_next_look(events)
+        events.put(b"1")
+        assert in_child(lambda: len(events._removed._queues)) == 0
+        assert len(events._removed._queues) == 1
+        assert take_all(sidecar) == [b"1"]
 
 
 def test_a_queue_of_ones_own_that_was_removed_is_created_again(events: EventQueue[bytes]):
@@ -368,36 +555,46 @@ def test_a_queue_of_ones_own_that_was_removed_is_created_again(events: EventQueu
 
 
 @pytest.mark.usefixtures("frequent_switches")
-def test_threads_may_put_while_the_queue_is_removed_again_and_again(events: EventQueue[bytes]):
+def test_threads_may_put_while_the_queue_is_removed_again_and_again_and_nothing_is_lost(
+    events: EventQueue[bytes],
+):
     raised: list[BaseException] = []
     done = threading.Event()
 
-    def produce() -> None:
+    def produce(prefix: str) -> None:
         try:
             while not done.is_set():
                 with contextlib.suppress(EventQueueFullError):
-                    events.put(b"x", timeout=0.001)
+                    events.put(b"%s%d" % (prefix.encode(), events.counts.accepted), timeout=0.001)
         except BaseException as error:  # noqa: BLE001, whatever it is
             raised.append(error)
 
     before = len(open_descriptors())
-    threads = [threading.Thread(target=produce) for _ in range(8)]
+    threads = [threading.Thread(target=produce, args=(prefix,)) for prefix in "ABCDEFGH"]
     for thread in threads:
         thread.start()
+    received: list[bytes] = []
     for _ in range(24):
         with contextlib.suppress(QueueMissingError):
             remove_queue(events.name)
-        wait_until(lambda: raised or take_some(events.name), "events arrive in the queue made anew")
+        known = len(received)
+        wait_until(
+            lambda known=known: raised or received.extend(take_some(events.name)) or len(received) > known,
+            "events arrive in the queue made anew",
+        )
     done.set()
     for thread in threads:
         thread.join(DEADLINE_SECONDS)
         assert not thread.is_alive(), "a thread moves messages without an end"
     assert raised == []
-    wait_for_next_look(events)
-    with MessageQueue.open(events.name, create=False) as sidecar:
-        take_all(sidecar)
-        events.put(b"last")
-        assert take_all(sidecar)[-1] == b"LAST"
+
+    def arrive() -> bool:
+        events._look()
+        received.extend(take_some(events.name))
+        return len(received) >= events.counts.accepted and not events._removed._queues
+
+    wait_until(arrive, "all that was accepted arrives")
+    assert len(received) == events.counts.accepted
     assert len(open_descriptors()) == before
 
 
@@ -481,8 +678,8 @@ def test_the_remedy_for_an_event_that_is_too_large_depends_on_whose_limit_it_is(
     whose = "the event has 102,401 bytes; no queue takes more than 102,400; send a smaller event"
     assert str(EventTooLargeError(102_401, 102_400)) == whose
     assert str(EventTooLargeError(600, 512)).startswith(
-        "the event has 600 bytes; this queue was created for 512; send a smaller event, or drop the queue and "
-        "create it with --max-message-size"
+        "the event has 600 bytes; this queue was created for 512; send a smaller event, or make the queue "
+        "larger with `eventpub queue resize NAME --max-message-size`"
     )
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from support.forked import as_root, in_child, in_own_namespace, other_uid
 
 from eventpub.errors import QueueLimitError
-from eventpub.queue import kernel_limits
-from eventpub.queue.kernel_limits import UNLIMITED, WANTED, KernelLimits, QueueSize, need_bytes
+from eventpub.queue import kernel_limits, remedies
+from eventpub.queue.kernel_limits import UNLIMITED, WANTED, KernelLimits, QueueSize, SizeRange, need_bytes
 from eventpub.queue.message_queue import MessageQueue
 
 MESSAGES = st.integers(1, 65_536)
@@ -28,6 +28,7 @@ LIMITS = st.builds(
 GIVEN_MESSAGES = st.none() | st.integers(1, 20_000)
 GIVEN_SIZE = st.none() | st.integers(1, 200_000)
 
+ANY = SizeRange.between(None, None)
 FRESH = KernelLimits(10, 8192, 256, 819_200, 819_200)
 
 
@@ -56,40 +57,62 @@ def test_the_bytes_a_queue_needs_are_those_the_kernel_counts(queue_name: str):
         in_own_namespace(lambda: create(need_bytes(size) - 1), uid=other_uid())
 
 
+@pytest.mark.parametrize("max_messages", [32_767, 32_768, 32_769, 65_536])
+def test_the_kernel_books_no_more_than_32768_priorities(max_messages: int):
+    assert need_bytes(QueueSize(max_messages, 1)) == max_messages * 49 + min(max_messages, 32_768) * 48
+
+
 @pytest.mark.parametrize(
     ("limits", "size"),
     [
         (FRESH, (10, 8192)),
-        (tuned(msg_max=10_000, msgsize_max=102_400), (64, 12_288)),
-        (tuned(msg_max=10_000), (98, 8192)),
-        (tuned(msgsize_max=102_400), (10, 80_896)),
+        (tuned(msg_max=10_000, msgsize_max=102_400), (24, 8192)),
+        (tuned(msg_max=10_000), (24, 8192)),
+        (tuned(msgsize_max=102_400), (10, 19_456)),
         (tuned(msg_max=10_000, msgsize_max=102_400, hard_bytes=UNLIMITED), (10_000, 102_400)),
+        (tuned(msg_max=10_000, msgsize_max=102_400, hard_bytes=8 * 1_024_960_000), (10_000, 102_400)),
+        (tuned(msg_max=10_000, msgsize_max=102_400, hard_bytes=1_024_960_000), (2500, 102_400)),
+        (tuned(msg_max=10_000, msgsize_max=102_400, hard_bytes=20_000_000), (64, 77_824)),
+        (tuned(hard_bytes=100_000), (10, 8192)),
+        (tuned(hard_bytes=60_000), (10, 5120)),
         (tuned(msg_max=9), None),
         (tuned(msgsize_max=4095), None),
         (tuned(hard_bytes=41_919), None),
     ],
 )
 def test_the_best_size_for_these_limits_is(limits: KernelLimits, size: tuple[int, int] | None):
-    assert kernel_limits.fit_queue(limits, limits.hard_bytes) == size
+    assert ANY.best_within(limits) == size
 
 
-@given(LIMITS, BYTES, GIVEN_MESSAGES, GIVEN_SIZE)
-def test_a_size_that_was_chosen_fits_and_is_of_use(limits, budget_bytes, max_messages, max_message_size):
-    size = kernel_limits.fit_queue(limits, budget_bytes, max_messages, max_message_size)
+@given(LIMITS)
+@example(FRESH)
+@example(tuned(msg_max=10_000, msgsize_max=102_400, hard_bytes=1_024_960_000))
+def test_a_queue_without_a_given_size_leaves_room_for_three_others(limits: KernelLimits):
+    size = ANY.best_within(limits)
+    if size and limits.hard_bytes >= 4 * need_bytes(QueueSize(10, 4096)):
+        assert 4 * need_bytes(size) <= limits.hard_bytes
+
+
+@given(LIMITS, BYTES, GIVEN_MESSAGES, GIVEN_SIZE, st.booleans())
+def test_a_size_that_was_chosen_fits_and_is_of_use(limits, budget_bytes, messages, message_size, or_less):
+    size = SizeRange.between(messages, message_size, or_less=or_less).fit_bytes(limits, budget_bytes)
     if size is None:
         return
-    assert size.max_messages == (max_messages or size.max_messages)
-    assert size.max_message_size == (max_message_size or size.max_message_size)
-    if max_messages is None:
-        assert 10 <= size.max_messages <= min(10_000, limits.msg_max)
-    if max_message_size is None:
-        assert 4096 <= size.max_message_size <= min(102_400, limits.msgsize_max)
-    if max_messages is None or max_message_size is None:
-        assert need_bytes(size) <= budget_bytes
+    assert need_bytes(size) <= budget_bytes
+    for got, given_number, least, most, limit in zip(
+        size, (messages, message_size), (10, 4096), WANTED, limits, strict=False
+    ):
+        if given_number is None:
+            assert least <= got <= min(most, limit)
+        elif or_less:
+            assert min(least, given_number) <= got <= given_number
+        else:
+            assert got == given_number
 
 
 @given(LIMITS, GIVEN_MESSAGES, GIVEN_SIZE)
 @example(FRESH, None, None)
+@example(FRESH, 65_536, 1)
 def test_no_size_is_given_up_on_that_would_fit(limits, max_messages, max_message_size):
     least = QueueSize(max_messages or 10, max_message_size or 4096)
     possible = (
@@ -98,7 +121,7 @@ def test_no_size_is_given_up_on_that_would_fit(limits, max_messages, max_message
         and (max_message_size or limits.msgsize_max >= 4096)
     )
     given_both = bool(max_messages and max_message_size)
-    tried = list(kernel_limits.sizes_to_try(limits, max_messages, max_message_size))
+    tried = list(SizeRange.between(max_messages, max_message_size).sizes_to_try(limits))
     assert bool(tried) == bool(possible or given_both)
     if tried:
         assert tried[-1] == least, "the smallest of use is tried in the end"
@@ -109,23 +132,25 @@ def test_no_size_is_given_up_on_that_would_fit(limits, max_messages, max_message
 @given(LIMITS)
 @example(FRESH)
 @example(tuned(msg_max=65_536, msgsize_max=2**24, hard_bytes=2**40))
+@example(tuned(msg_max=10_000, msgsize_max=102_400, hard_bytes=5 * 1_024_960_000))
 def test_doing_what_is_advised_allows_all_that_is_wanted(limits: KernelLimits):
-    advice = kernel_limits.list_remedies(WANTED, limits)
+    advice = remedies.list_remedies(ANY, limits)
     settings = dict(re.findall(r"fs\.mqueue\.(\w+)=(\d+)", advice.get("now", "")))
     changed = {name: int(value) for name, value in settings.items()}
     if "systemd" in advice:
         changed["hard_bytes"] = int(re.search(r"LimitMSGQUEUE=(\d+)", advice["systemd"])[1])
     assert all(value > getattr(limits, name) for name, value in changed.items()), "nothing is lowered"
     after = limits._replace(**changed)
-    assert kernel_limits.fit_queue(after, after.hard_bytes) == WANTED
+    assert ANY.best_within(after) == WANTED
 
 
 def test_only_what_is_too_low_is_mentioned():
-    text = kernel_limits.explain_size(tuned(msg_max=10_000, hard_bytes=UNLIMITED), got=QueueSize(10_000, 8192))
+    limits = tuned(msg_max=10_000, hard_bytes=UNLIMITED)
+    text = remedies.explain_size(limits, ANY, got=QueueSize(10_000, 8192))
     assert text == (
         "got 10,000 messages of 8,192 bytes instead of 10,000 messages of 102,400 bytes: "
         "fs.mqueue.msgsize_max is 8,192 and 102,400 is needed. "
-        "Allow it, then drop and create the queue again:\n"
+        "Allow it, then resize the queue (`eventpub queue resize`) or create it anew:\n"
         "  now:          sysctl -w fs.mqueue.msgsize_max=102400\n"
         r"  at each boot: printf 'fs.mqueue.msgsize_max = 102400\n' > /etc/sysctl.d/60-eventpub.conf"
         "\n"

@@ -381,7 +381,7 @@ def test_on_a_fresh_kernel_an_ordinary_user_gets_a_queue_and_one_warning(
     for said in (
         "got 10 messages of 8,192 bytes instead of 10,000 messages of 102,400 bytes",
         "sysctl -w fs.mqueue.msg_max=10000 fs.mqueue.msgsize_max=102400",
-        "LimitMSGQUEUE=1024960000",
+        "LimitMSGQUEUE=8199680000",
     ):
         assert said in warnings[0]
 
@@ -390,9 +390,9 @@ def test_on_a_fresh_kernel_an_ordinary_user_gets_a_queue_and_one_warning(
 @pytest.mark.parametrize(
     ("msg_max", "msgsize_max", "limit_bytes", "size"),
     [
-        (10_000, 102_400, 819_200, (64, 12_288)),
-        (10_000, 8192, 819_200, (98, 8192)),
-        (10, 102_400, 819_200, (10, 80_896)),
+        (10_000, 102_400, 819_200, (24, 8192)),
+        (10_000, 8192, 819_200, (24, 8192)),
+        (10, 102_400, 819_200, (10, 19_456)),
         (10, 8192, 60_000, (10, 5120)),
         (10, 8192, 41_920, (10, 4096)),
     ],

@@ -20,7 +20,7 @@ from eventpub.errors import (
     QueueMissingError,
     QueueNameError,
 )
-from eventpub.queue import event_queue
+from eventpub.queue import registry
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.testing import MemoryQueue, capture_events, posix_queue, take_messages
 from eventpub.testing.record import active
@@ -172,7 +172,7 @@ def test_an_exception_in_the_block_makes_queues_real_again(real: EventQueue[Any]
         raise OSError("broken")
     real.put(TEA)
     assert len(take_messages(real.name)) == 1
-    assert (active, event_queue.stand_in) == ([], None)
+    assert (active, registry.stand_in) == ([], None)
 
 
 def test_a_queue_closed_before_or_in_the_block_refuses_in_it_and_afterwards(queue_name: str):
@@ -222,7 +222,7 @@ def test_a_forked_child_puts_nothing_on_the_kernels_queue_either(real: EventQueu
 def test_queues_that_nobody_holds_any_more_are_not_kept(queue_name: str):
     events = EventQueue(queue_name, max_messages=1, max_message_size=128)
     key = id(events)
-    assert event_queue.event_queues[key] is events
+    assert registry.event_queues[key] is events
     events.close()
     del events
-    assert key not in event_queue.event_queues
+    assert key not in registry.event_queues

@@ -16,6 +16,7 @@ from support.native import built
 from support.waiting import wait_until
 
 from eventpub.queue.message_queue import MessageQueue
+from eventpub.queue.removal import END_MARK
 from eventpub.sidecar import native
 from eventpub.sidecar.receive.loop import Ended, Loop, compiled_loop
 from eventpub.sidecar.receive.loop_python import PythonLoop
@@ -104,6 +105,35 @@ def test_empty_message_is_a_record_too(queue: MessageQueue, batch: OpenBatch, lo
         queue.send(message)
     loop.receive(batch.state, batch.memory)
     assert events_of(batch) == [b"{}", b"", b"{}"]
+
+
+def test_end_mark_of_a_removed_queue_ends_a_burst_that_waits_and_is_no_event(
+    queue: MessageQueue, batch: OpenBatch, loop: Loop
+) -> None:
+    batch.state.wait = 1
+    for message in (b"{}", END_MARK, b"[]"):
+        queue.send(message)
+    queue.unlink()
+    assert loop.receive(batch.state, batch.memory) is Ended.REMOVED
+    assert events_of(batch) == [b"{}", b"[]"]
+
+
+def test_burst_that_does_not_wait_takes_what_is_between_end_marks(
+    queue: MessageQueue, batch: OpenBatch, loop: Loop
+) -> None:
+    for message in (END_MARK, b"{}", END_MARK, END_MARK, b"[]", END_MARK):
+        queue.send(message)
+    queue.unlink()
+    assert loop.receive(batch.state, batch.memory) is Ended.EMPTY
+    assert events_of(batch) == [b"{}", b"[]"]
+
+
+def test_end_mark_is_a_message_like_any_other_where_the_queue_is_not_removed(
+    queue: MessageQueue, batch: OpenBatch, loop: Loop
+) -> None:
+    queue.send(END_MARK)
+    assert loop.receive(batch.state, batch.memory) is Ended.EMPTY
+    assert events_of(batch) == [END_MARK]
 
 
 def test_waiting_burst_ends_when_the_first_event_has_aged(
