@@ -1,9 +1,9 @@
-# What a checkout can do; `make` alone lists it. Nothing is needed but make, a C compiler, a package index and
-# python3 with venv. Each target makes the virtual environment it uses, once.
+# Targets of a checkout; `make` alone lists them. They need only make, a C compiler, a package index and python3 with
+# venv. Each target makes the virtual environment it uses, once.
 #
 # Variables: PYTHON=python3.13 takes another interpreter (give it a VENV of its own);
 #            VENV=/tmp/venv puts the environments elsewhere;
-#            COPY=/tmp/copy is where a checkout that cannot be written to is copied to, and used;
+#            COPY=/tmp/copy is where a read-only checkout is copied to, and used;
 #            FUZZ_SECONDS=600 fuzzes each reader for longer;
 #            DEMO, TESTS, BENCH, SOAK are further arguments: make demo DEMO='--seconds 30', make test TESTS='-k spool'
 
@@ -18,9 +18,9 @@ COPY ?= $(HOME)/.cache/eventpub/checkout
 
 ifneq ($(shell test -w . && echo writable),writable)
 
-# Somebody else's checkout: pip and pytest write beside what they read, so a copy of it is used.
+# A read-only checkout: pip and pytest write beside what they read, so a copy of it is used.
 demo test test-engines soak lint bench fuzz wheel-check: copy
-	@echo "$(CURDIR) cannot be written to; this is done in a copy, $(COPY)"
+	@echo "$(CURDIR) is read-only; using a copy, $(COPY)"
 	@$(MAKE) --no-print-directory -C $(COPY) $@
 
 else
@@ -61,7 +61,7 @@ endif
 # Makes COPY what the checkout is, but for what was installed, built and shown in it; the mark says that it is one.
 copy:
 	@if [ -n "$$(ls -A $(COPY) 2>/dev/null)" ] && [ ! -e $(COPY)/.copy-of-eventpub ]; then \
-	    echo "$(COPY) is no copy of a checkout; give an empty folder: make COPY=FOLDER"; exit 1; fi
+	    echo "$(COPY) is not a copy of a checkout; give an empty folder: make COPY=FOLDER"; exit 1; fi
 	@mkdir -p $(COPY) && touch $(COPY)/.copy-of-eventpub
 	@cd $(COPY) && find . \( -path './.venv*' -o -path ./demo-run \) -prune -o \( -type f -o -type l \) \
 	    ! -name '*.so' ! -name .copy-of-eventpub -exec rm -f {} + && find . -type d -empty ! -path './.venv*' -delete

@@ -41,7 +41,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def core_busy_seconds(core: int) -> float:
-    """Return how long a core has not been idle, whoever used it."""
+    """Return how long a core has not been idle."""
     (line,) = (line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
     user, nice, system, _idle, _iowait, *interrupts_and_steal = map(int, line.split()[1:9])
     return (user + nice + system + sum(interrupts_and_steal)) / _TICKS_PER_SECOND

@@ -1,4 +1,4 @@
-"""The collector as a WSGI application: takes a request through the stages, answers with what came of it."""
+"""The collector as a WSGI application: takes a request through the stages and answers with the outcome."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Application:
         self._clock = clock
 
     def use_keys(self, secrets: Mapping[str, tuple[bytes, ...]]) -> None:
-        """Take requests that are signed by one of these secrets, from the next one on."""
+        """Accept requests that are signed with one of these secrets, from the next one on."""
         self._intake.use_keys(secrets)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -80,7 +80,7 @@ class Application:
             answer = self._route(environ)
         except Exception:
             logger.exception("request failed path=%r", environ["PATH_INFO"])
-            answer = refuse(500, "internal_error", "the collector failed on this request; its log says why")
+            answer = refuse(500, "internal_error", "the collector failed on this request; see its log")
         if "error" in answer.fields:
             facts["error"] = answer.fields["error"]
             logger.debug("refused status=%d reason=%r", answer.status, answer.fields["reason"])
@@ -106,7 +106,7 @@ class Application:
         return refuse(
             404,
             "not_found",
-            f"there are {', '.join(_VERSION_BY_PATH)} to POST to, and /health, /livez, /readyz to GET",
+            f"no such path; POST to {' or '.join(_VERSION_BY_PATH)}, GET /health, /livez or /readyz",
         )
 
     def _take(self, version: str, environ: WSGIEnvironment) -> Response:
@@ -130,10 +130,10 @@ class Application:
     ) -> Response:
         facts = environ[FACTS]
         if sent_id and not _BATCH_ID.fullmatch(sent_id):
-            reason = f"{wire.IDEMPOTENCY_HEADER} takes 1 to 128 visible ASCII characters"
+            reason = f"{wire.IDEMPOTENCY_HEADER} must be 1 to 128 visible ASCII characters"
             return refuse(400, "bad_idempotency_key", reason)
         if len(parents) > _MAX_PARENTS or not all(map(_BATCH_ID.fullmatch, parents)):
-            reason = f"{wire.PARENT_HEADER} takes up to {_MAX_PARENTS} batch ids, separated by commas"
+            reason = f"{wire.PARENT_HEADER} must be up to {_MAX_PARENTS} batch ids, separated by commas"
             return refuse(400, "bad_parent_batch", reason)
         batch_id = sent_id or wire.new_batch_id()
         facts |= {"key": signed.key_name, "batch": batch_id, "attempt": environ.get(_ATTEMPT, "-")}
@@ -235,7 +235,7 @@ def _answer_unavailable(reason: str) -> Response:
 
 
 def _not_allowed(method: str, allowed: str) -> Response:
-    reason = f"{method} is not served here, {allowed} is"
+    reason = f"{method} is not allowed here; use {allowed}"
     return refuse(405, "method_not_allowed", reason, headers=(("Allow", _ALLOWED[allowed]),))
 
 

@@ -1,4 +1,4 @@
-"""How much work there may be at a time: bytes that are lent, and a line of those who wait for some."""
+"""Bounds the work in progress: bytes are lent to requests, and requests wait in line for them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Budget:
-    """So many bytes, lent in the order in which they were asked for.
+    """A number of bytes, lent in the order of the requests.
 
     Args:
-        limit_bytes: how many; no loan can be larger.
+        limit_bytes: how many; also the largest loan.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -25,7 +25,7 @@ class Budget:
         self._line: collections.deque[Loan] = collections.deque()
 
     def borrow(self, size_bytes: int, *, patience_seconds: float) -> Loan | None:
-        """Return a loan, or None if there was none to be had in time."""
+        """Return a loan, or None if not enough bytes became free in time."""
         loan = Loan(self, size_bytes)
         self._line.append(loan)
         self._serve()
@@ -59,7 +59,7 @@ class Loan:
         self.granted = gevent.event.Event()
 
     def keep(self, size_bytes: int) -> None:
-        """Give back what is more than that."""
+        """Return the bytes above a number."""
         if size_bytes < self.size_bytes:
             surplus_bytes, self.size_bytes = self.size_bytes - size_bytes, size_bytes
             self._budget.give_back(surplus_bytes)

@@ -38,13 +38,13 @@ logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _TELL_SECONDS = 60.0
-_CLOSE_PATIENCE_SECONDS = 5.0  # with `timeout.stop` before it less than supervisors have, before they kill
+_CLOSE_PATIENCE_SECONDS = 5.0  # together with `timeout.stop` less than supervisors wait before they kill
 
 EXIT_OK = 0  # stopped by a signal; every request in flight had its answer
 EXIT_USAGE = 2  # the command line makes no sense; argparse's own
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: cannot listen on the address
 EXIT_CUT_OFF = 75  # EX_TEMPFAIL: stopped with requests in flight; their senders will repeat them
-EXIT_CONFIG = 78  # EX_CONFIG: the file, or something it names, cannot be used
+EXIT_CONFIG = 78  # EX_CONFIG: the file, or something that it names, cannot be used
 
 _EXAMPLES = """\
 examples:
@@ -59,12 +59,12 @@ examples:
 
 exit codes:
   0 stopped by a signal   2 wrong arguments   69 cannot listen   75 stopped with requests in flight
-  78 wrong configuration, or no store where it says; a store that is locked or full, and a file of tls.*
-     that is not there yet, are waited for
+  78 wrong configuration, or the store cannot be opened; while a store is locked or full, or a file of tls.*
+     does not exist yet, the collector waits
 
 signals:
-  TERM, INT  stop, and answer the requests in flight; a second one ends it at once
-  HUP        read the file again for its [keys], and the files of its tls.*; all other changes take a restart
+  TERM, INT  answer the requests in flight, then stop; a second one stops at once
+  HUP        read [keys] and the files of tls.* again; all other changes take a restart
 """
 
 
@@ -198,11 +198,11 @@ def _read_script(path: Path | None, workers: int) -> list[faults.Step] | None:
     try:
         return faults.read_script(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigError(config.SECTION, "faults", str(path), f"is no script of faults: {error}") from error
+        raise ConfigError(config.SECTION, "faults", str(path), f"is not a script of faults: {error}") from error
 
 
 def _announce_url(path: Path, url: str) -> None:
-    """Write the ready file whole: whoever sees it can read it."""
+    """Write the ready file atomically, so that a reader never sees half of it."""
     draft = path.with_name(path.name + ".tmp")
     draft.write_text(url + "\n")
     draft.replace(path)
@@ -215,19 +215,21 @@ def _build_parser(name: str) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", type=Path, help="INI file; deploy/collector.ini explains every key")
-    parser.add_argument("--check-config", action="store_true", help="read the configuration, and exit")
-    parser.add_argument("--debug", action="store_true", help="log more, such as why requests were refused")
+    parser.add_argument("config", type=Path, help="INI file; see deploy/collector.ini for every key")
+    parser.add_argument("--check-config", action="store_true", help="check the file and exit")
+    parser.add_argument("--debug", action="store_true", help="log more, such as why requests are refused")
     parser.add_argument(
-        "--faults", type=Path, metavar="SCRIPT", help="misbehave as a JSON file says (for tests)"
+        "--faults", type=Path, metavar="SCRIPT", help="a JSON file of deliberate faults (for tests of senders)"
     )
-    parser.add_argument("--ready-file", type=Path, metavar="PATH", help="write the URL there once it is served")
+    parser.add_argument(
+        "--ready-file", type=Path, metavar="PATH", help="write the URL to this file once it is served"
+    )
     parser.add_argument(
         "--workers",
         type=parse_as(ini.integer(1, 256)),
         default=1,
         metavar="N",
-        help="serve with N processes, which are watched and started again (default: 1)",
+        help="serve with N processes, restarted when they end (default: 1)",
     )
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)  # what a worker inherits
     parser.add_argument("--version", action="version", version=f"eventpub {__version__}")

@@ -53,7 +53,7 @@ def _networks() -> ini.Kind[tuple[Network, ...]]:
     def parse(value: str) -> tuple[Network, ...]:
         return tuple(map(ipaddress.ip_network, value.replace(",", " ").split()))
 
-    return ini.Kind(parse, "addresses or networks such as 10.0.0.0/8, ::1, with blanks or commas between them")
+    return ini.Kind(parse, "addresses or networks such as 10.0.0.0/8, ::1, separated by blanks or commas")
 
 
 def _keep_kind() -> ini.Kind[float]:
@@ -73,7 +73,7 @@ class Settings:
 
     listen: tuple[str, int] = ini.setting("listen", _tcp_endpoint(), default=("127.0.0.1", 8080))
 
-    # --- the store; its text is never shown, since somebody may have put a password into it
+    # --- the store; its text is never shown, since it may contain a password
     store: StoreAddress = ini.setting(
         "store", store_address(), default=StoreAddress("sqlite", "events.sqlite"), secret=True
     )
@@ -166,7 +166,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         if path_ is not None and settings.tls_certificate is None:
             raise ConfigError(SECTION, key, str(path_), "needs tls.certificate; set it too")
     if settings.store_path is not None and parser.has_option(SECTION, "store"):
-        raise ConfigError(SECTION, "store.path", str(settings.store_path), "give store or store.path, not both")
+        raise ConfigError(SECTION, "store.path", str(settings.store_path), "set store or store.path, not both")
     if settings.dedupe_memory_seconds < 2 * settings.replay_window_seconds:  # a date may be ahead, then behind
         allowed = "expected at least twice replay.window, or a recorded request could be stored again"
         raise ConfigError(SECTION, "dedupe.memory", f"{settings.dedupe_memory_seconds:g}", allowed)

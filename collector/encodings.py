@@ -1,8 +1,8 @@
 """Stage 5: encoded body -> plain body, never larger than a limit, in time linear in what was sent.
 
-A body of a few hundred bytes can unpack to gigabytes, so nothing here unpacks without a bound: at most one
-byte more than the limit exists at any time. Nobody has signed yet, so the work that can be asked for is bounded
-too: a body has so many members of gzip or frames of zstd and no more, as each copies what follows it.
+A body of a few hundred bytes can unpack to gigabytes, so nothing here unpacks without a bound: at most one byte
+more than the limit exists at any time. The request is not verified yet, so the work is bounded too: a body may
+have only so many gzip members or zstd frames, since each copies what follows it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from eventpub.errors import ConfigError, EventPubError
 
 
 class NotYetError(ConfigError):
-    """Something that the file names cannot be used now, and may be in a moment, without anybody's doing."""
+    """Something that the file names cannot be used now, but may be soon without a change."""
 
 
 class StoreReadError(EventPubError):

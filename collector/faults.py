@@ -1,4 +1,4 @@
-"""Misbehaviour on purpose: the one fake collector there is, and it is the real one with a script in front.
+"""Deliberate faults: the fake collector of all tests, which is the real one behind a script.
 
 A script is a JSON list of steps. Every POST takes the next step; when none is left, service is as usual.
 

@@ -1,8 +1,8 @@
 """Request -> who signed it, and its plain body, within bounds for all requests together.
 
-Until a signature is known to be right, a request gets little: its body is received, unpacked in a thread of its
-own, and signed once more for comparison. How much is unpacked at a time is bounded over all connections, from
-here to the answer; who finds no room waits a moment, and is then told to come back.
+Until its signature is verified, a request gets few resources: its body is received, unpacked in a thread of its
+own, and signed again for comparison. The bytes that are unpacked at a time are bounded over all connections,
+from here to the answer; a request that finds no room waits a moment and is then answered with 503.
 """
 
 from __future__ import annotations
@@ -105,12 +105,15 @@ class Intake:
             return
         skew_seconds = measure_skew(date, self._clock())
         if skew_seconds is None:
-            cause, reason = "no_date", "Date is none; expected one such as Tue, 20 Apr 2021 02:07:53 GMT"
+            cause, reason = (
+                "no_date",
+                "Date is missing or malformed; expected a date such as Tue, 20 Apr 2021 02:07:53 GMT",
+            )
         elif abs(skew_seconds) > window_seconds:
             cause = f"date_off_by_{skew_seconds:+.0f}_s"
             reason = (
                 f"Date is more than {window_seconds:g} s from the collector's clock: {abs(skew_seconds):.0f} s "
-                f"{'ahead of' if skew_seconds > 0 else 'behind'} it; set the sender's right"
+                f"{'ahead of' if skew_seconds > 0 else 'behind'} it; check NTP on both hosts"
             )
         else:
             return
@@ -132,7 +135,7 @@ class Intake:
         return sent
 
     def _find_http_signer(self, environ: WSGIEnvironment, sent: bytes) -> str | None:
-        """Return whose HTTP Message Signature a request has; None where it has none and needs none."""
+        """Return the key of a request's HTTP Message Signature; None if it has none and needs none."""
         if not has_http_signature(environ):
             if self._settings.require_signature == "rfc9421":
                 raise self._unauthorized(environ, Check.REQUIRED)
@@ -147,7 +150,7 @@ class Intake:
         size_bytes = len(sent) if encoding == "identity" else self._settings.max_body_bytes
         loan = self._budget.borrow(size_bytes, patience_seconds=_PATIENCE_SECONDS)
         if loan is None:
-            reason = "the batches before this one are still being stored, nothing of it was; send it again"
+            reason = "earlier batches are still being stored; nothing of this one was; send it again"
             raise RefusedError(refuse(503, "busy", reason, (("Retry-After", "1"),)))
         return loan
 
@@ -166,7 +169,7 @@ class Intake:
         return plain
 
     def _unauthorized(self, environ: WSGIEnvironment, failed: Check) -> RefusedError:
-        """Return the one answer for whatever is wrong with a signature; the log is told what it is."""
+        """Return the one answer for all bad signatures; the log says what is wrong."""
         environ[FACTS] |= self._keyring.explain(environ, failed)
         return RefusedError(
             refuse(

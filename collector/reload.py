@@ -1,4 +1,4 @@
-"""What SIGHUP does: the keys and the certificate of the file are used from now on, nothing else changes."""
+"""What SIGHUP does: use the keys and the certificate of the changed file, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TLS_KEYS = {"tls.certificate", "tls.key", "tls.client_ca"}
 
 
 def reload_config(path: Path, started: config.Settings, application: Application, server: Server) -> None:
-    """Use what the file says now; what cannot be used changes nothing, and the log says so.
+    """Use the keys and certificate that the file has now; if it cannot be used, log that and change nothing.
 
     Args:
         path: the INI file.

@@ -1,4 +1,4 @@
-"""What a request is answered with: a status and JSON, in one form for every stage and every error."""
+"""The answer to a request: a status and JSON, in one form for every stage and every error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Response:
 
 
 def refuse(status: int, error: str, reason: str, headers: Headers = (), **fields: object) -> Response:
-    """Return an answer that says no: with a code for programs, a reason for people, and further `fields`."""
+    """Return a refusal: a code for programs, a reason for people, and further `fields`."""
     return Response(status, {"error": error, "reason": reason, **fields}, headers)
 
 

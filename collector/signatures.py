@@ -1,8 +1,8 @@
 """Stage 6: request -> the name of the key that signed it.
 
 A request is signed by `X-Signature`, by an HTTP Message Signature (RFC 9421), or by both. An unknown key, a
-wrong mac, a malformed header and none at all get the same answer, and the time it takes does not tell whether a
-key is known: whoever has none learns nothing about those there are.
+wrong mac, a malformed header and a missing one get the same answer, and its timing does not reveal whether a
+key is known: a client without a key learns nothing about existing ones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ANY_TIME_SECONDS = 100 * 365 * 86400.0
 
 
 class Check(enum.Enum):
-    """What a request is refused for."""
+    """Why a request is refused."""
 
     X_SIGNATURE = "X-Signature"
     HTTP_SIGNATURE = "Signature"
@@ -76,7 +76,7 @@ class Keyring:
         return None
 
     def explain(self, environ: WSGIEnvironment, failed: Check) -> dict[str, str]:
-        """Return for the log, never for the sender, which key a refused request claims and what is wrong."""
+        """Return which key a refused request claims and what is wrong, for the log only."""
         if failed is Check.REQUIRED:
             cause, name = "no_http_signature", claimed_key(environ)
         elif failed is Check.ONE_KEY:
@@ -95,17 +95,17 @@ class Keyring:
         return {"claimed_key": name or "-", "cause": cause}
 
     def _candidates(self, name: str) -> tuple[bytes, ...]:
-        """Return what may be the secret of a key, as many for every name; INI keys are in lower case."""
+        """Return the possible secrets of a key, the same number for every name; INI keys are in lower case."""
         return (*self._secrets.get(name.lower(), ()), *self._dummy)[: self._tries]
 
 
 def has_http_signature(environ: WSGIEnvironment) -> bool:
-    """Tell whether a request has what looks like an HTTP Message Signature, and here is who can check it."""
+    """Return whether a request seems to have an HTTP Message Signature that can be checked here."""
     return http_signature.INSTALLED and not environ.keys().isdisjoint(_HTTP_SIGNATURE)
 
 
 def signed_request(environ: WSGIEnvironment) -> http_signature.Request:
-    """Return of a request what an HTTP Message Signature may cover."""
+    """Return the parts of a request that a signature can cover."""
     headers = {
         name.removeprefix("HTTP_").replace("_", "-"): value
         for name, value in environ.items()
@@ -117,24 +117,24 @@ def signed_request(environ: WSGIEnvironment) -> http_signature.Request:
 
 
 def claimed_key(environ: WSGIEnvironment) -> str:
-    """Return the name of the key that a request says it is signed by; empty where it says none."""
+    """Return the name of the key that a request claims; empty if it claims none."""
     return x_signature_key(environ) or http_signature_key(environ)
 
 
 def x_signature_key(environ: WSGIEnvironment) -> str:
-    """Return the name that `X-Signature` claims; empty where it is not of that form."""
+    """Return the name that `X-Signature` claims; empty if it is malformed."""
     signature = wire.parse_signature(environ.get(_X_SIGNATURE, ""))
     return signature[0].lower() if signature else ""
 
 
 def http_signature_key(environ: WSGIEnvironment) -> str:
-    """Return the name that an HTTP Message Signature claims; empty where it claims none."""
+    """Return the name that an HTTP Message Signature claims; empty if there is none."""
     found = _KEY_ID.search(environ.get("HTTP_SIGNATURE_INPUT", ""))
     return found[1].lower() if found else ""
 
 
 def measure_skew(date: str, now: float) -> float | None:
-    """Return how many seconds a value of `Date` is ahead of `now`; None if it is no date."""
+    """Return how many seconds a value of `Date` is ahead of `now`; None if it is not a date."""
     try:
         sent_at = parsedate_to_datetime(date)
     except (ValueError, TypeError, OverflowError, IndexError):  # what email.utils raises over garbage

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .table import ConnectionTable, Wait
 
-CONNECTION = "eventpub.connection"  # environ key: the connection itself, for whoever misuses it on purpose
+CONNECTION = "eventpub.connection"  # environ key: the connection itself, for the faults that tests ask for
 
 _ENDED = (OSError, RefusedError)  # while its bytes were read
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

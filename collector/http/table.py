@@ -53,7 +53,7 @@ class ConnectionTable(gevent.pool.Pool):  # type: ignore[misc]  # gevent has no 
         return self._is_wanted and bool(super().full())
 
     def full(self) -> bool:
-        """Tell the server, which has somebody to accept, whether there is no place; if so, make one."""
+        """Return whether there is no room for a waiting connection; if so, close an idle one."""
         self._is_wanted = bool(super().full())
         if self._is_wanted:
             self._make_room()

@@ -34,7 +34,7 @@ def tls_context(settings: Settings) -> Any:
         return None
     context = gevent.ssl.SSLContext(gevent.ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = gevent.ssl.TLSVersion.TLSv1_2
-    context.options |= gevent.ssl.OP_NO_RENEGOTIATION  # work without an end, for whoever asks for it
+    context.options |= gevent.ssl.OP_NO_RENEGOTIATION  # costs the server far more than the client
     paths = [path for path in (settings.tls_certificate, settings.tls_key, settings.tls_client_ca) if path]
     try:
         for path in paths:
@@ -47,7 +47,7 @@ def tls_context(settings: Settings) -> Any:
         is_damaged = isinstance(error, gevent.ssl.SSLError)
         reason = f"cannot be loaded: {error}"
         if is_damaged and settings.tls_key is None:
-            reason += "; name the file with its key in tls.key, if it stands apart"
+            reason += "; name the file with its key in tls.key, if it is a separate file"
         kind = ConfigError if is_damaged else NotYetError
         raise kind(SECTION, "tls.certificate", ", ".join(map(str, paths)), reason) from error
     return context

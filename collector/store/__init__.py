@@ -1,7 +1,7 @@
 """Stage 8: a batch of valid events -> rows, once.
 
-The seam between the collector and whatever keeps events. An implementation promises that `add` is one
-transaction: the batch is stored as a whole and its id remembered with it, or neither happens.
+The interface between the collector and a store. An implementation promises that `add` is one transaction: the
+whole batch is stored and its id remembered with it, or neither happens.
 """
 
 from __future__ import annotations
@@ -106,10 +106,10 @@ class Store(Protocol):
         """Return DUPLICATE for a batch that was stored before, whole or with a parent; None for any other."""
 
     def health(self) -> Health:
-        """Say at once whether batches can be stored; write only to see whether what failed last works again."""
+        """Return at once whether batches can be stored; write only to check if an earlier failure is over."""
 
     def tend(self) -> None:
         """Do what is due beside batches, such as to answer a server's ping; called about once a second."""
 
     def close(self) -> None:
-        """Let go of files and connections; no call follows."""
+        """Close files and connections; no other call follows."""

@@ -18,7 +18,7 @@ STOP_SECONDS = 20.0  # the sidecar goes on delivering for up to 5
 
 
 class DemoError(Exception):
-    """Something did not go as it should; the text is for whoever runs the demo."""
+    """The demo failed; the text says why."""
 
 
 class Process:

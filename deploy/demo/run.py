@@ -1,10 +1,10 @@
-"""`make demo`: collector, sidecar and a small web shop as real processes, real requests, and the count at last.
+"""`make demo`: collector, sidecar and a small web shop as real processes, real requests, a count at the end.
 
-Nothing of it needs root or a tuned kernel. All that it writes is in one folder, `demo-run/` unless told
-otherwise, and stays there to be looked at. The queue is removed and every process ended, whatever happens.
+It needs neither root nor a tuned kernel. Everything it writes is in one folder, `demo-run/` by default, and
+stays there. At the end the queue is removed and every process stopped, also after a failure.
 """
 
-# ruff: noqa: INP001, T201, a program that talks to whoever runs it
+# ruff: noqa: INP001, T201, a program that talks to its user
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def sqlite_command() -> str:
 
 
 def interrupt(*_: object) -> NoReturn:
-    """End the demo as Ctrl-C does, whoever asks for it."""
+    """End the demo as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

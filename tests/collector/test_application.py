@@ -396,7 +396,7 @@ def test_a_bomb_is_refused_with_413_and_takes_no_memory(collector, encoding, bom
 def test_other_paths_are_answered_with_404_and_a_reason(collector):
     response = requests.post(f"{collector.url}/v1", data=BODY, timeout=10)
     assert response.status_code == 404
-    assert response.json()["reason"] == "there are /v2, /v2j to POST to, and /health, /livez, /readyz to GET"
+    assert response.json()["reason"] == "no such path; POST to /v2 or /v2j, GET /health, /livez or /readyz"
 
 
 @pytest.mark.parametrize(

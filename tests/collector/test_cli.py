@@ -83,7 +83,7 @@ def test_check_config_opens_nothing_and_exits_0(write, tmp_path):
             "tls.certificate = /no.pem\ntls.key = /no.key",
             "tls.certificate = /no.pem, /no.key: cannot be loaded: ",
         ),
-        ("faults = /no/script", "[collector] faults = /no/script: is no script of faults: "),
+        ("faults = /no/script", "[collector] faults = /no/script: is not a script of faults: "),
     ],
 )
 def test_a_configuration_that_cannot_be_used_exits_78_and_says_why(write, line, message):

@@ -33,13 +33,3 @@ def test_a_setting_that_cannot_be_used_stops_the_start_of_each_example(name: str
     code, said = start_example(f"{name}_shop.py", "a/b")
     assert code != 0
     assert "queue_name = a/b: expected letters, digits" in said
-
-
-def test_links_lead_to_files_and_sections():
-    sections = {
-        re.sub(r"[^a-z ]", "", line[3:].lower()).replace(" ", "-")
-        for line in PAGE.splitlines()
-        if line[:3] == "## "
-    }
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", PAGE):
-        assert target[1:] in sections if target.startswith("#") else (ROOT / "docs" / target).exists(), target

@@ -74,5 +74,5 @@ def test_a_folder_that_is_no_copy_of_a_checkout_is_not_made_one(tmp_path: Path) 
     (tmp_path / "letters.txt").write_text("")
     done = copy_checkout(tmp_path)
     assert done.returncode != 0
-    assert "is no copy of a checkout; give an empty folder" in done.stdout
+    assert "is not a copy of a checkout; give an empty folder" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]

@@ -74,7 +74,7 @@ def test_the_older_name_of_the_file_is_understood_and_not_beside_the_new_one(tmp
     path.write_text(
         "[collector]\nstore.path = old.sqlite\nstore = sqlite:new.sqlite\n[keys]\nk = aHVudGVyMg==\n"
     )
-    with pytest.raises(ConfigError, match=r"store\.path = old\.sqlite.*give store or store\.path"):
+    with pytest.raises(ConfigError, match=r"store\.path = old\.sqlite.*set store or store\.path"):
         load_config(path)
 
 
