@@ -119,7 +119,7 @@ def new_id() -> str:
 
 
 def _running_trace_id() -> str | None:
-    """Return the trace of OpenTelemetry's current span; whoever has no span pays for no import."""
+    """Return the trace of OpenTelemetry's current span; without one nothing is imported."""
     if (trace := sys.modules.get("opentelemetry.trace")) is None:
         return None
     context = trace.get_current_span().get_span_context()

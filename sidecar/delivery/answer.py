@@ -1,6 +1,6 @@
-"""What came back from an attempt, and what that means for its batch.
+"""The result of an attempt, and what it means for the batch.
 
-| answer              | verdict       | what becomes of the batch                            |
+| answer              | verdict       | what happens to the batch                            |
 |---------------------|---------------|------------------------------------------------------|
 | 2xx                 | ACCEPTED      | removed                                              |
 | 400, 422            | BISECT        | split until the bad events stand alone               |
@@ -8,7 +8,7 @@
 | 401, 403            | HOLD          | kept until the key works                             |
 | 415                 | RECODE        | sent again in another `Content-Encoding`             |
 | 408, 429, 5xx, none | RETRY         | kept                                                 |
-| anything else       | MISCONFIGURED | kept: whatever answered is no collector of this wire |
+| anything else       | MISCONFIGURED | kept: this is not a collector's answer               |
 
 A 2xx with a web page in it is "anything else" too, and so is one that does not name the batch where
 `collector.require_receipt` wants that. Any other body will do, since baseplate's publisher asks
@@ -76,9 +76,9 @@ class Answer:
 
     Attributes:
         status: the HTTP status; None without an answer.
-        kind: `http`, or why there is no answer: a short word that never changes, fit for a metric's name.
+        kind: `http`, or why there is no answer: a short fixed word, part of a metric's name.
         reason: the beginning of the answer's body, or what went wrong.
-        retry_after_seconds: how long the collector wants to be left alone; None if it does not say.
+        retry_after_seconds: how long the collector asks to wait; None if it does not say.
         codings: what the answer's `Accept-Encoding` (RFC 7694) offers to take, lower case; empty where it says
             nothing, or that anything goes.
         rejected: the bad events that the body of a 422 names.
@@ -215,7 +215,7 @@ def _read_text(document: Mapping[str, object], name: str) -> str:
 
 
 def _read_rejections(document: Mapping[str, object]) -> tuple[Rejection, ...]:
-    """Read `{"rejected":[{"index":3,"reason":"..."}]}`; what is not of that form is left out."""
+    """Read `{"rejected":[{"index":3,"reason":"..."}]}`; malformed entries are left out."""
     entries = document.get("rejected")
     if not isinstance(entries, list):
         return ()

@@ -5,8 +5,8 @@ us (6.8 times), zlib level 1 2.6 us (4.9 times), zlib level 9 15.6 us (5.9 times
 
 A result is one complete stream, and the same for the same body.
 
-Which codec is used is negotiated: a collector says in its answers what it takes (`Accept-Encoding`, RFC 7694),
-and refuses the rest with 415. One that stops taking what it took gets the next best codec, at worst none.
+The codec is negotiated: a collector says in its answers what it accepts (`Accept-Encoding`, RFC 7694), and
+refuses the rest with 415. A collector that stops accepting a codec gets the next best one, in the end none.
 """
 
 from __future__ import annotations

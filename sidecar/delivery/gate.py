@@ -59,7 +59,7 @@ class Gate:
         self._closed_until = 0.0
 
     def seconds_to_open(self) -> float | None:
-        """Return in how many seconds an attempt may start: 0 now, None when one in flight ends."""
+        """Return in how many seconds an attempt may start: 0 for now, None for when one in flight ends."""
         if self.in_flight >= self.allowed:
             return None
         return max(0.0, self._closed_until - self._clock())
@@ -78,7 +78,7 @@ class Gate:
         self.in_flight -= 1
 
     def succeeded(self) -> None:
-        """Count an attempt out that the collector answered as it should."""
+        """Count an attempt that the collector answered properly."""
         self.in_flight -= 1
         self.failing = False
         self._backoff = self._first_backoff
@@ -131,7 +131,7 @@ class Gate:
         return max(closed_seconds, self._draw_own(attempts, retry_after_seconds))
 
     def hurry(self) -> None:
-        """Allow one attempt now, however long the gate was to stay closed."""
+        """Allow one attempt now, even if the gate is closed for longer."""
         self._closed_until = 0.0
 
     def _draw_own(self, attempts: int, retry_after_seconds: float | None) -> float:

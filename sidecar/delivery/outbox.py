@@ -1,9 +1,9 @@
 """The batches that wait to be sent, and which of them is next.
 
-Takes alternate between the oldest and the newest: after an outage the backlog drains, and fresh events do not
-wait behind all of it. A batch that was tried and could not be delivered is set aside for a while, so one that
-the collector chokes on never keeps the others from going. One that timed out may hold its slot for as long
-again, so it is taken only where `Slow` lets it.
+It alternates between the oldest and the newest batch: after an outage the backlog drains, and new events do not
+wait behind all of it. A batch that could not be delivered is set aside for a while, so that a batch which makes
+the collector fail never blocks the others. One that timed out may hold its slot for as long again, so it is
+taken only where `Slow` lets it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Outbox:
             self.set_aside(batch, RETRY_DISK_SECONDS if batch.causes else 0)
 
     def set_aside(self, batch: Batch, seconds: float) -> None:
-        """Add a batch that is not to be taken before `seconds` have passed."""
+        """Add a batch that must not be taken for `seconds`."""
         heapq.heappush(self._aside, (self._clock() + seconds, next(self._tie), batch))
 
     def take(self, slow: Slow = Slow.NOW) -> Batch | None:

@@ -1,9 +1,9 @@
 """Joined events -> one signed request: container, signature, compression, headers.
 
-A payload is made anew for every attempt: the key may have been rotated since the last one, the collector may
-have said that it takes another codec, and `Date` is the attempt's. Only the batch's id and its events stay
-the same. `X-Signature` covers the uncompressed body and so does not depend on the codec; an HTTP Message
-Signature, for those who want one, covers the body as it is sent, the date and the batch's id.
+A payload is built again for every attempt: the key may have been rotated since the last one, the collector may
+now accept another codec, and `Date` is the attempt's. Only the batch's id and its events stay the same.
+`X-Signature` covers the uncompressed body, so it does not depend on the codec; an optional HTTP Message
+Signature covers the body as it is sent, the date and the batch's id.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Whatever ends an attempt without an answer -> an `Answer` with a kind that never changes, and what to do.
+"""An error that ends an attempt without an answer -> an `Answer` with a fixed kind, and what to do about it.
 
 | kind          | what happened                                                              |
 |---------------|----------------------------------------------------------------------------|
 | `dns`         | the name has no address                                                    |
-| `refused`     | nobody listens there                                                       |
-| `unreachable` | there is no way there                                                      |
-| `tls`         | certificates, or one end speaks no TLS                                     |
+| `refused`     | nothing listens there                                                      |
+| `unreachable` | there is no route to it                                                    |
+| `tls`         | a certificate, or one end does not speak TLS                               |
 | `proxy`       | the proxy does not let the request through                                 |
 | `timeout`     | nothing moved for the timeout, or the deadline is over; the reason says where |
 | `reset`       | the connection ended before the answer did                                 |
 | `malformed`   | an HTTP answer, but one that cannot be read to its end                     |
-| `other`       | anything else: what came is no HTTP, this host lacks memory, ...           |
+| `other`       | anything else: the reply is not HTTP, this host lacks memory, ...          |
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (  # the first
     ("reset", (ConnectionError,)),
 )
 
-_NO_TLS = "the other end speaks no TLS: set collector.scheme = http, or the right port"
+_NO_TLS = "the other end does not speak TLS: set collector.scheme = http, or the right port"
 _UNKNOWN_AUTHORITY = (
     "name the file of its authority in collector.ca_file; or the collector sends too short a chain"
 )
@@ -47,18 +47,18 @@ _UNKNOWN_AUTHORITY = (
 _NAME_MISMATCH = 62
 # X509_V_ERR codes of OpenSSL's x509_vfy.h
 _CERTIFICATE_REMEDIES = {
-    9: "set this host's clock right, or wait",
-    10: "have the collector's certificate renewed, and look at this host's clock",
+    9: "check this host's clock, or wait",
+    10: "renew the collector's certificate, and check this host's clock",
     18: "name the file of this certificate in collector.ca_file",
     19: "name the file of its authority in collector.ca_file",
     20: _UNKNOWN_AUTHORITY,
     21: _UNKNOWN_AUTHORITY,
-    _NAME_MISMATCH: "collector.hostname has to be a name that the certificate is for",
-    64: "collector.hostname has to be an address that the certificate is for",
+    _NAME_MISMATCH: "set collector.hostname to a name in the certificate",
+    64: "set collector.hostname to an address in the certificate",
 }
 _REMEDIES = (  # of the first whose words are in the error's reason
-    ("ALERT", "see whether the collector takes collector.client_certificate and this version of TLS"),
-    ("KEY_VALUES_MISMATCH", "collector.client_key has to be the key of collector.client_certificate"),
+    ("ALERT", "check whether the collector accepts collector.client_certificate and this version of TLS"),
+    ("KEY_VALUES_MISMATCH", "set collector.client_key to the key of collector.client_certificate"),
     ("WRONG_VERSION", _NO_TLS),
     ("HTTP_REQUEST", _NO_TLS),
     ("RECORD_LAYER", _NO_TLS),

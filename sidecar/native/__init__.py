@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 
 def load_library(folder: Path = Path(__file__).parent) -> ctypes.CDLL | None:
-    """Return the compiled loops, or None where they were not built, or from other sources than these."""
+    """Return the compiled loops, or None if they were not built, or built from other sources."""
     for path in map(folder.joinpath, (f"_loops{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES)):
         if path.exists():
             library = ctypes.CDLL(os.fspath(path))
-            with contextlib.suppress(ValueError):  # a build that does not say is an old one
+            with contextlib.suppress(ValueError):  # a build without this symbol is an old one
                 if ctypes.c_uint32.in_dll(library, "eventpub_state_bytes").value == ctypes.sizeof(State):
                     return library
             logger.warning("%s is of another version and not used; reinstall %s", path, DISTRIBUTION)

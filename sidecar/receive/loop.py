@@ -1,7 +1,7 @@
 """The loop that runs once per event: kernel queue -> mapped batch file; and the rule that closes a batch.
 
-It exists twice, as C in `native/receive.c` (1.5 us an event, used where it could be built) and as Python in
-`loop_python` (8 us), and behaves alike: `Loop` names the seam.
+It exists twice with the same behaviour, as C in `native/receive.c` (1.5 us an event, used if it was built) and
+as Python in `loop_python` (8 us); `Loop` is their interface.
 
 A message goes from the kernel straight into the file: `mq_receive` is given an address inside the shared
 mapping, so a killed process leaves the event in the file, not in its own memory. The pages behind the address

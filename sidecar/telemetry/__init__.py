@@ -1,1 +1,1 @@
-"""What a sidecar counts and says: reasons, books, verdicts, metrics, and a log that does not repeat itself."""
+"""What a sidecar counts and logs: reasons, ledger, verdicts, metrics, and a log that does not repeat itself."""

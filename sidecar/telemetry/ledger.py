@@ -1,4 +1,4 @@
-"""The books of one sidecar: every event that came in is delivered, dead, dropped or still spooled."""
+"""The ledger of one sidecar: every event that came in is delivered, dead, dropped or still spooled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Ledger:
 
     @property
     def unaccounted(self) -> int:
-        """Events that came in and are nowhere: 0, or there is a fault in the sidecar."""
+        """Events that came in and are missing: 0, unless the sidecar has a bug."""
         return self.received + self.recovered - self.delivered - self.dead - self.dropped - self.spooled
 
     def __str__(self) -> str:

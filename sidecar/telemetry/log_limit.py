@@ -1,4 +1,4 @@
-"""Lines that may come a thousand a second: the first of a kind is written, and then how many were left out."""
+"""Log lines that may come a thousand times a second: the first of a kind, then how many were suppressed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-LOG_SECONDS = 5.0  # one line of a kind in this time
+LOG_SECONDS = 5.0  # at most one line of a kind in this time
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class _Quiet:
         if not self.lines:
             return ""
         events = f" events_in_them={self.events}" if self.events else ""
-        return f"more_such_lines={self.lines} since={self.since}{events}"
+        return f"suppressed={self.lines} since={self.since}{events}"
 
 
 class LogLimit:
@@ -79,7 +79,7 @@ class LogLimit:
         """Write how many lines were left out about facts that are true no longer, and forget them."""
         for (fact, kind), quiet in self._quiet.items():
             if fact in facts and quiet.lines:
-                self._write(logging.INFO, "over now:", fact, kind, str(quiet))
+                self._write(logging.INFO, "recovered:", fact, kind, str(quiet))
                 self._quiet[fact, kind] = _Quiet(quiet.until, quiet.level)
 
     def _write(self, level: int, *words: str) -> None:

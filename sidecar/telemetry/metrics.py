@@ -1,9 +1,9 @@
-"""The books of one sidecar, its metrics, and what it logs about deliveries: every name stands here.
+"""The ledger of one sidecar, its metrics, and its log lines about deliveries, with all of their names.
 
 The ledger: every event that came in is delivered, dead, dropped or still spooled, so `received + recovered =
 delivered + dead + dropped + spooled` before and after each step of the spool; the difference is the gauge
-`unaccounted`. An event that is neither delivered nor dead leaves the books by `dropped` alone, with a reason
-of a closed set.
+`unaccounted`. An event that is neither delivered nor dead leaves the ledger only by `dropped`, with a reason of
+a closed set.
 
 | metric                         | type    | what                                                            |
 |--------------------------------|---------|-----------------------------------------------------------------|
@@ -67,7 +67,7 @@ class Telemetry:
         clock: monotonic seconds.
 
     Attributes:
-        spooled: events on disk, set by whoever knows before `flush` or `ledger`.
+        spooled: events on disk; the caller sets it before `flush` or `ledger`.
         losses: events dead or dropped of which no loss report was delivered.
     """
 
@@ -187,7 +187,7 @@ class Telemetry:
             events: how many it holds.
             attempt: 1 for the first of this process.
             status: the HTTP status; None without an answer.
-            kind: why there is no answer, in one word.
+            kind: the reason for a missing answer, in one word.
             reason: what the collector said, or what went wrong.
             waits: what waits, and until when, in words for the log.
             is_failing: whether it is the collector that fails, and not this batch alone.
@@ -207,7 +207,7 @@ class Telemetry:
         else:
             self._count("error.http", str(status), 1)
             outcome = f"status={status}"
-        # an outage that becomes another one is told at once
+        # a different failure is logged at once
         self._limit.log(verdict.level, verdict.fact, f"{facts} {waits} reason={reason!r}", kind=outcome)
 
     def disk_error(self, error: OSError) -> None:

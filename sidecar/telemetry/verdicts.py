@@ -1,4 +1,4 @@
-"""What becomes of a batch after an attempt, and what is said about it; `delivery.answer` decides which."""
+"""What happens to a batch after an attempt, and what the log says about it; `delivery.answer` decides which."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Meaning(NamedTuple):
 
     Attributes:
         saying: what happens, after "batch was not delivered, ".
-        remedy: what an operator can do about it; empty where time alone mends it.
+        remedy: what an operator can do about it; empty if it passes by itself.
     """
 
     saying: str
@@ -20,7 +20,7 @@ class Meaning(NamedTuple):
 
 
 class Verdict(enum.Enum):
-    """What becomes of a batch; the table in `delivery.answer` says when."""
+    """What happens to a batch; the table in `delivery.answer` says when."""
 
     ACCEPTED = Meaning("the collector has the batch")
     BISECT = Meaning("the batch is split to find the bad events")
@@ -42,7 +42,7 @@ class Verdict(enum.Enum):
 
     @property
     def remedy(self) -> str:
-        """Return what an operator can do about it; empty where time alone mends it."""
+        """Return what an operator can do about it; empty if it passes by itself."""
         return self.value.remedy
 
     @property
@@ -52,12 +52,12 @@ class Verdict(enum.Enum):
 
     @property
     def level(self) -> int:
-        """Return the log's level: what a person must mend is an error."""
+        """Return the log level: error if an operator must fix something."""
         return logging.ERROR if self.remedy else logging.WARNING
 
     @property
     def is_outage(self) -> bool:
-        """Tell whether it is about the collector, and not about this one batch."""
+        """Return whether it is about the collector, not about this batch."""
         return self in (Verdict.RETRY, Verdict.DOUBTED, Verdict.HOLD, Verdict.MISCONFIGURED)
 
     @property

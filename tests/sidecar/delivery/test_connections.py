@@ -260,11 +260,11 @@ def test_a_client_certificate_is_presented(attempt, tmp_path, apart):
     ("context_of", "options", "words"),
     [
         ("server", {}, "name the file of its authority in collector.ca_file"),
-        ("other name", {"ca_file": CERTIFICATES / "ca.pem"}, "collector.hostname has to be"),
+        ("other name", {"ca_file": CERTIFICATES / "ca.pem"}, "set collector.hostname to"),
         (
             "asks for ours",
             {"ca_file": CERTIFICATES / "ca.pem"},
-            "see whether the collector takes collector.client_certificate",
+            "check whether the collector accepts collector.client_certificate",
         ),
     ],
 )
@@ -332,7 +332,7 @@ def test_a_key_of_another_certificate_is_told(tmp_path):
             client_key=CERTIFICATES / "server.pem",
         )
     assert answer.kind == "tls"
-    assert "collector.client_key has to be the key of collector.client_certificate" in answer.reason
+    assert "set collector.client_key to the key of collector.client_certificate" in answer.reason
 
 
 def test_authorities_of_ssl_cert_file_and_ssl_cert_dir_are_trusted(monkeypatch, tmp_path):

@@ -22,10 +22,7 @@ def test_every_line_is_either_written_or_counted(caplog):
     lines = [record.message for record in caplog.records]
     words = [word.partition("=") for line in lines for word in line.split()]
     assert len(lines) < 40
-    assert (
-        sum("step=" in line for line in lines) + sum(int(n) for k, _, n in words if k == "more_such_lines")
-        == 100
-    )
+    assert sum("step=" in line for line in lines) + sum(int(n) for k, _, n in words if k == "suppressed") == 100
     written = sum("step=" in line for line in lines)
     assert 2 * written + sum(int(n) for key, _, n in words if key == "events_in_them") == 200
     assert all("to=somebody" in line for line in lines)
@@ -48,7 +45,7 @@ def test_a_line_after_a_quiet_time_tells_what_was_left_out_of_it_where_nobody_ha
     limit.log(logging.ERROR, "it failed", "n=3")
     assert messages(caplog) == [
         "it failed n=1",
-        f"it failed n=3 more_such_lines=1 since={SINCE}",
+        f"it failed n=3 suppressed=1 since={SINCE}",
     ]
 
 
@@ -70,6 +67,6 @@ def test_what_is_over_is_told_at_once_as_information_and_never_again(caplog):
     limit.tell_left_out(at_once=True)
     levels = [record.levelname for record in caplog.records]
     assert list(zip(levels, messages(caplog), strict=True))[2:] == [
-        ("INFO", f"over now: it is down more_such_lines=1 since={SINCE}"),
-        ("ERROR", f"it is broken more_such_lines=1 since={SINCE}"),
+        ("INFO", f"recovered: it is down suppressed=1 since={SINCE}"),
+        ("ERROR", f"it is broken suppressed=1 since={SINCE}"),
     ]

@@ -357,8 +357,8 @@ def test_once_delivery_works_again_nothing_says_that_it_does_not(status, caplog)
         note(telemetry, answer)
     first, told, again = caplog.records
     assert first.levelno >= logging.WARNING
-    assert told.message.startswith("over now: batch was not delivered, ")
-    assert " more_such_lines=2 since=" in told.message
+    assert told.message.startswith("recovered: batch was not delivered, ")
+    assert " suppressed=2 since=" in told.message
     assert (told.levelname, again.levelname) == ("INFO", "INFO")
     clock.now += LOG_SECONDS
     telemetry.flush()
@@ -393,7 +393,7 @@ def test_a_thousand_dead_letters_are_a_line_for_each_reason_and_one_that_says_ho
     *before, last = [record.message for record in caplog.records]
     assert before == said
     assert re.fullmatch(
-        r"events became dead letters reason=rejected more_such_lines=999 since=[\d:]{8} events_in_them=1998",
+        r"events became dead letters reason=rejected suppressed=999 since=[\d:]{8} events_in_them=1998",
         last,
     )
     assert {record.levelname for record in caplog.records} == {"ERROR"}
@@ -405,7 +405,7 @@ def test_what_was_left_out_of_the_log_is_said_at_the_end(caplog):
     for _ in range(3):
         telemetry.dropped(7, DropReason.MISSING)
     telemetry.close()
-    said = r"events were dropped reason=missing more_such_lines=2 since=[\d:]{8} events_in_them=14"
+    said = r"events were dropped reason=missing suppressed=2 since=[\d:]{8} events_in_them=14"
     assert re.fullmatch(said, caplog.records[-1].message)
     telemetry.close()
     assert len(caplog.records) == 2
