@@ -14,12 +14,12 @@ PEERS = $(VENV)-peers
 COPY ?= $(HOME)/.cache/eventpub/checkout
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines soak lint bench fuzz wheel-check copy clean
+.PHONY: help demo test test-engines simulate soak lint bench fuzz wheel-check copy clean
 
 ifneq ($(shell test -w . && echo writable),writable)
 
 # A read-only checkout: pip and pytest write beside what they read, so a copy of it is used.
-demo test test-engines soak lint bench fuzz wheel-check: copy
+demo test test-engines simulate soak lint bench fuzz wheel-check: copy
 	@echo "$(CURDIR) is read-only; using a copy, $(COPY)"
 	@$(MAKE) --no-print-directory -C $(COPY) $@
 
@@ -49,6 +49,9 @@ lint: $(VENV)/installed-lint  ## check style, format and types
 bench: $(VENV)/installed $(BASEPLATE)/installed $(PEERS)/installed  ## measure, compared with baseplate and others
 	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python EVENTPUB_PEERS_PYTHON=$(abspath $(PEERS))/bin/python \
 	    $(VENV)/bin/python -m benchmarks $(BENCH)
+
+simulate: $(VENV)/installed  ## let 10,000 simulated sidecars through outages, on the real delivery policy (5 min)
+	@$(VENV)/bin/python -m benchmarks.simulate $(SIMULATE)
 
 fuzz: $(VENV)/installed-fuzz  ## look for bytes that break a reader (5 times 60 s)
 	@PYTHONPATH=.:tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m fuzz

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import collector, handlers, importing, processing, put, sidecar, tracking
+from benchmarks import collector, engines, handlers, importing, processing, put, sidecar, tracking
 from benchmarks.machine import FEEDING_CORE, MEASURED_CORE, describe
 from benchmarks.report import table
 
@@ -26,6 +26,7 @@ PARTS = {
     "processing": (processing.rows, PEERS),
     "handlers": (handlers.rows, PEERS),
     "collector": (lambda _, *, quick: collector.rows(quick=quick), BASEPLATE),  # its yardstick is no peer
+    "engines": (lambda _, *, quick: engines.rows(quick=quick), BASEPLATE),
 }
 
 

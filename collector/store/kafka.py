@@ -21,7 +21,7 @@ from eventpub.collector.errors import NotYetError
 from . import Health, Outcome, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from . import EventRow, IncomingBatch
     from .address import StoreAddress
@@ -65,24 +65,17 @@ class KafkaStore:
     def add(self, batch: IncomingBatch) -> Receipt:
         """Send a batch, and wait until each of its events is confirmed."""
         failures: list[Any] = []
-        confirmed = 0
 
         def on_delivery(error: Any, _message: object) -> None:
-            nonlocal confirmed
-            if error is None:
-                confirmed += 1
-            else:
+            if error is not None:
                 failures.append(error)
 
+        make_headers = _header_maker(batch)
+        produce, topic = self._producer.produce, self._topic
         try:
             for index, event in enumerate(batch.events):
-                self._producer.produce(
-                    self._topic,
-                    event.event.encode(),
-                    key=event.user_id or event.uuid or batch.batch_id,
-                    headers=_make_headers(batch, index, event),
-                    on_delivery=on_delivery,
-                )
+                key = event.user_id or event.uuid or batch.batch_id
+                produce(topic, event.event, key, headers=make_headers(index, event), on_delivery=on_delivery)
         except BufferError:
             failures.append("the queue to the brokers is full")
         except KafkaException as error:
@@ -91,10 +84,10 @@ class KafkaStore:
         if left:
             self._producer.purge()
             self._producer.flush(0)
-        if failures or confirmed < len(batch.events):
+            failures.append(f"{left} events were not confirmed in time")
+        if failures:
             self._renew_if_fatal(failures)
-            reason = str(failures[0]) if failures else f"{left} events were not confirmed in time"
-            return Receipt(Outcome.UNAVAILABLE, reason)
+            return Receipt(Outcome.UNAVAILABLE, str(failures[0]))
         self._stored += len(batch.events)
         return Receipt(Outcome.STORED)
 
@@ -134,18 +127,19 @@ def read_options(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _make_headers(batch: IncomingBatch, index: int, event: EventRow) -> list[tuple[str, str | bytes | None]]:
-    """Return the headers of one event: CloudEvents 1.0.2, Kafka protocol binding, binary mode."""
-    event_id = f"{batch.key_name}/{batch.batch_id}:{index}"
-    kind = ".".join(filter(None, (event.source, event.noun, event.action))) or event.name or "event"
-    received = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(batch.received_at))
-    headers = {
-        "eventpub-id": event_id,
-        "ce_specversion": "1.0",
-        "ce_id": event_id,
-        "ce_source": f"eventpub/{batch.key_name}",
-        "ce_type": kind,
-        "ce_time": received,
-        "content-type": "application/json",
-    }
-    return [(name, value.encode()) for name, value in headers.items()]
+def _header_maker(batch: IncomingBatch) -> Callable[[int, EventRow], list[tuple[str, str]]]:
+    """Return what makes the headers of one event: CloudEvents 1.0.2, Kafka protocol binding, binary mode."""
+    prefix = f"{batch.key_name}/{batch.batch_id}:"
+    common = [
+        ("ce_specversion", "1.0"),
+        ("ce_source", f"eventpub/{batch.key_name}"),
+        ("ce_time", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(batch.received_at))),
+        ("content-type", "application/json"),
+    ]
+
+    def make_headers(index: int, event: EventRow) -> list[tuple[str, str]]:
+        event_id = f"{prefix}{index}"
+        kind = ".".join(filter(None, (event.source, event.noun, event.action))) or event.name or "event"
+        return [("eventpub-id", event_id), ("ce_id", event_id), ("ce_type", kind), *common]
+
+    return make_headers
