@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import collector, engines, handlers, importing, processing, put, sidecar, tracking
+from benchmarks import collector, engines, guards, handlers, importing, processing, put, sidecar, tracking
 from benchmarks.machine import FEEDING_CORE, MEASURED_CORE, describe
 from benchmarks.report import table
 
@@ -25,6 +25,7 @@ PARTS = {
     "tracking": (tracking.rows, PEERS),
     "processing": (processing.rows, PEERS),
     "handlers": (handlers.rows, PEERS),
+    "guards": (lambda _, *, quick: guards.rows(quick=quick), PEERS),  # nor has this one a peer
     "collector": (lambda _, *, quick: collector.rows(quick=quick), BASEPLATE),  # its yardstick is no peer
     "engines": (lambda _, *, quick: engines.rows(quick=quick), BASEPLATE),
 }

@@ -10,6 +10,7 @@ a forked child sends what it put itself.
 | `put.full`           | events refused because there was no room           |
 | `put.too_large`      | events refused because they exceed the limit       |
 | `put.unserializable` | events refused because they cannot be written      |
+| `values.replaced`    | values for which a marker was sent, on any queue   |
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
-from eventpub.serialization.unwritable import type_name
+from eventpub.serialization.unwritable import replaced_values, type_name
 
 from .arguments import show_error
 
@@ -53,6 +54,8 @@ class QueueMetrics:
         clock: monotonic seconds.
     """
 
+    _replaced_sent = 0  # of all in this process, whichever of them has sent it
+
     def __init__(
         self, count: Count, counts: Callable[[], Counts], clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -60,6 +63,7 @@ class QueueMetrics:
         self._counts = counts
         self._clock = clock
         self._send_at = clock() + SEND_SECONDS
+        QueueMetrics._replaced_sent = replaced_values.total()
         self._begin()
         this = weakref.ref(self)  # atexit keeps what is registered as long as the process lives
 
@@ -81,6 +85,9 @@ class QueueMetrics:
                 if growth := total - self._sent[place]:
                     self._count(f"put.{Counts._fields[place]}", growth)
                     self._sent[place] = total
+            if growth := replaced_values.total() - QueueMetrics._replaced_sent:
+                self._count("values.replaced", growth)
+                QueueMetrics._replaced_sent += growth
         except Exception as error:  # noqa: BLE001, the client may be anybody's; what it did not take is sent next time
             logger.warning("counts of put could not be sent: %s: %s", type_name(error), show_error(error))
         finally:

@@ -95,15 +95,14 @@ class RoutingBackend:
 
     def _order_processors(self) -> list[EventProcessor]:
         """Return the processors as they run: what one adds to an event must not get past the guards."""
-        if self._seen != self.processors:
-            seen = list(self.processors)
-            guards = [one for one in seen if getattr(one, "runs_last", False)]
-            others = [one for one in seen if one not in guards]
-            places = [place for place, one in enumerate(others) if _converts(one)]
-            at = places[0] if places else len(others)
-            self._order = [*others[:at], *guards, *others[at:]]
-            self._seen = seen  # last: another thread then finds the order that belongs to it
-        return self._order
+        seen = list(self.processors)
+        guards = [one for one in seen if getattr(one, "runs_last", False)]
+        others = [one for one in seen if one not in guards]
+        places = [place for place, one in enumerate(others) if _converts(one)]
+        at = places[0] if places else len(others)
+        order = self._order = [*others[:at], *guards, *others[at:]]
+        self._seen = seen  # last: another thread then finds the order that belongs to it
+        return order
 
     def send(self, event: Any, /) -> None:
         """Process an event and send it to every backend; never raises what one of them raises."""
@@ -122,7 +121,8 @@ class RoutingBackend:
         Raises:
             EventEmissionExit: one of them ended it.
         """
-        for processor in self._order_processors():
+        # a list that was changed by hand counts too
+        for processor in self._order if self._seen == self.processors else self._order_processors():
             try:
                 processed = processor(event)
             except (EventEmissionExit, UnwritableValueError):

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from eventpub import ambient
 from eventpub.errors import UnwritableValueError
-from eventpub.pipeline import UNKNOWN_NAME
 
 from .contexts import ContextBlock, DefaultContextLocator, Entered, check_context
 from .errors import TrackerMissingError
@@ -21,7 +20,7 @@ from .nesting import emitting, is_nested_too_deeply
 from .routing import RoutingBackend
 from .snapshot import snapshot
 from .tracked import tracked
-from .typed import read_typed
+from .typed import name_unnamed, read_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -137,7 +136,7 @@ class Tracker:
             if name.__class__ is not str and hasattr(name, "__dataclass_fields__"):
                 name, data = read_typed(name, self.failures)
             event = {
-                "name": UNKNOWN_NAME if name is None or (name.__class__ is str and not name) else name,
+                "name": name_unnamed(name, self.failures) if name is None or name == "" else name,
                 "timestamp": datetime.now(_UTC),
                 "data": {} if data is None else data,
                 "context": self.resolve_context(),

@@ -19,7 +19,7 @@ import dataclasses
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar, get_args, get_type_hints
 
-from eventpub.pipeline import text_of
+from eventpub.pipeline import UNKNOWN_NAME, text_of
 from eventpub.serialization.unwritable import is_strict, type_name
 
 from .errors import EventTypeError, FilterError
@@ -104,6 +104,19 @@ def read_typed(typed: Any, failures: Failures) -> tuple[str, dict[str, Any]]:
         if not _fits(field, value):
             _refuse(cls, name, field, value, failures)
     return name, data
+
+
+def name_unnamed(name: str | None, failures: Failures) -> str:
+    """Return the name of an event that has none; that it is empty, and not left out, is counted.
+
+    Raises:
+        EventTypeError: values are strict, as in tests, and it is empty.
+    """
+    if name is not None:
+        if is_strict():
+            raise EventTypeError("name", "an empty text", 'give one such as "shop.tea.buy"')
+        failures.note("nameless")
+    return UNKNOWN_NAME
 
 
 def _fits(field: _Field, value: Any) -> bool:

@@ -114,3 +114,13 @@ def test_forked_child_sends_what_it_put_itself(queue_name, server, count):
 def test_without_a_client_nothing_is_kept(queue_name):
     with open_queue(queue_name) as events:
         assert events._metrics is None
+
+
+def test_values_that_were_replaced_are_counted_once_for_the_process(queue_name: str):
+    told: list[tuple[str, int]] = []
+    metrics = [lambda name, number: told.append((name, number))] * 2
+    with EventQueue(queue_name, max_messages=5, max_message_size=256, metrics=metrics[0]) as events:
+        with EventQueue(queue_name, metrics=metrics[1]):
+            events.put({"a": object(), "b": float("nan")})
+        events.put({"a": object()})
+    assert [number for name, number in told if name == "values.replaced"] == [2, 1]

@@ -160,3 +160,11 @@ def test_a_value_is_checked_as_far_as_its_annotation_tells(hint: Any, fitting: l
     check = make_check(hint)
     assert [value for value in fitting if not check(value)] == []
     assert [value for value in others if check(value)] == []
+
+
+def test_an_event_with_an_empty_name_is_counted_and_an_error_in_tests(tracker: Tracker, memory: MemoryBackend):
+    tracker.emit("")
+    tracker.emit()
+    assert (memory.names, dict(tracker.failures)) == (["unknown", "unknown"], {"nameless": 1})
+    with capture_events(), pytest.raises(EventTypeError, match="name is an empty text"):
+        tracker.emit("")
