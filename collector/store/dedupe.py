@@ -54,12 +54,11 @@ class AgeClock:
     """Tells how old ids are: it goes on from the youngest of them, while the store is open.
 
     Args:
-        connection: to the store.
+        youngest: the time of the youngest id, None if there is none.
         monotonic: a clock that nobody sets, in seconds.
     """
 
-    def __init__(self, connection: sqlite3.Connection, monotonic: Callable[[], float] = time.monotonic) -> None:
-        (youngest,) = connection.execute("SELECT max(received_at) FROM batch_ids").fetchone()
+    def __init__(self, youngest: float | None, monotonic: Callable[[], float] = time.monotonic) -> None:
         # a store of earlier versions may have been written under a clock that was ahead
         start = time.time() if youngest is None else min(youngest, time.time())
         self._monotonic = monotonic

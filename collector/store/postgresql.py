@@ -17,6 +17,7 @@ from eventpub.collector.errors import NotYetError
 from eventpub.errors import ConfigError
 
 from . import EventRow, Health, Outcome, Receipt
+from .dedupe import AgeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +175,8 @@ class PostgresqlStore:
             for target in range(version + 1, SCHEMA_VERSION + 1):
                 cursor.execute(_MIGRATIONS[target - 1])
                 cursor.execute("INSERT INTO eventpub_schema VALUES (%s)", (target,))
+            youngest = cursor.execute("SELECT max(received_at) FROM batch_ids").fetchone()
+            self._clock = AgeClock(youngest[0] if youngest else None)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[psycopg.Cursor]:
@@ -199,10 +202,11 @@ class PostgresqlStore:
 
         A batch of the same id that another collector is storing holds this one until it is committed or undone.
         """
-        cursor.execute(_FORGET, (batch.received_at - self._memory_seconds,))
+        now = self._clock.now()  # and not the time of day, which may be wrong for a moment
+        cursor.execute(_FORGET, (now - self._memory_seconds,))
         for parent in batch.parents:  # first, so that a parent on its way cannot pass
-            cursor.execute(_REMEMBER, (batch.key_name, parent, b"", batch.received_at))
-        cursor.execute(_REMEMBER, (batch.key_name, batch.batch_id, batch.digest, batch.received_at))
+            cursor.execute(_REMEMBER, (batch.key_name, parent, b"", now))
+        cursor.execute(_REMEMBER, (batch.key_name, batch.batch_id, batch.digest, now))
         is_new = cursor.rowcount == 1
         return self._look_up(cursor, batch, is_new=is_new)
 

@@ -82,7 +82,8 @@ class SqliteStore:
                     )
                 # only a statement that would write, rows or none, has SQLite refuse a file it may not write
                 self._connection.execute("DELETE FROM health WHERE 0")
-                self._clock = dedupe.AgeClock(self._connection, monotonic)
+                (youngest,) = self._connection.execute("SELECT max(received_at) FROM batch_ids").fetchone()
+                self._clock = dedupe.AgeClock(youngest, monotonic)
                 on_refusal.pop_all()
         except sqlite3.Error as error:
             kind = NotYetError if _may_pass(error, path) else ConfigError
