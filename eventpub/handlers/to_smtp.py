@@ -97,7 +97,7 @@ class SmtpHandler(ConfiguredHandler):
             connection.ehlo_or_helo_if_needed()
             refused = self._send(connection, event)
         finally:
-            with contextlib.suppress(Exception):  # what the server took it has, whatever it answers now
+            with contextlib.suppress(Exception):  # the server has what it took, even if this fails
                 connection.quit()
             connection.close()
         if refused:

@@ -6,9 +6,9 @@
     structlog.configure(processors=[..., EventLogProcessor(tracker), structlog.processors.JSONRenderer()])
     structlog.get_logger().info("shop.order.paid", order=7)
 
-Both are guarded. What is logged while an event is emitted, and whatever eventpub logs itself, makes no event,
-so a full queue fills no further. Nothing that goes wrong reaches the code that logs; `dropped`
-counts it. A value that cannot be written is replaced by a marker, in tests too.
+Both are guarded. What is logged while an event is emitted, and everything that eventpub logs itself, makes no
+event, so a full queue fills no further. Nothing that goes wrong reaches the code that logs; `dropped` counts it.
+A value that cannot be written is replaced by a marker, in tests too.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class EventLoggingHandler(logging.Handler):
     """Makes an event of each record.
 
     Its name is that of the record's `extra={"event": NAME}`, else `log.LEVEL`, such as `log.warning`. Its data
-    are `logger`, `level`, `message`, the type of an exception as `error`, and whatever else is in `extra`.
+    are `logger`, `level`, `message`, the type of an exception as `error`, and everything else in `extra`.
 
     Args:
         tracker: emits them; by default the one that is registered as the default tracker.

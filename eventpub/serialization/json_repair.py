@@ -43,7 +43,7 @@ def repair_text(path: str, text: str) -> str:
         str.encode(text)
     except UnicodeEncodeError:
         give_up(
-            path, text, "it holds lone surrogates, which are no characters; decode it with errors='replace'"
+            path, text, "it holds lone surrogates, which are not characters; decode it with errors='replace'"
         )
         return str.encode(text, "utf-16", "surrogatepass").decode("utf-16", "replace")
     return text

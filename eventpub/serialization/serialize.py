@@ -71,7 +71,7 @@ def _read_event(event: Any) -> Mapping[Any, Any]:
     kind: Any = getattr(sys.modules.get("eventpub.event"), "Event", ())
     if isinstance(event, kind):
         return event.as_dict()  # type: ignore[no-any-return]
-    reason = "no mapping, eventpub.Event or Thrift struct; give a dict, or an instance of a generated class"
+    reason = "not a mapping, eventpub.Event or Thrift struct; pass a dict, or an instance of a generated class"
     if is_struct_class(event.__class__):
         reason = "a Thrift struct; give it to serialize_v2_event, or here a dict"
     raise EventSerializationError("event", describe_type(event), reason)

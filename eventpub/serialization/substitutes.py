@@ -36,7 +36,7 @@ from .unwritable import UnfitError
 
 Convert = Callable[[Any], Any]
 
-_MAX_ITEMS = 102_400  # an event has no more bytes; a range of a billion is no list
+_MAX_ITEMS = 102_400  # an event has no more bytes; a range of a billion is not a list
 _MAX_KINDS = 2000  # classes remembered
 
 NO_FORM = "JSON has no form for it; convert it first, or give the serializer a default="
@@ -47,7 +47,7 @@ def substitute(value: Any) -> Any:
 
     Raises:
         UnfitError: there is nothing.
-        Exception: whatever the value raised.
+        Exception: what the value raised.
     """
     return _known[type(value)](value)
 

@@ -13,7 +13,7 @@ r"""Thrift struct -> Thrift JSON, byte for byte what thrift's own `TJSONProtocol
 A float in an integer field is written as it is: baseplate's documentation sends `time.time() * 1000` as an
 i64. What thrift would write as invalid JSON, or cannot write at all, is refused.
 
-So is written whatever thrift writes as valid JSON. For what it cannot write, see `thrift_repair`.
+This covers everything that thrift writes as valid JSON. For values it cannot write, see `thrift_repair`.
 """
 
 from __future__ import annotations

@@ -40,13 +40,15 @@ def repair_struct(struct: Any, error: Exception, default: Default | None) -> str
         default: as for `serialize_v2_event`.
 
     Raises:
-        EventSerializationError: it is no struct, lacks a required field, or can be written by thrift only,
+        EventSerializationError: it is not a struct, lacks a required field, or can be written by thrift only,
             which refuses it.
         UnwritableValueError: values are strict.
     """
     cls = struct.__class__
     if not is_struct_class(cls):
-        reason = "no Thrift struct; give an instance of a generated class, or a mapping to serialize_json_event"
+        reason = (
+            "not a Thrift struct; pass one of a generated class, or a mapping to serialize_json_event"
+        )
         raise EventSerializationError("event", describe_type(struct), reason) from None
     try:
         return writers[cls](_Repair(default).struct("", cls, struct, ()))

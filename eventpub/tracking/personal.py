@@ -33,7 +33,7 @@ class Redact:
         fields: patterns, such as "card", "user.email", "*.password", "*_token"; see `fields`.
 
     Raises:
-        FilterError: (a ValueError) there is none, or one is no pattern.
+        FilterError: (a ValueError) there is none, or one is not a pattern.
     """
 
     runs_last = True
@@ -63,7 +63,7 @@ class Hash:
         key: the key itself; one of these three.
 
     Raises:
-        FilterError: (a ValueError) a pattern is none, or there is no key.
+        FilterError: (a ValueError) a pattern is wrong, or the key is missing.
     """
 
     runs_last = True

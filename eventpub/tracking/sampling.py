@@ -41,7 +41,7 @@ _PLACES = {  # where an event says who it is of
 class Sample:
     """Lets a share of the events of some names through, and ends the others.
 
-    All events of one request, or of one user, are decided alike, in all processes: whoever is in the share of
+    All events of one request, or of one user, are decided alike, in all processes: a request in the share of
     0.1 is also in that of 0.5. An event that is of none is decided by itself.
 
     Args:
@@ -53,13 +53,15 @@ class Sample:
         ended: how many events it has ended in this process.
 
     Raises:
-        FilterError: (a ValueError) a share is none.
+        FilterError: (a ValueError) a share is wrong.
     """
 
     def __init__(self, rates: Mapping[str, float], *, by: str = "request") -> None:
         for pattern, rate in rates.items():
             if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-                raise FilterError("rates", f"{pattern!r}: {rate!r}", "is no share; give a number from 0 to 1")
+                raise FilterError(
+                    "rates", f"{pattern!r}: {rate!r}", "is not a share; give a number from 0 to 1"
+                )
         self.rates = dict(rates)
         self.by = by
         self.ended = 0
@@ -102,9 +104,9 @@ class RateLimit:
 
     def __init__(self, *names: str, per_second: float) -> None:
         if not names or not all(isinstance(name, str) and name for name in names):
-            raise FilterError("names", repr(names), 'are no patterns of names; write "search.*"')
+            raise FilterError("names", repr(names), 'are not patterns of names; write "search.*"')
         if not isinstance(per_second, (int, float)) or not 0 < per_second < math.inf:
-            raise FilterError("per_second", repr(per_second), "is no number of events above 0")
+            raise FilterError("per_second", repr(per_second), "is not a number of events above 0")
         self.names = names
         self.per_second = per_second
         self._most = max(1, math.floor(per_second))

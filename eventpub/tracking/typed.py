@@ -1,4 +1,4 @@
-"""Events with a class of their own: their name, their fields, and of which type each field is.
+"""Events with a class of their own: their name, their fields, and the type of each field.
 
 >>> from eventpub.tracking import event
 >>> @event("shop.tea.buy")

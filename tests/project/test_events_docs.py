@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import import_module
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from support.paths import ROOT
 
+from eventpub.integrations.app_settings import read_settings
 from eventpub.pipeline import name_of
 from eventpub.testing import capture_events
 
@@ -22,6 +25,17 @@ def test_the_examples_of_the_page_run_one_after_the_other(monkeypatch: pytest.Mo
     with capture_events(strict=False):
         for number, block in enumerate(BLOCKS):
             exec(compile(block, f"block {number} of docs/events.md", "exec", dont_inherit=True), namespace)
+
+
+def test_the_settings_of_the_page_are_taken_as_they_stand(monkeypatch: pytest.MonkeyPatch):
+    (block,) = re.findall(r"^```ini\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    monkeypatch.setenv("PII_KEY", "pepper")
+    monkeypatch.setitem(sys.modules, "shop", ModuleType("shop"))
+    monkeypatch.setitem(sys.modules, "shop.money", SimpleNamespace(write_money=str))
+    pairs = (line.removeprefix("eventpub.").partition(" = ") for line in block.splitlines())
+    settings = {key: value for key, _, value in pairs}
+    made = read_settings({"queue_name": "shop", **settings}, "eventpub").make_processors("eventpub")
+    assert [type(processor).__name__ for processor in made] == ["Sample", "RateLimit", "Redact", "Hash"]
 
 
 def test_the_classes_called_event_are_told_apart_and_imports_of_before_work():

@@ -87,7 +87,7 @@ def test_the_first_pattern_counts_and_other_names_pass():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, "0.1", None, True, float("nan")])
 def test_what_is_no_share_is_refused(rate: Any):
-    with pytest.raises(ValueError, match="is no share; give a number from 0 to 1"):
+    with pytest.raises(ValueError, match="is not a share; give a number from 0 to 1"):
         Sample({"page.*": rate})
 
 
@@ -142,13 +142,13 @@ def test_a_forked_child_counts_for_itself_whoever_held_the_lock():
 
 @pytest.mark.parametrize("names", [(), ("a", ""), (7,)])
 def test_a_limit_of_no_names_is_refused(names: Any):
-    with pytest.raises(ValueError, match="are no patterns of names"):
+    with pytest.raises(ValueError, match="are not patterns of names"):
         RateLimit(*names, per_second=1)
 
 
 @pytest.mark.parametrize("per_second", [0, -1, "5", None, float("nan"), float("inf")])
 def test_what_is_no_limit_is_refused(per_second: Any):
-    with pytest.raises(ValueError, match="is no number of events above 0"):
+    with pytest.raises(ValueError, match="is not a number of events above 0"):
         RateLimit("a", per_second=per_second)
 
 
