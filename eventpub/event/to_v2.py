@@ -30,6 +30,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -287,7 +288,8 @@ def _fit_value(kind: Type | None, value: Any) -> Any:
     if kind is None:
         pass
     elif kind.leaf == "text":
-        fitting = value if isinstance(value, str) else str(int(value)) if is_whole else None
+        is_id = is_whole or isinstance(value, getattr(sys.modules.get("uuid"), "UUID", ()))
+        fitting = value if isinstance(value, str) else str(int(value) if is_whole else value) if is_id else None
     elif kind.leaf == "tf":
         fitting = value if isinstance(value, bool) else None
     elif kind.leaf == "dbl":

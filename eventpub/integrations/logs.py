@@ -7,8 +7,8 @@
     structlog.get_logger().info("shop.order.paid", order=7)
 
 Both are guarded. What is logged while an event is emitted, and everything that eventpub logs itself, makes no
-event, so a full queue fills no further. Nothing that goes wrong reaches the code that logs; `dropped` counts it.
-A value that cannot be written is replaced by a marker, in tests too.
+event, so a full queue fills no further. Nothing that goes wrong reaches the code that logs; `dropped` counts
+it. A value that cannot be written is replaced by a marker, in tests too.
 """
 
 from __future__ import annotations

@@ -46,9 +46,7 @@ def repair_struct(struct: Any, error: Exception, default: Default | None) -> str
     """
     cls = struct.__class__
     if not is_struct_class(cls):
-        reason = (
-            "not a Thrift struct; pass one of a generated class, or a mapping to serialize_json_event"
-        )
+        reason = "not a Thrift struct; pass one of a generated class, or a mapping to serialize_json_event"
         raise EventSerializationError("event", describe_type(struct), reason) from None
     try:
         return writers[cls](_Repair(default).struct("", cls, struct, ()))

@@ -395,3 +395,9 @@ def test_nothing_is_lost_of_any_event_and_thrift_writes_it(
             assert len(made.experiments or []) == len(value)
         else:
             assert str(value) in repr(made) or repr(value) in repr(made)
+
+
+def test_a_uuid_fits_where_an_id_stands():
+    user = uuid.UUID(int=7)
+    assert to_v2_event(tracked(context={"user_id": user})).user.id == str(user)
+    assert to_v2_event(tracked(context={"user": {"id": user}})).user.id == str(user)
