@@ -16,6 +16,7 @@ from eventpub.cli.arguments import queue_name
 from eventpub.errors import ConfigError, EventPubError, QueueError, QueueMissingError
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.delivery.certificates import check_certificates
+from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.spool.errors import SpoolError
 
 from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
@@ -145,5 +146,6 @@ def _build_parser(name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="log each batch")
     parser.add_argument("--check-config", action="store_true", help="check the file and exit")
-    parser.add_argument("--version", action="version", version=f"eventpub {eventpub.__version__}")
+    version = f"eventpub {eventpub.__version__} loops={describe_loops()}"
+    parser.add_argument("--version", action="version", version=version.replace("%", "%%"))
     return parser

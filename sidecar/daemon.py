@@ -22,6 +22,7 @@ import gevent
 from eventpub.errors import ConfigError
 from eventpub.settings import ini
 from eventpub.sidecar.delivery.sender import Sender
+from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.receive.receiver import Receiver
 from eventpub.sidecar.receive.source import Source
 from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
@@ -110,7 +111,9 @@ class Daemon:
         ticker = gevent.spawn(self._tick)
         ticker.link_exception(lambda _: arrived.put(_CRASHED))
         self._look_at_key()
-        logger.info("started queue=%s spool=%s", self._receiver.queue, self._spool)
+        loops = describe_loops()
+        level = logging.INFO if loops == "compiled" else logging.WARNING
+        logger.log(level, "started queue=%s spool=%s loops=%s", self._receiver.queue, self._spool, loops)
         while (number := arrived.get()) == signal.SIGHUP:
             self._reload()
         ticker.kill()

@@ -13,7 +13,7 @@ from eventpub.errors import EventPubError, QueueError
 
 from . import doctor, put, queue
 from .exit_codes import EXIT_FAILING, EXIT_INTERRUPTED, EXIT_IO, EXIT_NO_QUEUE, EXIT_OK, EXIT_USAGE
-from .terminal import complain
+from .terminal import complain, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +87,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
+class _ShowVersion(argparse.Action):
+    """Prints the version and what else there is to say of what is installed; looks for that only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from . import extensions  # noqa: PLC0415, see below
+
+        facts = [f"{name}={fact}" for name, fact in extensions.read_facts().items()]
+        say(" ".join(["eventpub", eventpub.__version__, *facts]))
+        parser.exit(EXIT_OK)
+
+
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser for a command line; the first word that is not an option names the command."""
     parser: argparse.ArgumentParser = _Parser(
@@ -95,7 +106,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"eventpub {eventpub.__version__}")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version, and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (doctor, queue, put):
         command.add_parser(commands)

@@ -71,36 +71,47 @@ def add_parser(commands: Commands) -> None:
 def run_doctor(options: argparse.Namespace) -> int:
     """Print each finding as it is made, and return the code of the worst."""
     logging.getLogger("eventpub").setLevel(logging.ERROR)  # the findings say everything
+    from . import extensions  # noqa: PLC0415, other commands do not pay for the look-up
+
     umask = os.umask(0)
     os.umask(umask)
     say(
         f"eventpub {eventpub.__version__}, posix_ipc {POSIX_IPC_VERSION}, "
-        f"Python {platform.python_version()}, Linux {platform.release()}\n"
+        f"Python {platform.python_version()}, Linux {platform.release()}"
+        f"{''.join(f', {name}={fact}' for name, fact in extensions.read_facts().items())}\n"
         f"user {access.user_name(os.geteuid())} ({os.geteuid()}), umask {umask:04o}, "
         f"queues of {holders.read_namespace()}"
     )
     worst = Level.OK
+    said: set[str] = set()  # several queues may need the same
     for finding in examine_host(options.queue):
         say(f"{style_text(f'{finding.level.name.lower():8}', _STYLES[finding.level])} {finding.text}")
-        if finding.remedy:
+        if finding.remedy and finding.remedy not in said:
             say("".join(f"         {line}\n" for line in finding.remedy.splitlines()).rstrip())
+        said.add(finding.remedy)
         worst = max(worst, finding.level, key=lambda level: level.value)
     return worst.value
 
 
 def examine_host(name: str | None) -> Iterator[Finding]:
-    """Check the kernel, its limits, and the queue `name`, or all queues that can be seen."""
+    """Check the kernel, its limits, and the queue `name`, or all queues that can be seen.
+
+    A queue that exists is judged by the limits of the process that created it. Those of this process count
+    if there is none yet, so that this one would create it.
+    """
     folder = host.mqueue_folder()
-    yield from _round_trip(name)
-    yield from _check_limits(kernel_limits.read_limits())
+    names = [name] if name else host.queue_names(folder) if folder else holders.find_names()
+    is_creator = not any(host.exists(seen) for seen in names)
+    yield from _round_trip(name, is_creator=is_creator)
+    yield from _check_limits(kernel_limits.read_limits(), is_creator=is_creator)
     yield from _check_budget(folder)
     yield from _clean_up()
-    for seen in [name] if name else host.queue_names(folder) if folder else []:
+    for seen in names:
         yield from _check_queue(seen, is_wanted=name is not None)
         yield from _check_users(seen)
 
 
-def _round_trip(name: str | None) -> Iterator[Finding]:
+def _round_trip(name: str | None, *, is_creator: bool) -> Iterator[Finding]:
     """Create a queue, send a message to it and take it back."""
     scratch = f"{name[:150] if name else 'eventpub'}-doctor-{os.getpid()}"
     try:
@@ -109,9 +120,11 @@ def _round_trip(name: str | None) -> Iterator[Finding]:
             came_back = queue.send(b"{}") and queue.receive() == b"{}"
             size = queue.size
     except QueueLimitError as error:
-        yield Finding(
-            Level.WARNING, "this user cannot create another queue; existing ones still work", error.reason
-        )
+        text = "this user cannot create another queue; existing ones still work"
+        if is_creator:
+            yield Finding(Level.WARNING, text, error.reason)
+        else:
+            yield Finding(Level.OK, f"{text}, and the limits of what created them count, not this process's")
     except QueueError as error:
         yield Finding(Level.FAILING, "this process cannot use queues", error.reason)
     else:
@@ -119,12 +132,12 @@ def _round_trip(name: str | None) -> Iterator[Finding]:
         yield Finding(level, f"a new queue was created, used and removed; it would hold {size}")
 
 
-def _check_limits(limits: KernelLimits) -> Iterator[Finding]:
+def _check_limits(limits: KernelLimits, *, is_creator: bool = True) -> Iterator[Finding]:
     text = (
         f"fs.mqueue.msg_max {limits.msg_max:,}, msgsize_max {limits.msgsize_max:,}, "
         f"queues_max {limits.queues_max:,}; RLIMIT_MSGQUEUE {_format_bytes(limits.hard_bytes)}"
     )
-    if _ANY.best_within(limits) == WANTED:
+    if not is_creator or _ANY.best_within(limits) == WANTED:
         yield Finding(Level.OK, text)
     else:
         yield Finding(
@@ -194,22 +207,43 @@ def _check_contents(queue: MessageQueue) -> Iterator[Finding]:
     else:
         yield Finding(Level.OK, f"{queue.name}: {access.describe_owner(status)}; this user may send to it")
 
-    size = queue.size
-    limits = kernel_limits.read_limits()
+    yield from _check_size(queue, status.st_uid)
+    waiting = queue.depth()
+    filling = waiting >= _FILLING * queue.max_messages
+    yield Finding(
+        Level.WARNING if filling else Level.OK,
+        f"{queue.name}: {waiting:,} of {queue.max_messages:,} events wait in it",
+        "start its sidecar; if it is running, its log says why it takes none" if filling else "",
+    )
+
+
+def _check_size(queue: MessageQueue, owner: int) -> Iterator[Finding]:
+    """Judge a queue's size by the limits of a process of its owner that has it open, such as its sidecar."""
+    name, size = queue.name, queue.size
+    if all(got >= wanted for got, wanted in zip(size, WANTED, strict=True)):
+        return
+    here = holders.read_namespace()
+    users = [user for user in holders.find_holders(name) if user.uid == owner and user.namespace == here]
+    known = {user: limit for user in users if (limit := holders.read_limit(user.pid)) is not None}
+    if not known:
+        yield Finding(Level.OK, f"{name}: {size}; no process of its owner shows the limits it was created with")
+        return
+    creator = max(known, key=lambda user: known[user])
+    limits = kernel_limits.read_limits()._replace(hard_bytes=known[creator])
     better = _ANY.best_within(limits)
     if better and better > size and better.max_message_size >= size.max_message_size:
         yield Finding(
             Level.WARNING,
-            f"{queue.name}: {size}; the kernel would allow {better}",
-            f"eventpub queue drop {queue.name}; its users create it again and go on",
+            f"{name}: {size}; the limits of {creator} would allow {better}",
+            f"as root: eventpub queue resize {name} --max-messages {better.max_messages} --max-message-size "
+            f"{better.max_message_size}",
         )
-    waiting = queue.depth()
-    filling = waiting >= _FILLING * size.max_messages
-    yield Finding(
-        Level.WARNING if filling else Level.OK,
-        f"{queue.name}: {waiting:,} of {size.max_messages:,} events wait in it",
-        "start its sidecar; if it is running, its log says why it takes none" if filling else "",
-    )
+    else:
+        yield Finding(
+            Level.WARNING,
+            f"{name}: {size}; the limits of {creator} allow no more",
+            remedies.explain_size(limits, _ANY, got=size),
+        )
 
 
 def _check_users(name: str) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .arguments import Commands
 
 GROUP = "eventpub.commands"
+FACTS = "eventpub.facts"
 
 
 class Extension(NamedTuple):
@@ -78,6 +79,21 @@ def add_parsers(commands: Commands, wanted: str) -> None:
             if entry_point.name == wanted:
                 raise ExtensionError(wanted, str(error) or repr(error)) from error
             _announce(commands, entry_point.name, f"cannot be loaded: {error}".replace("%", "%%"))
+
+
+def read_facts() -> dict[str, str]:
+    """Return what other packages say of this installation, such as whether the sidecar's loops are compiled.
+
+    An entry point of the group `eventpub.facts` is named as the fact is, and leads to a function that returns
+    it.
+    """
+    facts = {}
+    for entry_point in sorted(entry_points(group=FACTS)):
+        try:
+            facts[entry_point.name] = str(entry_point.load()())
+        except (Exception, SystemExit) as error:  # noqa: BLE001, third-party code must not keep us from answering
+            facts[entry_point.name] = f"unknown ({error})"
+    return facts
 
 
 def _announce(commands: Commands, name: str, text: str) -> None:

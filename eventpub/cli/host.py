@@ -6,7 +6,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from eventpub.errors import QueuePermissionError
+from eventpub.errors import QueueError, QueuePermissionError
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.wire import QUEUE_PREFIX
 
@@ -39,6 +39,17 @@ def open_to_look(name: str) -> MessageQueue:
     with contextlib.suppress(QueuePermissionError):
         return MessageQueue.open(name, write=False, create=False)
     return MessageQueue.open(name, read=False, create=False)
+
+
+def exists(name: str) -> bool:
+    """Return whether there is a queue of that name, as far as this user can tell."""
+    try:
+        open_to_look(name).close()
+    except QueuePermissionError:
+        return True
+    except QueueError:
+        return False
+    return True
 
 
 def logout_removes_queues(uid: int, systemd: Path = _SYSTEMD) -> bool:

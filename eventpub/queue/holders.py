@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from eventpub.wire import QUEUE_PREFIX
 
+from .kernel_limits import UNLIMITED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,6 +24,7 @@ class Holder(NamedTuple):
     command: str
     removed: bool  # what it has open has lost its name
     namespace: str  # of its queues, such as ipc:[4026531839]
+    uid: int
 
     def __str__(self) -> str:
         return f"{self.command} ({self.pid})"
@@ -30,6 +33,12 @@ class Holder(NamedTuple):
 def find_holders(name: str) -> list[Holder]:
     """Return the other processes that have a queue of that name open, as far as this user may see them."""
     return sorted(holder for queue, holder in _find_all() if queue == name and holder.pid != os.getpid())
+
+
+def find_names() -> list[str]:
+    """Return the names of the event queues of this namespace that processes have open."""
+    here = read_namespace()
+    return sorted({name for name, holder in _find_all() if holder.namespace == here and not holder.removed})
 
 
 def describe_all() -> str:
@@ -46,6 +55,16 @@ def describe_all() -> str:
 def read_namespace(process: str = "self") -> str:
     """Return the IPC namespace of a process: queues are shared within one only."""
     return os.readlink(f"/proc/{process}/ns/ipc")  # noqa: PTH115, pathlib takes 5 ms to import
+
+
+def read_limit(pid: int) -> int | None:
+    """Return a process's hard RLIMIT_MSGQUEUE in bytes, UNLIMITED as such; None if it does not show it."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/limits", encoding="ascii") as file:  # noqa: PTH123
+        for line in file:
+            if line.startswith("Max msgqueue size"):
+                hard = line.split()[-2]
+                return UNLIMITED if hard == "unlimited" else int(hard)
+    return None
 
 
 def _find_all() -> Iterator[tuple[str, Holder]]:
@@ -66,7 +85,8 @@ def _find_queues(process: str) -> Iterator[tuple[str, Holder]]:
                 command = file.read().decode(errors="replace").strip()
             removed = link.endswith(_REMOVED)
             name = link.removeprefix(QUEUE_PREFIX).removesuffix(_REMOVED if removed else "")
-            yield name, Holder(int(process), command, removed, read_namespace(process))
+            uid = os.stat(f"/proc/{process}").st_uid  # noqa: PTH116
+            yield name, Holder(int(process), command, removed, read_namespace(process), uid)
 
 
 def _read_links(folder: str) -> Iterator[str]:

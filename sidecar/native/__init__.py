@@ -13,7 +13,7 @@ import importlib.machinery
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from eventpub.errors import DISTRIBUTION
 
@@ -26,16 +26,44 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def load_library(folder: Path = Path(__file__).parent) -> ctypes.CDLL | None:
-    """Return the compiled loops, or None if they were not built, or built from other sources."""
+_HERE = Path(__file__).parent
+
+
+class Loops(NamedTuple):
+    """What was found of the compiled loops: the library, or why there is none."""
+
+    library: ctypes.CDLL | None
+    reason: str = ""
+    is_stale: bool = False  # there is one, of another version
+
+
+def load_library(folder: Path = _HERE) -> ctypes.CDLL | None:
+    """Return the compiled loops, or None where they were not built, or from other sources than these."""
+    loops = find_loops(folder)
+    if loops.is_stale:
+        logger.warning("%s", loops.reason)
+    return loops.library
+
+
+def describe_loops() -> str:
+    """Say which loops a sidecar of this installation runs: `compiled`, or `python` and why."""
+    loops = find_loops(_HERE)
+    return "compiled" if loops.library else f"python ({loops.reason})"
+
+
+def find_loops(folder: Path) -> Loops:
+    """Look for the compiled loops."""
     for path in map(folder.joinpath, (f"_loops{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES)):
         if path.exists():
             library = ctypes.CDLL(os.fspath(path))
             with contextlib.suppress(ValueError):  # a build without this symbol is an old one
                 if ctypes.c_uint32.in_dll(library, "eventpub_state_bytes").value == ctypes.sizeof(State):
-                    return library
-            logger.warning("%s is of another version and not used; reinstall %s", path, DISTRIBUTION)
-    return None
+                    return Loops(library)
+            reason = f"{path} is of another version and not used; reinstall {DISTRIBUTION}"
+            return Loops(None, reason, is_stale=True)
+    if (folder / "receive.c").exists():  # no wheel holds it
+        return Loops(None, "a source tree: run `eventpub sidecar` as installed; this takes three times the CPU")
+    return Loops(None, f"not built: install a C compiler, then {DISTRIBUTION}; this takes three times the CPU")
 
 
 @contextlib.contextmanager

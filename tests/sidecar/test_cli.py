@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.native import built
 from support.paths import ROOT
 from support.sidecar_process import SECRET
 
 from eventpub.errors import QueueMissingError
 from eventpub.queue.message_queue import MessageQueue
+from eventpub.sidecar.cli import main
+from eventpub.sidecar.receive.loop import compiled_loop
 
 GOOD = f"""[event-publisher:v2]
 collector.hostname = 127.0.0.1:9
@@ -186,3 +191,33 @@ def test_file_in_the_place_of_a_spool_folder_exits_73(config: Path, tmp_path: Pa
     shown = run("--queue-name", queue_name, config)
     assert shown.returncode == 73
     assert "damaged" in shown.stderr
+
+
+def test_a_checkout_without_compiled_loops_says_so_in_its_version_and_its_start_line(
+    tmp_path: Path, config: Path, queue_name: str
+) -> None:
+    """`python -m` takes the tree it stands in, not what is installed: an event costs three times the CPU."""
+    checkout = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns("_loops*", "__pycache__")
+    for name in ("eventpub", "sidecar", "schemas"):
+        shutil.copytree(ROOT / name, checkout / name, symlinks=True, ignore=left_out)
+    command = [sys.executable, "-m", "eventpub.sidecar"]
+    version = subprocess.run([*command, "--version"], cwd=checkout, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"eventpub [\d.]+ loops=python \(a source tree: run .*\)\n", version.stdout)
+
+    config.write_text(config.read_text().replace(":v2]", f":{queue_name}]"))
+    with subprocess.Popen(
+        [*command, "--queue-name", queue_name, config], cwd=checkout, stderr=subprocess.PIPE, text=True
+    ) as sidecar:
+        line = next(line for line in sidecar.stderr if "started queue=" in line)
+        sidecar.terminate()
+        sidecar.stderr.read()
+    assert " WARNING " in line
+    assert "loops=python (a source tree: run" in line
+
+
+def test_compiled_loops_are_told_in_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    built(compiled_loop())
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.endswith(" loops=compiled\n")

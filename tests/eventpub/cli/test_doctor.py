@@ -6,12 +6,16 @@ import errno
 import os
 import re
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.commands import Done
-from support.eventpub_command import eventpub, may_raise_limits, run
+from support.entry_points import install
+from support.eventpub_command import eventpub, may_raise_limits, run, script
 from support.forked import as_root, in_own_namespace, other_uid, refuse_mq_open
+from support.paths import ROOT
 
 from eventpub.cli import doctor, host
 from eventpub.queue.kernel_limits import UNLIMITED, KernelLimits
@@ -139,3 +143,66 @@ def test_whether_a_logout_removes_queues_is_read_from_logind_conf(logind_conf: s
 def test_where_systemd_does_not_run_no_logout_removes_queues(tmp_path: Path):
     (tmp_path / "seats").mkdir()
     assert not host.logout_removes_queues(1000, tmp_path)
+
+
+# --- whose limits ----------------------------------------------------------------------------------------
+
+
+@as_root
+def test_doctor_judges_a_queue_by_the_limits_of_the_process_that_created_it(queue_name: str):
+    """As in a login shell, which has less than the sidecar's unit gives the sidecar."""
+
+    def look() -> Done:
+        uid = other_uid()
+        program = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_MSGQUEUE, (400_000, 400_000))
+from eventpub.queue.message_queue import MessageQueue
+with MessageQueue.open({queue_name!r}) as queue:
+    print(flush=True)
+    sys.stdin.read()
+"""
+        command = [sys.executable, "-c", program]
+        with subprocess.Popen(
+            command, stdin=-1, stdout=-1, stderr=-1, user=uid, group=uid, cwd=ROOT
+        ) as creator:
+            creator.stdout.readline()
+            resource.setrlimit(resource.RLIMIT_MSGQUEUE, (1000, 1000))
+            return run("doctor", "--queue", queue_name)
+
+    done = in_own_namespace(look, msg_max=100)
+    assert "ok       this user cannot create another queue" in done.out
+    said = rf"warning  {queue_name}: 12 messages of 8,192 bytes; the limits of .* allow no more"
+    assert re.search(said, done.out)
+    assert "RLIMIT_MSGQUEUE is 400,000" in done.out
+
+
+def test_doctor_names_the_command_that_makes_a_queue_as_large_as_it_could_be(queue: MessageQueue):
+    done = run("doctor", "--queue", queue.name)
+    said = rf"warning  {queue.name}: 5 messages of 512 bytes; the limits of .* would allow 10 messages"
+    assert re.search(said, done.out)
+    command = re.search(r"as root: eventpub (queue resize .*)", done.out)[1]
+    resized = run(*command.split())
+    assert (resized.code, resized.err) == (0, "")
+    assert f"{queue.name}: resized from 5 messages of 512 bytes to 10 messages of 8,192 bytes" in resized.out
+
+
+def test_doctor_says_each_remedy_once(queue: MessageQueue):
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
+
+    queue.unlink()
+    done = run("doctor", "--queue", queue.name, before=lower)
+    assert "cannot create another queue" in done.out
+    assert done.out.count("docker run:") == 1
+
+
+def test_doctor_says_whether_the_loops_are_compiled():
+    assert re.search(r"^eventpub .*, loops=(compiled|python \(.*\))$", run("doctor").out, re.MULTILINE)
+
+
+def test_a_fact_that_cannot_be_found_out_keeps_nothing_from_running(tmp_path: Path):
+    code = "def fact(): raise RuntimeError('boom')"
+    install(tmp_path, "broken", code, {"eventpub.facts": {"broken": "broken:fact"}})
+    done = script(f"PYTHONPATH={tmp_path} $eventpub --version")
+    assert "broken=unknown (boom)" in done.stdout
