@@ -8,6 +8,11 @@ mapping, so a killed process leaves the event in the file, not in its own memory
 must be resident, or the kernel loses the message when the process is killed meanwhile, so each is touched just
 before each call.
 
+Pages vanish where somebody cuts the file, and where a file system does not keep what it reserved (one that
+copies on write, and is full). The burst then ends as CUT, and what is left of the file is sealed. A message
+that had left the queue and found no page is lost: it counts as one of the batch's events, and is found missing
+when the batch is read.
+
 The calls block, and run outside the interpreter's lock: they belong in a thread that does nothing else.
 
 A burst that finds the end mark of a removed queue (`eventpub.queue.removal`) ends with REMOVED; one that does
@@ -42,6 +47,7 @@ class Ended(enum.IntEnum):
     EMPTY = 3
     FAILED = 4
     REMOVED = 5
+    CUT = 6
 
 
 class Loop(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import select
 import struct
@@ -16,16 +17,19 @@ from gevent.monkey import get_original
 from eventpub.queue.removal import END_MARK
 from eventpub.sidecar.native import lend_address
 from eventpub.sidecar.spool import records
+from eventpub.sidecar.spool.batch import MADV_POPULATE_WRITE
 
 from .loop import Ended, has_room
 
 if TYPE_CHECKING:
-    import mmap
-
     from eventpub.sidecar.native.state import State
 
-_PAGE = 4096
+_CHECKED_BYTES = 32 * 1024  # of the messages of one wake-up, at a cost of a microsecond
 _LENGTH = _CRC = _MARK = struct.Struct("<I")
+
+
+class _CutError(Exception):
+    """Pages of the batch file are gone."""
 
 
 class PythonLoop:
@@ -47,7 +51,10 @@ class PythonLoop:
         drained_ns = 0
         with lend_address(memory) as state.map:
             while True:
-                taken, marks = self._drain(state, memory)
+                try:
+                    taken, marks = self._drain(state, memory)
+                except _CutError:
+                    return Ended.CUT
                 if marks and state.wait:
                     return Ended.REMOVED
                 if not has_room(state):
@@ -73,12 +80,13 @@ class PythonLoop:
     def _drain(self, state: State, memory: mmap.mmap) -> tuple[int, int]:
         """Take what is in the queue; return how many messages that were, and how many end marks."""
         taken = marks = 0
+        _check_pages(memory, state.offset, state.message_size)
         while has_room(state):
             offset = state.offset
             start = offset + records.RECORD_HEADER.size
             records.RECORD_HEADER.pack_into(memory, offset, records.MAGIC, records.ARMED, 0, 0)
             for page in (
-                *range(start, start + state.message_size - 1, _PAGE),
+                *range(start, start + state.message_size - 1, mmap.PAGESIZE),
                 start + state.message_size - 1,
             ):
                 memory[page] = memory[page]
@@ -91,6 +99,9 @@ class PythonLoop:
                     continue
                 if number == errno.EAGAIN:
                     break
+                if number == errno.EFAULT:  # the kernel had no page to put it in, and has let it go
+                    state.events += 1
+                    raise _CutError
                 raise OSError(number, os.strerror(number))
             if memory[start : start + length] == END_MARK and os.fstat(state.queue_fd).st_nlink == 0:
                 _MARK.pack_into(memory, offset + 4, records.ARMED)
@@ -106,6 +117,23 @@ class PythonLoop:
                 state.first_ns = time.monotonic_ns()
             taken += 1
         return taken, marks
+
+
+def _check_pages(memory: mmap.mmap, offset: int, message_size: int) -> None:
+    """Check that the pages of the next messages are there: touching one that is gone would end the process.
+
+    That is one call for all messages of a wake-up; a page may still vanish within these few microseconds.
+
+    Raises:
+        _CutError: pages are gone.
+    """
+    first = offset - offset % mmap.PAGESIZE
+    last = min(len(memory), offset + _CHECKED_BYTES + message_size)
+    try:
+        memory.madvise(MADV_POPULATE_WRITE, first, last - first)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of Linux before 5.14, where nothing can be checked
+            raise _CutError from error
 
 
 def _left_ms(state: State) -> float | None:

@@ -107,9 +107,14 @@ class Receiver:
                 self._pause("no batch file can be created, so no messages are taken; see the error above")
                 continue
             following = self._threads.spawn(self._create, self.queue)
-            self._fill(batch, self.queue, wait=True)
+            ended = self._fill(batch, self.queue, wait=True)
             self._seal(batch)
             batch = following.get()
+            if ended is Ended.CUT:
+                self._pause(
+                    "another program cut the batch file, or its disk does not keep what it reserved, so no "
+                    "messages are taken for a moment"
+                )
         watching.kill()
         batch = self._look_after_queue(batch)
         for removed in self._removed:
@@ -223,7 +228,11 @@ class Receiver:
     def _fill(self, batch: OpenBatch, queue: MessageQueue, *, wait: bool) -> Ended:
         self._paused = ""
         self._disk_error = ""
-        batch.receive_as(self.config.collector_version)
+        try:
+            batch.receive_as(self.config.collector_version)
+        except OSError as error:
+            self._disk_failed(error)
+            return Ended.CUT
         state = batch.state
         state.queue_fd = queue.fd
         state.wake_fd = self._wake_fd

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from .dead_letters import Cause
     from .disk import Disk
 
-_MADV_POPULATE_WRITE = 23  # linux/mman.h; in Python's mmap from 3.14 on at the earliest
+MADV_POPULATE_WRITE = 23  # linux/mman.h; in Python's mmap from 3.14 on at the earliest
+_NO_SPACE = "the space that was reserved for a batch file is not there"
 OPEN_SUFFIX = ".open"
 SEALED_SUFFIX = ".batch"
 TEMPORARY_SUFFIX = ".tmp"
@@ -116,16 +117,14 @@ class OpenBatch:
         self._fd = disk.create(self.path)
         try:
             disk.reserve(self._fd, capacity)
-            self.memory = mmap.mmap(self._fd, capacity)
-            with contextlib.suppress(OSError):  # before Linux 5.14 pages are mapped one by one, when touched
-                self.memory.madvise(_MADV_POPULATE_WRITE)
+            self.memory = _map(self._fd, capacity)
+            self._header = records.new_header()
+            os.pwrite(self._fd, records.write_header(self._header), 0)
         except BaseException:
             os.close(self._fd)
             with contextlib.suppress(OSError):  # the next start removes it
                 disk.remove(self.path)
             raise
-        self._header = records.new_header()
-        self.memory[: records.HEADER_BYTES] = records.write_header(self._header)
         self.state = State(
             message_size=message_size_bytes,
             size=capacity,
@@ -135,9 +134,15 @@ class OpenBatch:
         )
 
     def receive_as(self, version: str) -> None:
-        """Note under which version of the wire the events are received; nothing has been so far."""
+        """Note under which version of the wire the events are received; nothing has been so far.
+
+        Raises:
+            OSError: the disk failed, or somebody has cut the file.
+        """
+        if os.fstat(self._fd).st_size < self.state.size:
+            raise OSError(errno.ENOSPC, _NO_SPACE)
         self._header = self._header._replace(version=version)
-        self.memory[: records.HEADER_BYTES] = records.write_header(self._header)
+        os.pwrite(self._fd, records.write_header(self._header), 0)
 
     def seal(self, *, fsync: bool) -> Batch | None:
         """Finish the file under its sealed name and return it; an empty file is removed instead.
@@ -162,6 +167,23 @@ class OpenBatch:
             self._disk.remove(self.path)
         os.close(self._fd)
         return Batch(sealed, events, size) if events else None
+
+
+def _map(fd: int, size_bytes: int) -> mmap.mmap:
+    """Map a batch file, with all its pages in memory, where receiving into them cannot fail.
+
+    Raises:
+        OSError: the file system does not keep what it reserved.
+    """
+    try:
+        memory = mmap.mmap(fd, size_bytes)
+        memory.madvise(MADV_POPULATE_WRITE)
+    except ValueError as error:
+        raise OSError(errno.ENOSPC, _NO_SPACE) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of Linux before 5.14, where pages are mapped one by one, when touched
+            raise OSError(errno.ENOSPC, _NO_SPACE) from error
+    return memory
 
 
 def seal_left_open(disk: Disk, path: Path, events: int, size_bytes: int, *, fsync: bool) -> Batch:

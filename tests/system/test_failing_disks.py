@@ -57,6 +57,7 @@ class DiskRig:
 
     def close(self) -> None:
         self.sidecar.kill()
+        self.application.close()
         self.queue.unlink()
         self.queue.close()
 

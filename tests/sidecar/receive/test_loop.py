@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.machinery
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -91,6 +93,51 @@ def test_a_batch_takes_one_message_whatever_its_size(
     assert loop.receive(made.state, made.memory) is Ended.FULL
     assert queue.depth() == 1
     assert events_of(made) == [message]
+
+
+@pytest.mark.parametrize("left", [0, 100, 4096])
+def test_a_file_that_was_cut_ends_the_burst_and_no_message_is_taken(
+    queue: MessageQueue, batch: OpenBatch, loop: Loop, left: int
+) -> None:
+    """A page that is gone raises SIGBUS where it is touched: that must not be the end of the process."""
+    sent = [b'{"pad":"%s"}' % (b"x" * 900) for _ in range(6)]
+    for message in sent:
+        queue.send(message)
+    loop.receive(batch.state, batch.memory)
+    os.truncate(batch.path, left)
+    queue.send(b"{}")
+    assert loop.receive(batch.state, batch.memory) is Ended.CUT
+    assert queue.depth() == 1
+    sealed = batch.seal(fsync=False)
+    assert sealed is not None
+    assert sealed.events == 6
+    whole = records.read_records(sealed.path.read_bytes()).events
+    assert whole == sent[: left // 928]
+
+
+def test_a_bus_error_elsewhere_still_ends_the_process(batch: OpenBatch, loop: Loop) -> None:
+    """What the loop handles is its own mapping, and only while it receives."""
+    loop.receive(batch.state, batch.memory)
+    os.truncate(batch.path, 0)
+    child = os.fork()
+    if child == 0:
+        faulthandler.disable()  # pytest's own would fill the output
+        batch.memory[0] = 1
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGBUS
+
+
+@pytest.mark.parametrize("left", [50_000, 0])
+def test_a_file_whose_space_was_not_reserved_is_refused(tmp_path: Path, left: int) -> None:
+    """As file systems that copy on write do when they are full: they say that they reserved it."""
+
+    class EmptyPromises(Disk):
+        def reserve(self, fd: int, size_bytes: int) -> None:  # noqa: ARG002
+            os.ftruncate(fd, left)
+
+    with pytest.raises(OSError, match="the space that was reserved for a batch file is not there"):
+        OpenBatch(tmp_path, 1, EmptyPromises(), body_limit_bytes=100_000, message_size_bytes=1024)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tiny_messages_never_write_beyond_the_file(queue: MessageQueue, batch: OpenBatch, loop: Loop) -> None:
