@@ -6,7 +6,7 @@ with nothing else bound, and all that is bound in it is gone when it ends: whate
 of a kept-alive connection, had inherited.
 
 A block belongs to the running context, whichever object holds it, and ends where it began. Where it is ended
-elsewhere (in another thread, or as a generator's in another task), what it bound is over for whoever has it.
+elsewhere (in another thread, or as a generator's in another task), what it bound is over everywhere.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def resolve(owner: object, refusing: Refusing) -> dict[str, Any]:
             binding.told += 1
             try:
                 merged.update(binding.context)
-            except Exception as error:  # noqa: BLE001, a context is anybody's
+            except Exception as error:  # noqa: BLE001, third-party code
                 refusing.refuse_context(name, error)
     return merged
 

@@ -275,6 +275,6 @@ def find_traceback(error: BaseException) -> Any:
         return None
     try:
         silent = type(error).__new__(type(error))
-    except Exception:  # noqa: BLE001, an error is anybody's
+    except Exception:  # noqa: BLE001, third-party code
         return None
     return type(error), silent, error.__traceback__

@@ -62,7 +62,7 @@ def name_for_log(event: Any) -> str:
     """Return an event's name; "unknown" if reading it fails."""
     try:
         return name_of(event)
-    except Exception:  # noqa: BLE001, an event is anybody's
+    except Exception:  # noqa: BLE001, third-party code
         return UNKNOWN_NAME
 
 

@@ -154,13 +154,13 @@ struct Session {
   /** Id of the session. Example: "s_2b7e". Set by the client, or the application's session store. */
   1: optional string id
 
-  /** When it began. Set by whoever sets its id. */
+  /** When it began. Set together with its id. */
   2: optional Timestamp started_timestamp
 
-  /** Place of this event in the session, from 1; gaps show lost events. Example: 17. Set by whoever sets its id. */
+  /** Place of this event in the session, from 1; gaps show lost events. Example: 17. Set together with its id. */
   3: optional i32 event_number
 
-  /** Whether it is the first of this user or visitor. Set by whoever sets its id. */
+  /** Whether it is the first of this user or visitor. Set together with its id. */
   4: optional bool is_first
 }
 
@@ -241,7 +241,7 @@ struct Event {
   /** What it was done to, a singular noun. Example: "pay_button". Set by the application. */
   3: required string noun
 
-  /** When it happened, by the clock of whoever saw it. Example: 1700000000000. Set by the application or its client. */
+  /** When it happened, by the clock of the process that saw it. Example: 1700000000000. Set by the application or its client. */
   4: optional Timestamp client_timestamp
 
   /** Id of this event, the same when it is sent again. Example: str(uuid.uuid4()). Set by the application. */

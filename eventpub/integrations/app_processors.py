@@ -65,7 +65,7 @@ class ProcessorSettings:
         """Return the processors that keep personal data out; they come last.
 
         Raises:
-            ConfigError: a pattern makes no sense, or there is no key.
+            ConfigError: a pattern is invalid, or the key is missing.
         """
         guards: list[Processor] = []
         with _naming(place, "redact"):

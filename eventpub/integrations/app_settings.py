@@ -77,7 +77,7 @@ class AppSettings(ProcessorSettings):
         """Return the processors of the tracker, in their order.
 
         Raises:
-            ConfigError: a pattern, a share or a limit makes no sense, or there is no key.
+            ConfigError: a pattern, a share or a limit is invalid, or the key is missing.
         """
         return [*self.make_limits(place), *self.processors, *self.make_guards(place)]
 

@@ -56,7 +56,7 @@ def say(**said: Any) -> bool:
         Whether there is a request; outside of one nothing is said.
 
     Raises:
-        TypeError: what is said as `request` is no mapping.
+        TypeError: `request` is not a mapping.
     """
     served = ambient.find_served()
     if not isinstance(served, ServedRequest):
@@ -115,7 +115,7 @@ def _told(event: E, request: Any) -> E:
             told._data[_NAME] = request  # noqa: SLF001, our own; it may be closed
         else:
             setattr(told, _NAME, request)
-    except Exception:  # noqa: BLE001, an event is anybody's, and may refuse both
+    except Exception:  # noqa: BLE001, third-party code, and may refuse both
         return event
     return told
 

@@ -70,7 +70,7 @@ class ServedRequest:
         """Have events say something besides, or more of the request itself.
 
         Raises:
-            TypeError: what is said as `request` is no mapping.
+            TypeError: `request` is not a mapping.
         """
         more = dict(said)
         request = more.pop(_NAME, {})

@@ -51,5 +51,5 @@ def show_error(error: BaseException) -> str:
     """Return what an exception says, or that it fails to."""
     try:
         return str.__str__(str(error))  # a plain one, should it be of a class derived from str
-    except Exception:  # noqa: BLE001, it may be anybody's
+    except Exception:  # noqa: BLE001, third-party code
         return "its text cannot be read"

@@ -29,7 +29,7 @@ _DEFAULTS = {
 UNLIMITED = sys.maxsize
 
 _MESSAGE_BYTES = 48  # booked per message beside its size …
-_NODE_BYTES = 48  # … and once more for each priority that can be in use at a time, of which there are
+_NODE_BYTES = 48  # … and once more for each priority that can be in use at a time: at most
 _PRIORITIES = 32_768
 
 _SHARE = 4  # of RLIMIT_MSGQUEUE one queue takes a quarter at most, unless its size is given

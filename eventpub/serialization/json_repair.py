@@ -18,7 +18,7 @@ from .unwritable import UnfitError, describe_type, free_key, give_up, reason_of,
 Default = Callable[[Any], Any]
 
 _PLAIN = (str, int, float, NoneType)
-_MAX_DEPTH = 200  # levels; the encoder stops at Python's 1,000 frames, of which the application has some
+_MAX_DEPTH = 200  # levels; the encoder stops at Python's 1,000 frames, and the application uses some of them
 _NO_KEY = "it cannot be a key, which is text; convert it first"
 _NOT_FINITE = "JSON has neither NaN nor infinities; leave it out, or give None or text"
 
@@ -66,7 +66,7 @@ def repair_value(path: str, value: Any, default: Default | None, around: tuple[i
         raise
     except UnfitError as refused:
         return give_up(path, value, str(refused))
-    except Exception as error:  # noqa: BLE001, a value is anybody's; RecursionError where there is little room
+    except Exception as error:  # noqa: BLE001, third-party code; RecursionError where there is little room
         return give_up(path, value, f"{reason_of(error)}; give something plain")
 
 
@@ -101,7 +101,7 @@ def _repair_key(path: str, key: Any, default: Default | None) -> Any:
         return give_up(place, key, _NO_KEY)
     except EventSerializationError:
         raise
-    except Exception as error:  # noqa: BLE001, a key is anybody's too
+    except Exception as error:  # noqa: BLE001, third-party code
         return give_up(place, key, reason_of(error))
 
 

@@ -90,7 +90,7 @@ class _Repair(NamedTuple):
                 raise
             give_up(path, value, f"{error.field}: {error.reason}")
             return _NONE
-        except Exception as error:  # noqa: BLE001, a value is anybody's
+        except Exception as error:  # noqa: BLE001, third-party code
             refusal = error
         if not is_strict():
             try:

@@ -1,6 +1,6 @@
 """What happens to a value that no format has a form for: a marker in its place, counted; or an error in tests.
 
-A marker and an error name the type of the value and its place, and never the value: it may be anybody's card
+A marker and an error name the type of the value and its place, but never the value: it may be a customer's card
 number, and errors go into logs.
 """
 

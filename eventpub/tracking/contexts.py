@@ -1,6 +1,6 @@
 """Which contexts are entered here: bound by contextvars, so that nobody sees those of another.
 
-Threads, greenlets and asyncio tasks have contexts of their own. A task starts with those of whoever started it;
+Threads, greenlets and asyncio tasks have contexts of their own. A task starts with those of its creator;
 threads and greenlets start with none, and `carried` hands them over. What any of them changes then stays its
 own. A request starts with none either, and leaves none behind (see `eventpub.ambient`).
 """
@@ -90,7 +90,7 @@ class ContextBlock:
         ctx: what events say meanwhile.
 
     Raises:
-        TypeError: `ctx` is no mapping.
+        TypeError: `ctx` is not a mapping.
     """
 
     __slots__ = ("_begun", "_ctx", "_locator", "_name")
@@ -195,7 +195,7 @@ def check_context(name: str, ctx: Any) -> None:
     """Refuse what no event could say, here and not when the next one is emitted.
 
     Raises:
-        TypeError: `ctx` is no mapping.
+        TypeError: `ctx` is not a mapping.
     """
     try:
         is_mapping = hasattr(ctx, "keys")  # which is what `dict.update` asks for

@@ -59,7 +59,7 @@ class Failures(Counter[str]):
         try:
             name = name_for_log(event)[:_MOST_CHARACTERS]
             logger.error(template, subject, name, describe_error(error), exc_info=find_traceback(error))
-        except Exception:  # noqa: BLE001, a handler of logs is anybody's
+        except Exception:  # noqa: BLE001, third-party code
             self.note("log")
         finally:
             _is_logging.reset(token)

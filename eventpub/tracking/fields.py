@@ -132,7 +132,7 @@ class FieldReplacer:
             return self._search_container(value, path, (*around, id(value)))
         except UnfitError:
             return value  # it will not be written as an object
-        except Exception:  # noqa: BLE001, a value is anybody's; what cannot be searched does not pass
+        except Exception:  # noqa: BLE001, third-party code; what cannot be searched does not pass
             return mark_type(type_name(value))
 
     def _search_container(self, value: Any, path: Path, around: tuple[int, ...]) -> Any:
@@ -197,7 +197,7 @@ def _name_key(key: Any) -> str:
     """Return a key as it will be written."""
     try:
         return text_of(key if isinstance(key, (str, int, float, NoneType)) else substitute(key))
-    except Exception:  # noqa: BLE001, a key is anybody's, and is written as a marker then
+    except Exception:  # noqa: BLE001, third-party code, and is written as a marker then
         return mark_type(type_name(key))
 
 

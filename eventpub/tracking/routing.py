@@ -127,7 +127,7 @@ class RoutingBackend:
                 processed = processor(event)
             except (EventEmissionExit, UnwritableValueError):
                 raise
-            except Exception as error:  # noqa: BLE001, a processor is anybody's
+            except Exception as error:  # noqa: BLE001, third-party code
                 label = getattr(processor, "__qualname__", type(processor).__qualname__)
                 template = "processor %r failed, and event %r goes on: %s"
                 self.failures.swallow(f"processor {label}", template, label, event, error)
@@ -146,7 +146,7 @@ class RoutingBackend:
                 raise
             except EventSkipped as skipped:
                 logger.info("backend %r does not take event %r: %r", name, name_for_log(event), skipped)
-            except Exception as error:  # noqa: BLE001, a backend is anybody's
+            except Exception as error:  # noqa: BLE001, third-party code
                 template = "backend %r failed, and event %r is lost there: %s"
                 self.failures.swallow(f"backend {name}", template, name, event, error)
 

@@ -99,7 +99,7 @@ class RateLimit:
         per_second: how many, in any second; 0.5 is one in two seconds.
 
     Raises:
-        FilterError: (a ValueError) there is no name, or `per_second` is not above 0.
+        FilterError: (a ValueError) a name is missing, or `per_second` is not above 0.
     """
 
     def __init__(self, *names: str, per_second: float) -> None:
@@ -160,7 +160,7 @@ def _look_up(event: Any, place: list[str]) -> Any:
     for name in place:
         try:
             found = found.get(name) if isinstance(found, (dict, Mapping)) else getattr(found, name, None)
-        except Exception:  # noqa: BLE001, an event is anybody's
+        except Exception:  # noqa: BLE001, third-party code
             return None
         if found is None:
             return None

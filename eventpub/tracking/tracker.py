@@ -160,7 +160,7 @@ class Tracker:
         event = snapshot(event)
         try:
             self.commit_hook(lambda: self.routing_backend.send(event))
-        except Exception as error:  # noqa: BLE001, it is anybody's; better an event too many than none
+        except Exception as error:  # noqa: BLE001, third-party code; better an event too many than none
             self.failures.swallow("on_commit", "%s failed, and event %r goes on: %s", "on_commit", event, error)
             self.routing_backend.send(event)
 
@@ -196,7 +196,7 @@ class Tracker:
             if contexts.__class__ is Entered:
                 return ambient.resolve(contexts.owner, self)
             entered = list(contexts.items())  # other threads may change a dict meanwhile
-        except Exception as error:  # noqa: BLE001, a locator is anybody's
+        except Exception as error:  # noqa: BLE001, third-party code
             self.refuse_context("locator", error)
             entered = []
         merged = ambient.resolve(self, self)
@@ -240,7 +240,7 @@ class Tracker:
         However the block ends, `name` is then what it was before: exited, or the context that was entered
         outside. Blocks belong to the running thread, greenlet or task, so one object may serve them all. A
         block that ends elsewhere than it began, as a generator's that another thread closes, leaves the
-        contexts there alone, and is over for whoever has it.
+        contexts there alone, and is over everywhere.
 
         Args:
             name: of the context.

@@ -122,7 +122,7 @@ def name_unnamed(name: str | None, failures: Failures) -> str:
 def _fits(field: _Field, value: Any) -> bool:
     try:
         return field.fits(value)
-    except Exception:  # noqa: BLE001, a value is anybody's; the serializer will see
+    except Exception:  # noqa: BLE001, third-party code; the serializer will see
         return True
 
 

@@ -702,9 +702,9 @@ class Session(object):
 
     Attributes:
      - id: Id of the session. Example: "s_2b7e". Set by the client, or the application's session store.
-     - started_timestamp: When it began. Set by whoever sets its id.
-     - event_number: Place of this event in the session, from 1; gaps show lost events. Example: 17. Set by whoever sets its id.
-     - is_first: Whether it is the first of this user or visitor. Set by whoever sets its id.
+     - started_timestamp: When it began. Set together with its id.
+     - event_number: Place of this event in the session, from 1; gaps show lost events. Example: 17. Set together with its id.
+     - is_first: Whether it is the first of this user or visitor. Set together with its id.
 
     """
 
@@ -1192,7 +1192,7 @@ class Event(object):
      - source: The part of the product where it happened. Example: "checkout". Set by the application.
      - action: What was done, a verb. Example: "click". Set by the application.
      - noun: What it was done to, a singular noun. Example: "pay_button". Set by the application.
-     - client_timestamp: When it happened, by the clock of whoever saw it. Example: 1700000000000. Set by the application or its client.
+     - client_timestamp: When it happened, by the clock of the process that saw it. Example: 1700000000000. Set by the application or its client.
      - uuid: Id of this event, the same when it is sent again. Example: str(uuid.uuid4()). Set by the application.
      - correlation_id: Id shared by all events of one cause, across services. Example: "c_77d1". Set by the first service.
      - noun_id: Which one of the nouns: its key. Example: "order_1234". Set by the application.

@@ -105,7 +105,7 @@ class AnswerReader:
         return _Head(int(match[1]), status, self._read_fields())
 
     def _look_at_beginning(self) -> None:
-        """Find out as soon as it can be known that this is no HTTP; a line of it may never end."""
+        """Find out as soon as possible that this is not HTTP, since its first line may never end."""
         while len(beginning := self._buffer[self._position : self._position + len(_HTTP)]) < len(_HTTP):
             if not _HTTP.startswith(beginning):
                 break

@@ -1,4 +1,4 @@
-"""Space that is kept free on the spool's disk, so that a batch can be taken apart when there is no other.
+"""Space that is kept free on the spool's disk, so that a batch can be split on a full disk.
 
 The parts of a batch are written before its file goes, and a dead letter before its event does. On a full disk
 nothing would ever go on: parts need space, and only what is taken apart can be delivered and frees some. So a

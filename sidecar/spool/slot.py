@@ -117,7 +117,7 @@ def check_folders(queue_directory: Path, beside: Iterable[str]) -> None:
 
     Args:
         queue_directory: the queue's folder; the one that it is in is the spool's.
-        beside: names of the queue's folders that are no slots.
+        beside: names of the queue's folders that are not slots.
 
     Raises:
         SpoolError: a start would refuse one of them.

@@ -294,7 +294,7 @@ FORGED = [
 def test_event_that_looks_like_a_report_is_an_event_like_any_other(
     when_full: str, run: Run, queue: MessageQueue, collector: CollectorProcess, statsd: Statsd
 ) -> None:
-    """Whoever may put events could else have real losses forgotten, invent some, or end the sidecar."""
+    """Otherwise any application could hide real losses, invent some, or end the sidecar."""
     collector.set_faults([{"status": 503, "times": "forever"}])
     keys = {"loss_report.interval": "1 s", "spool.when_full": when_full, "spool.max_size": "4 MiB"}
     sidecar = run(collector_version="2j", **keys)

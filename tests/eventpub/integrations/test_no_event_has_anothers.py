@@ -82,7 +82,7 @@ class Requests(RuleBasedStateMachine):
     @precondition(lambda self: self.flows)
     @rule(which=which, connection=which)
     def resume_reading(self, which: int, connection: int) -> None:
-        """The callbacks of a connection have the context of whoever resumed reading, or asked for the next."""
+        """The callbacks of a connection have the context of the code that resumed reading or asked for more."""
         self.connections[connection % 2] = self.flow(which).actor.do(contextvars.copy_context)
 
     @precondition(lambda self: self.flows)

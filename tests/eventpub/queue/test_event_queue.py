@@ -1,4 +1,4 @@
-"""`put`: every event is enqueued or refused with a reason, whoever calls, whatever becomes of the queue."""
+"""`put`: every event is enqueued or refused with a reason, from any thread, even if the queue is replaced."""
 
 from __future__ import annotations
 

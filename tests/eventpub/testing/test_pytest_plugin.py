@@ -1,4 +1,4 @@
-"""The pytest plugin, in runs of its own: fixtures for whoever asks for them, and nothing for everybody else."""
+"""The pytest plugin, in runs of its own: fixtures for tests that ask for them, and no cost for others."""
 
 from __future__ import annotations
 

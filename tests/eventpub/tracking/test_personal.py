@@ -1,4 +1,4 @@
-"""`Redact` and `Hash`: no value that matches gets past them, wherever it stands and whoever adds it."""
+"""`Redact` and `Hash`: no value that matches gets past them, wherever it is and whatever adds it."""
 
 from __future__ import annotations
 

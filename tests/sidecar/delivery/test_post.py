@@ -307,7 +307,7 @@ def test_an_answer_that_comes_before_the_request_is_sent_counts(attempt, tls):
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_acceptance_of_what_was_not_sent_is_none(attempt, tls):
-    """Whoever closes before the end of the batch cannot have it, whatever the status says."""
+    """A collector that closes before the end of the batch cannot have it, whatever its status says."""
 
     def script(connection: socket.socket) -> None:
         connection.recv(1000)

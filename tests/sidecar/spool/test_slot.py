@@ -98,7 +98,7 @@ def test_a_slot_stays_its_owners_whatever_is_removed_from_it(tmp_path):
 
 @pytest.mark.parametrize("between", [".", "private"])
 def test_a_spool_that_others_may_replace_is_refused(tmp_path, between):
-    """Whoever may write to a folder may rename what is in it, whosever that is."""
+    """Users who may write to a folder may rename files of others in it."""
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     spool = tmp_path / "open" / between / "spool"
@@ -157,7 +157,7 @@ def test_a_folder_that_a_group_of_others_may_write_to_is_refused(tmp_path):
 @pytest.mark.parametrize("between", [".", "ours"])
 @pytest.mark.parametrize("mode", [0o755, 0o1777])
 def test_a_spool_below_a_folder_of_another_user_is_refused(shared, between, mode):
-    """Whoever owns a folder can rename what is in it, sticky bit or not."""
+    """The owner of a folder can rename what is in it, sticky bit or not."""
     (shared / "theirs" / between).mkdir(parents=True, exist_ok=True)
     (shared / "theirs").chmod(mode)
     os.chown(shared / "theirs", NOBODY, NOBODY)
