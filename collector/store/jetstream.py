@@ -22,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -36,6 +35,7 @@ from eventpub.collector.errors import NotYetError
 from eventpub.errors import ConfigError
 
 from . import Health, Outcome, Receipt
+from .messages import make_messages, manifest_subject
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -52,7 +52,6 @@ _TOO_MANY = 10199
 _NO_STREAM = 10059
 _NO_MESSAGE = 10037
 _PATIENCE = (nats.errors.Error, asyncio.TimeoutError, OSError)
-_NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class JetStreamStore:
@@ -233,14 +232,7 @@ class JetStreamStore:
     async def _publish(self, batch: IncomingBatch, orphans: list[str]) -> dict[str, Any]:
         """Send an atomic batch; return what the server says to its last message."""
         attempt = os.urandom(12).hex()
-        messages = [self._manifest(batch, batch.batch_id, batch.digest)]
-        messages += [self._manifest(batch, parent, None) for parent in orphans]
-        prefix = f"{self._stream}."
-        for index, event in enumerate(batch.events):
-            token = _NOT_A_TOKEN.sub("_", event.source or "-")[:64] or "-"
-            headers = {"Eventpub-Key": batch.key_name, "Eventpub-Batch": batch.batch_id}
-            headers["Eventpub-Version"] = batch.version
-            messages.append((prefix + token, event.event.encode(), {**headers, "Eventpub-Index": str(index)}))
+        messages = make_messages(self._stream, batch, orphans, self._memory_seconds)
         last = len(messages)
         for place, (subject, payload, headers) in enumerate(messages, 1):
             headers |= {"Nats-Batch-Id": attempt, "Nats-Batch-Sequence": str(place)}
@@ -253,29 +245,9 @@ class JetStreamStore:
         answered: dict[str, Any] = json.loads(answer.data)
         return answered
 
-    def _manifest(
-        self, batch: IncomingBatch, batch_id: str, digest: bytes | None
-    ) -> tuple[str, bytes, dict[str, str]]:
-        content = {
-            "key": batch.key_name,
-            "batch": batch_id,
-            "digest": digest.hex() if digest else "",
-            "events": len(batch.events) if digest else 0,
-            "version": batch.version,
-            "received_at": batch.received_at,
-        }
-        headers = {"Nats-TTL": f"{self._memory_seconds}s"}
-        if batch.deduplicate:
-            headers["Nats-Expected-Last-Subject-Sequence"] = "0"
-        return self._manifest_subject(batch.key_name, batch_id), json.dumps(content).encode(), headers
-
-    def _manifest_subject(self, key_name: str, batch_id: str) -> str:
-        name = hashlib.sha256(f"{key_name}\0{batch_id}".encode()).hexdigest()[:32]
-        return f"{self._stream}._b.{name}"
-
     async def _read_manifest(self, key_name: str, batch_id: str) -> dict[str, Any] | None:
         """Return the manifest of a batch, as the stream's leader has it."""
-        subject = self._manifest_subject(key_name, batch_id)
+        subject = manifest_subject(self._stream, key_name, batch_id)
         answer = await self._ask(f"STREAM.MSG.GET.{self._stream}", {"last_by_subj": subject})
         if "error" in answer:
             if answer["error"].get("err_code") == _NO_MESSAGE:
