@@ -107,6 +107,11 @@ class Tracker:
                 return get_tracker, (name,)
         raise TypeError("a tracker is pickled by its name: register_tracker(tracker, NAME), in each process")
 
+    def __copy__(self) -> Tracker:  # not by `__reduce__`, which would return the tracker itself
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
     def emit(
         self,
         name: str | Enum | TypedEvent | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections.abc import Iterator
+from copy import copy
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -315,3 +316,17 @@ def test_a_tracker_is_pickled_by_its_name_and_says_so_if_it_has_none():
         del tracker_module._trackers["pickled"]
     with pytest.raises(TypeError, match=r"register_tracker\(tracker, NAME\), in each process"):
         pickle.dumps(Tracker())
+
+
+@pytest.mark.parametrize("name", [None, "copied"])
+def test_a_copy_of_a_tracker_is_another_that_shares_its_backends(name: str | None):
+    tracker = Tracker({"memory": MemoryBackend()})
+    if name:
+        register_tracker(tracker, name)
+    try:
+        copied = copy(tracker)
+        copied.emit = lambda *_, **__: None
+        tracker.emit("sold")
+        assert copied.get_backend("memory").names == ["sold"]
+    finally:
+        tracker_module._trackers.pop(name, None)
