@@ -15,7 +15,7 @@ from eventpub.cli.terminal import complain, show_progress
 from eventpub.collector.reading.reader import COLUMNS
 from eventpub.errors import suggest_install
 
-from .find import add_since, begin_of, format_row, parse_condition
+from .find import add_schema, add_since, begin_of, format_row, name_text, parse_condition
 
 if TYPE_CHECKING:
     import argparse
@@ -47,6 +47,7 @@ def add_action(actions: Commands) -> argparse.ArgumentParser:
         "--where", action="append", default=[], type=parse_condition, metavar="FIELD=VALUE", help="as for find"
     )
     add_since(action)
+    add_schema(action)
     action.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
     return action
 
@@ -59,7 +60,7 @@ def run_action(options: argparse.Namespace, reader: Reader) -> int:
     try:
         with _open_target(options.out, options.format) as write:
             for row in reader.find(options.where, since=since):
-                write(row)
+                write((*row[:-1], name_text(row[-1], options.schema)))
                 written += 1
                 if options.out and time.monotonic() - shown_at > _PROGRESS_SECONDS:
                     show_progress(f"{written:,} of {total:,} events" if total else f"{written:,} events")

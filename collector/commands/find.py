@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from eventpub.cli.arguments import add_command, parse_as
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
+from eventpub.collector.events.naming import name_unknown
+from eventpub.collector.events.schemas import load_class
 from eventpub.collector.reading.reader import COLUMNS, Condition
+from eventpub.errors import ConfigError
+from eventpub.serialization.thrift_plain import UNKNOWN_FIELDS
 from eventpub.settings import ini
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ def add_action(actions: Commands) -> argparse.ArgumentParser:
         help="a column, or a path into the event; all that are given must hold",
     )
     add_since(action)
+    add_schema(action)
     action.add_argument(
         "--limit",
         type=parse_as(ini.integer(1, 10**9)),
@@ -68,7 +73,7 @@ def run_action(options: argparse.Namespace, reader: Reader) -> int:
         if found == options.limit:
             complain(f"there are more than {options.limit:,}; give --limit to see them")
             break
-        say(format_row(row))
+        say(format_row(row, options.schema))
         found += 1
     return EXIT_OK if found else EXIT_WARNING
 
@@ -81,6 +86,23 @@ def add_since(action: argparse.ArgumentParser) -> None:
         metavar="AGE",
         help="only those received in the last 30 s, 5 min, 2 h, 7 d",
     )
+
+
+def add_schema(action: argparse.ArgumentParser) -> None:
+    """Add `--schema`."""
+    action.add_argument(
+        "--schema",
+        type=_parse_schema,
+        metavar="MODULE:CLASS",
+        help="name the fields that the collector did not know by this newer struct class",
+    )
+
+
+def _parse_schema(text: str) -> type:
+    try:
+        return load_class("--schema", text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def begin_of(options: argparse.Namespace) -> float:
@@ -96,7 +118,14 @@ def parse_condition(text: str) -> Condition:
     return Condition(field.strip(), value)
 
 
-def format_row(row: tuple[Any, ...]) -> str:
-    """Return an event with its origin as one line of JSON; the event is as it is stored."""
+def format_row(row: tuple[Any, ...], schema: type | None = None) -> str:
+    """Return an event with its origin as one line of JSON; without a schema the event is as it is stored."""
     origin = dict(zip(COLUMNS[:_ORIGIN], row, strict=False))
-    return f'{json.dumps(origin)[:-1]}, "event": {row[-1]}}}'
+    return f'{json.dumps(origin)[:-1]}, "event": {name_text(row[-1], schema)}}}'
+
+
+def name_text(text: str, schema: type | None) -> str:
+    """Return the text of an event with names for fields that its collector did not know."""
+    if schema is None or UNKNOWN_FIELDS not in text:
+        return text
+    return json.dumps(name_unknown(schema, json.loads(text)), ensure_ascii=False)

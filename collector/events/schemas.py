@@ -49,8 +49,19 @@ class Schemas:
 
 
 def _load_form(key: str, schema: str) -> Form:
-    if schema == ANY:
-        return AnyForm()
+    return AnyForm() if schema == ANY else StructForm(load_class(key, schema))
+
+
+def load_class(key: str, schema: str) -> type:
+    """Return the struct class that `package.module:Class` names.
+
+    Args:
+        key: of `[schemas]`, for the message.
+        schema: the text.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
     module_name, separator, class_name = schema.partition(":")
     if not (separator and module_name and class_name):
         raise ConfigError(SECTION, key, schema, f"expected package.module:Class, or {ANY}")
@@ -65,4 +76,4 @@ def _load_form(key: str, schema: str) -> Form:
         raise ConfigError(
             SECTION, key, schema, "has no fields that can be read; compile it with --gen py:slots"
         )
-    return StructForm(found)
+    return found

@@ -16,6 +16,7 @@ from thrift.Thrift import TType
 
 from eventpub import serialize_v2_event
 from eventpub.collector.events.form import Limits
+from eventpub.collector.events.naming import name_unknown
 from eventpub.collector.events.rows import UnwritableError, make_row, write_json
 from eventpub.collector.events.structs import StructForm
 from eventpub.collector.store import EventRow
@@ -309,3 +310,42 @@ def test_a_schema_may_have_a_field_of_the_name_that_unknown_ones_stand_under(tmp
     (row,), _ = read(StructForm(made.Made), b'{"1":{"str":"mine"},"2":{"i32":5}}')
     assert isinstance(row, EventRow)
     assert json.loads(row.event) == {"unknown_fields": "mine", "unknown_fields_": {"2": {"i32": 5}}}
+
+
+def test_a_newer_class_names_what_its_collector_did_not_know(tmp_path: Path) -> None:
+    source = """
+    struct Leaf { 1: required string name, NEWER_LEAF }
+    struct Made { 1: required string noun, 2: list<Leaf> leaves, 3: map<string, Leaf> by_name, NEWER }
+    """
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+    old = compiled(source.replace("NEWER_LEAF", "").replace(", NEWER", ""), "py:slots", tmp_path / "old")
+    fields = "4: map<i32, Leaf> more, 5: i64 size, -9: binary raw"
+    new = compiled(
+        source.replace("NEWER_LEAF", "2: double weight").replace("NEWER", fields), "py:slots", tmp_path / "new"
+    )
+    event = new.Made(
+        noun="tea",
+        leaves=[new.Leaf(name="a", weight=1.5), new.Leaf(name="b")],
+        by_name={"c": new.Leaf(name="c", weight=2.5)},
+        more={7: new.Leaf(name="d", weight=3.5)},
+        size=5,
+        raw=b"\xff",
+    )
+    text = serialize_v2_event(event)
+    (row,), unknown = read(StructForm(old.Made), text)
+    assert isinstance(row, EventRow)
+    assert unknown.total() == 5
+    (expected,), _ = read(StructForm(new.Made), text)
+    assert isinstance(expected, EventRow)
+    assert name_unknown(new.Made, json.loads(row.event)) == json.loads(expected.event)
+    assert name_unknown(old.Made, json.loads(row.event)) == json.loads(row.event)
+
+
+def test_what_a_newer_class_has_with_another_type_stays_unknown(tmp_path: Path) -> None:
+    made = compiled("struct Made { 1: string noun, 2: i32 size }", "py:slots", tmp_path)
+    plain = {"noun": "tea", "unknown_fields": {"2": {"str": "large"}, "3": {"i32": 5}, "4": None}}
+    assert name_unknown(made.Made, plain) == plain
+    assert name_unknown(made.Made, {"unknown_fields": {"2": {"i32": 2**40}}}) == {
+        "unknown_fields": {"2": {"i32": 2**40}}
+    }
