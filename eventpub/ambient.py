@@ -187,13 +187,12 @@ def resolve(owner: object, refusing: Refusing) -> dict[str, Any]:
     if served is not None:
         served.told += 1
         try:
-            merged.update(served.said or served.tell())
+            merged = (served.said or served.tell()).copy()
         except Exception as error:  # noqa: BLE001, what a server hands over may be anything
             refusing.refuse_context("request", error)
     if owner in contexts:
-        for name, latest in contexts[owner].items():
-            binding = latest.lasting() if latest.is_over else latest
-            if binding is None:
+        for name, binding in contexts[owner].items():
+            if binding.is_over and (binding := binding.lasting()) is None:  # type: ignore[assignment]
                 continue
             binding.told += 1
             try:

@@ -44,20 +44,21 @@ def snapshot(event: T) -> T:
 
 def _make_copier(copy_other: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return what goes through dicts, lists and tuples, and leaves other values to `copy_other`."""
+    unchangeable = _UNCHANGEABLE
 
     def copy_value(value: Any) -> Any:
-        kind = value.__class__
-        if kind in _UNCHANGEABLE:
-            return value
+        kind = type(value)  # and not its `__class__`, for which a proxy looks up what it stands for
         if kind is dict:
             # copied at one stroke, so that other threads may change the original meanwhile
             copied = value.copy()
             for key, item in copied.items():
-                if item.__class__ not in _UNCHANGEABLE:
+                if type(item) not in unchangeable:
                     copied[key] = copy_value(item)
             return copied
+        if kind in unchangeable:
+            return value
         if kind is list:
-            return [item if item.__class__ in _UNCHANGEABLE else copy_value(item) for item in value.copy()]
+            return [item if type(item) in unchangeable else copy_value(item) for item in value.copy()]
         if kind is tuple:
             return tuple([copy_value(item) for item in value])
         return copy_other(value)
@@ -67,7 +68,7 @@ def _make_copier(copy_other: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _leave_to_deepcopy(value: Any) -> Any:
     try:
-        if value.__class__ is MappingProxyType:  # which refuses, whatever it holds
+        if type(value) is MappingProxyType:  # which refuses, whatever it holds
             return MappingProxyType(_copy(dict(value)))
         return deepcopy(value)
     except RecursionError:

@@ -141,7 +141,7 @@ class Tracker:
             if name.__class__ is not str and hasattr(name, "__dataclass_fields__"):
                 name, data = read_typed(name, self.failures)
             event = {
-                "name": name_unnamed(name, self.failures) if name is None or name == "" else name,
+                "name": name or name_unnamed(name, self.failures),
                 "timestamp": datetime.now(_UTC),
                 "data": {} if data is None else data,
                 "context": self.resolve_context(),
@@ -196,9 +196,12 @@ class Tracker:
         The request that is served, and what was said of it, comes before. What fails when it is asked is left
         out, which `failures` counts as "context NAME".
         """
+        locator = self.context_locator
+        if type(locator) is DefaultContextLocator:
+            return ambient.resolve(locator, self)
         try:
-            contexts = self.context_locator.get()
-            if contexts.__class__ is Entered:
+            contexts = locator.get()
+            if isinstance(contexts, Entered):
                 return ambient.resolve(contexts.owner, self)
             entered = list(contexts.items())  # other threads may change a dict meanwhile
         except Exception as error:  # noqa: BLE001, third-party code

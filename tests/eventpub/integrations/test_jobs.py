@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import datetime as dt
 import json
 import os
@@ -42,7 +43,7 @@ def tracker(memory: MemoryBackend) -> Tracker:
 
 
 def test_a_job_says_what_was_bound_where_it_was_started_and_nothing_else(tracker: Tracker):
-    with bound(REQUEST), tracker.context("cart", cart_id="c-1"), tracker.context("tenant", tenant=3):
+    with bound(REQUEST), tracker.context("cart", cart_id="c-1"), Tracker().context("tenant", tenant=3):
         say(user_id=7)
         headers = dump_context()
     with tracker.context("worker", {"worker": "w-1"}):
@@ -71,14 +72,17 @@ def test_headers_are_text_and_pass_through_json(tracker: Tracker):
 
 
 def test_where_nothing_is_bound_there_are_no_headers_and_a_job_without_them_begins_empty(tracker: Tracker):
-    assert dump_context() == {}
-    with tracker.context("worker", {"worker": 1}):
-        for headers in (None, {}, {"other": "x"}):
-            with restored(headers):
-                assert tracker.resolve_context() == {}
-                assert say(user_id=7)
-                assert tracker.resolve_context() == {"user_id": 7}
-        assert tracker.resolve_context() == {"worker": 1}
+    def check() -> None:
+        assert dump_context() == {}
+        with tracker.context("worker", {"worker": 1}):
+            for headers in (None, {}, {"other": "x"}):
+                with restored(headers):
+                    assert tracker.resolve_context() == {}
+                    assert say(user_id=7)
+                    assert tracker.resolve_context() == {"user_id": 7}
+            assert tracker.resolve_context() == {"worker": 1}
+
+    contextvars.Context().run(check)
 
 
 @given(
