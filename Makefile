@@ -25,7 +25,7 @@ demo test test-engines simulate soak lint bench fuzz wheel-check: copy
 
 else
 
-demo: $(VENV)/installed  ## watch real events go from request handlers to a store (15 s)
+demo: $(VENV)/installed-core  ## watch real events go from request handlers to a store (15 s)
 	@$(VENV)/bin/python deploy/demo/run.py $(DEMO)
 
 test: $(VENV)/installed  ## run the tests, against baseplate too where it can be installed
@@ -90,8 +90,11 @@ define install
 	@touch $@
 endef
 
-$(VENV)/installed: pyproject.toml $(wildcard sidecar/native/*.[ch])
-	$(call install,30,-e '.[test]')
+$(VENV)/installed-core: pyproject.toml $(wildcard sidecar/native/*.[ch])
+	$(call install,20,-e .)
+
+$(VENV)/installed: $(VENV)/installed-core
+	$(call install,60,-e '.[test]')
 
 $(VENV)/installed-engines: $(VENV)/installed
 	$(call install,15,-e '.[engines]')
