@@ -63,7 +63,7 @@ class Reserve:
             elif piece.stat().st_size < piece_bytes:
                 self._disk.remove(piece)
                 self._make(piece)
-        self.is_whole = True
+        self.is_whole = not self._is_lent  # it may have been given up meanwhile, in another thread
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[None]:

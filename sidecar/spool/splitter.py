@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from eventpub import wire
 
@@ -31,7 +31,7 @@ class Splitter:
         reserve: space for them where the disk has no other.
         quota: of the dead letters.
         sequences: the numbers of new batches.
-        is_lossy: whether dead events for whose letters there is no room are dropped; else they wait.
+        when_full: whether dead events for whose letters there is no room wait, or are dropped.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Splitter:
         quota: Quota,
         sequences: Iterator[int],
         *,
-        is_lossy: bool,
+        when_full: Literal["block", "drop"],
     ) -> None:
         self._queue = queue
         self._staging = staging
         self._reserve = reserve
         self._quota = quota
         self._sequences = sequences
-        self._is_lossy = is_lossy
+        self._is_lossy = when_full == "drop"
 
     def split(
         self,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from eventpub.sidecar.telemetry.reasons import DropReason
 
 from . import records
 from .batch import OpenBatch, read_file
+from .books import Books
 from .disk import Disk
 from .errors import SpoolDiskError
 from .folder import DAMAGED, DEAD, RESERVE, Folder
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .batch import Batch
     from .dead_letters import Cause
     from .slot import Slot
-    from .split import Plan
 
 _SLACK_BYTES = 64 * 1024  # of the reserve: for headers, dead letters, and blocks that parts do not fill
 
@@ -54,8 +53,6 @@ class Spool:
 
     Attributes:
         recovered: the batches an earlier process left, oldest first.
-        events: events in sealed batches.
-        size_bytes: bytes of sealed batches.
 
     Raises:
         SpoolError: the folder cannot be used.
@@ -78,10 +75,8 @@ class Spool:
         self._max_bytes = max_bytes
         self._fsync = fsync
         self._telemetry = telemetry
-        self.events = 0
-        self.size_bytes = 0
+        self._books = Books(telemetry)
         self._reserved_bytes = 0
-
         make_private(directory)
         base = directory / queue
         self._slot, orphans = claim_slot(base)
@@ -92,41 +87,33 @@ class Spool:
             for name in (DEAD, DAMAGED, RESERVE):
                 make_private(base / name)
             self._copy_quota = Quota(self._damaged, dead_max_bytes)
-            dead_quota = Quota(self._dead, dead_max_bytes)
             self._recover(orphans)
             self._splitter = Splitter(
                 queue,
                 self._folder.staging,
                 self._reserve,
-                dead_quota,
+                Quota(self._dead, dead_max_bytes),
                 self._sequences,
-                is_lossy=when_dead_full == "drop",
+                when_full=when_dead_full,
             )
         except BaseException as error:
             for slot in (self._slot, *orphans):
                 slot.release()
-            if isinstance(error, OSError):
-                raise SpoolDiskError(
-                    str(base), f"cannot be read back: {error}; free or mend the disk"
-                ) from error
-            raise
+            if not isinstance(error, OSError):
+                raise
+            raise SpoolDiskError(str(base), f"cannot be read back: {error}; free or mend the disk") from error
 
     def _recover(self, orphans: list[Slot]) -> None:
         """Find what earlier processes left, in this slot and in those of dead sidecars, and book it."""
-        self._folder = self._folder_of(self._slot)
-        self._folder.restore()
-        self._count_cuts(self._folder)
+        self._folder = self._restore(self._slot)
         self._sequences = self._folder.numbers()
         for orphan in orphans:
-            left = self._folder_of(orphan)
-            left.restore()
-            self._count_cuts(left)
-            self._folder.adopt(left, self._sequences)
+            self._folder.adopt(self._restore(orphan), self._sequences)
             Reserve(self._dead.parent / RESERVE, orphan.directory.name, self._disk).release()
             orphan.release()
         self.recovered = self._folder.batches()
         for batch in self.recovered:
-            self._admit_recovered(batch)
+            self._books.recover(batch)
         if self.recovered:
             with contextlib.suppress(OSError):  # what is delivered frees some
                 self._reserve.hold(_SLACK_BYTES + max(batch.size_bytes for batch in self.recovered))
@@ -138,20 +125,25 @@ class Spool:
             OSError: the disk failed; call it again for the others.
         """
         for batch in self._folder.restore_unread():
-            self._admit_recovered(batch)
+            self._books.recover(batch)
             yield batch
 
-    def _admit_recovered(self, batch: Batch) -> None:
-        self._admit(batch)
-        self._telemetry.recovered(batch.events)
-
-    def _count_cuts(self, folder: Folder) -> None:
+    def _restore(self, slot: Slot) -> Folder:
+        folder = Folder(slot.directory, self._dead, self._damaged, self._disk, fsync=self._fsync)
+        folder.restore()
         for events in folder.take_cuts():
-            self._telemetry.recovered(events)
-            self._telemetry.dropped(events, DropReason.DAMAGED)
+            self._books.recover_damaged(events)
+        return folder
 
-    def _folder_of(self, slot: Slot) -> Folder:
-        return Folder(slot.directory, self._dead, self._damaged, self._disk, fsync=self._fsync)
+    @property
+    def events(self) -> int:
+        """How many events are in sealed batches."""
+        return self._books.events
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes sealed batches take."""
+        return self._books.size_bytes
 
     def __repr__(self) -> str:
         return f"<Spool {self.directory} events={self.events} bytes={self.size_bytes}>"
@@ -161,15 +153,13 @@ class Spool:
         return not self.size_bytes or self.size_bytes + self._reserved_bytes <= self._max_bytes
 
     def create(self, *, body_limit_bytes: int, message_size_bytes: int) -> OpenBatch:
-        """Make the next batch file, with its space reserved.
-
-        The reserve comes first: what is received may have to be taken apart.
+        """Make the next batch file, with its space reserved, and the space for taking it apart before that.
 
         Raises:
             OSError: the disk is full or unusable; nothing is left behind.
         """
-        letter_bytes = 2 * message_size_bytes  # base64 takes 4/3
-        self._reserve.hold(max(body_limit_bytes + body_limit_bytes // 8, letter_bytes) + _SLACK_BYTES)
+        # the larger of a full batch's parts and a message's letter, of which base64 takes 4/3
+        self._reserve.hold(max(body_limit_bytes * 9 // 8, message_size_bytes * 2) + _SLACK_BYTES)
         batch = OpenBatch(
             self.directory,
             next(self._sequences),
@@ -191,13 +181,11 @@ class Spool:
     def leave_open(self, batch: OpenBatch) -> None:
         """Leave an open batch that cannot be sealed to the next start; count it where its file is gone."""
         if batch.state.events and not batch.path.exists():
-            self._telemetry.received(batch.state.events, batch.state.offset)
-            self._telemetry.dropped(batch.state.events, DropReason.MISSING)
+            self._books.lose_open(batch)
 
     def received(self, batch: Batch) -> None:
         """Enter a batch that was just sealed into the books."""
-        self._admit(batch)
-        self._telemetry.received(batch.events, batch.size_bytes)
+        self._books.receive(batch)
 
     def delivered(self, batch: Batch) -> None:
         """Remove a batch that the collector has.
@@ -206,12 +194,7 @@ class Spool:
             OSError: it cannot be removed; it is still in the books, and may be delivered again under its id.
         """
         self._disk.remove(batch.path)
-        self._dismiss(batch)
-        self._telemetry.delivered(batch.events, batch.size_bytes)
-        if batch.is_report:
-            self._telemetry.losses.settle()
-        with contextlib.suppress(OSError):  # where it was given up, this may be enough for it
-            self._reserve.hold()
+        self._books.deliver(batch)
 
     def drop(self, batch: Batch, reason: DropReason) -> None:
         """Remove a batch that nobody will get.
@@ -220,8 +203,7 @@ class Spool:
             OSError: it cannot be removed; it is still in the books.
         """
         self._disk.remove(batch.path)
-        self._dismiss(batch)
-        self._lose(batch, batch.events, reason)
+        self._books.lose(batch, reason)
 
     def add_report(self, report: bytes, version: str) -> Batch:
         """Keep a loss report as a batch of its own, and return that.
@@ -238,15 +220,14 @@ class Spool:
         """Return the bytes of a batch's file; None if somebody removed it, which is booked.
 
         Raises:
-            OSError: it cannot be read now; that says nothing about what is in it.
+            OSError: it cannot be read now, which says nothing about what is in it.
         """
         try:
             return read_file(batch.path)
         except FileNotFoundError:
             if self._slot.is_moved():  # and the batch with it
                 raise
-        self._dismiss(batch)
-        self._lose(batch, batch.events, DropReason.MISSING)
+        self._books.lose(batch, DropReason.MISSING)
         return None
 
     def vet(self, batch: Batch, contents: records.Contents) -> list[Batch]:
@@ -262,8 +243,8 @@ class Spool:
         if is_damaged and (why := self._folder.keep_copy(batch.path, self._copy_quota)):
             self._telemetry.copy_missed(batch.path, why)
         sifted = sift_events(contents.events)
-        contents = dataclasses.replace(contents, events=sifted.events)
-        return self.split(batch, contents, [sifted.good], sifted.buried)
+        bare = dataclasses.replace(contents, events=sifted.events)
+        return self.split(batch, bare, [sifted.good], sifted.buried)
 
     def bury(self, batch: Batch) -> list[Batch]:
         """Try again to make dead letters of a batch that waits for room; return what still waits.
@@ -307,45 +288,13 @@ class Spool:
         if parts is None:
             batch.causes = plan.waiting
             return [batch]
-        self._book_split(plan, batch, contents, parts)
+        self._books.split(batch, contents, plan, parts)
         return parts
 
     def is_in_place(self) -> bool:
-        """Tell whether the folder is still the one this process owns; somebody may have removed it.
-
-        Raises:
-            OSError: that cannot be told now.
-        """
+        """Tell whether the folder is still the one this process owns, as `Slot.is_in_place` does."""
         return self._slot.is_in_place()
 
     def close(self) -> None:
         """Release the slot; the batches stay for the next process."""
         self._slot.release()
-
-    def _book_split(self, plan: Plan, batch: Batch, contents: records.Contents, parts: Sequence[Batch]) -> None:
-        self._dismiss(batch)
-        for part in parts:
-            self._admit(part)
-        missing = batch.events - len(contents.events)  # below 0 where the file's name says too few
-        self._lose(batch, max(0, missing), DropReason.DAMAGED)
-        self._telemetry.recovered(max(0, -missing))
-        for reason, events in Counter(plan.buried[place].reason for place in plan.letters).items():
-            self._telemetry.dead(events, reason)
-        if batch.is_report and plan.letters:
-            self._telemetry.losses.settle()  # the dead letter shows what it reported
-        self._lose(batch, len(plan.beyond) if plan.is_lossy else 0, DropReason.DEAD_LETTERS_FULL)
-
-    def _lose(self, batch: Batch, events: int, reason: DropReason) -> None:
-        """Count events that nobody will get."""
-        if batch.is_report and events:
-            self._telemetry.report_dropped()
-        else:
-            self._telemetry.dropped(events, reason)
-
-    def _admit(self, batch: Batch) -> None:
-        self.events += batch.events
-        self.size_bytes += batch.size_bytes
-
-    def _dismiss(self, batch: Batch) -> None:
-        self.events -= batch.events
-        self.size_bytes -= batch.size_bytes

@@ -182,7 +182,7 @@ def test_queues_that_share_a_spool_folder_keep_to_themselves(rig: Fleet) -> None
     for sidecar, name in zip(sidecars, names, strict=True):
         assert sidecar.stop() == 0
         assert sidecar.ledger()["unaccounted"] == 0
-        assert {path.name for path in (rig.spool / name).iterdir()} == {"0", "dead", "damaged"}
+        assert {path.name for path in (rig.spool / name).iterdir()} == {"0", "dead", "damaged", "reserve"}
 
 
 def test_sidecars_of_one_queue_killed_at_random_lose_and_repeat_nothing(rig: Fleet) -> None:

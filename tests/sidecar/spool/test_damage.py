@@ -334,6 +334,18 @@ def test_an_open_batch_that_was_moved_while_it_fills_costs_nothing(rig: DamageRi
     assert rig.dropped == 0
 
 
+def test_an_open_batch_that_was_removed_with_its_folder_and_can_be_saved_nowhere_is_counted(
+    rig: DamageRig,
+) -> None:
+    """A file stands where the spool was, until the process ends."""
+    rig.receive()
+    shutil.rmtree(rig.sidecar.spool)
+    rig.sidecar.spool.write_text("in the way")
+    assert rig.sidecar.stop() in (0, 73)
+    ledger = rig.sidecar.ledger()
+    assert (ledger["received"], ledger["dropped"], ledger["unaccounted"]) == (EVENTS, EVENTS, 0)
+
+
 @pytest.mark.parametrize(("left", "survivors"), [(0, []), (4096, [0, 1, 2, 3])])
 def test_an_open_batch_that_was_truncated_while_it_fills_costs_what_was_cut_off(
     rig: DamageRig, left: int, survivors: list[int]
