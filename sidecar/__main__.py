@@ -1,6 +1,10 @@
 """`python -m eventpub.sidecar`, and `eventpub sidecar`: gevent's patches first, then the program."""
 
-from gevent import monkey
+import signal
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is subscribed to; the file is read after that anyway
+
+from gevent import monkey  # noqa: E402, it takes a while to import
 
 monkey.patch_all()
 

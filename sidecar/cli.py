@@ -20,7 +20,8 @@ from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.spool.errors import SpoolError
 
 from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
-from .daemon import Daemon
+from .daemon import Daemon, StoppedEarly
+from .signals import Wakeups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,9 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     )
     os.umask(0o077)  # files created from here on are for this user only
     logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it writes a line per request
+    wakeups = Wakeups()
+    if not options.check_config:
+        wakeups.subscribe()  # before anything that a signal could cut short
     try:
         config = load_config(options.config_file, options.queue_name)
         config.signing_key()
@@ -82,7 +86,9 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             print(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")  # noqa: T201
             return EXIT_OK
         _keep_freed_memory()
-        Daemon(config, options.config_file, options.queue_name).run()
+        Daemon(config, options.config_file, options.queue_name, wakeups=wakeups).run()
+    except StoppedEarly as stopped:
+        logging.getLogger(__name__).info("stopped before it had started reason=%s", stopped)
     except ConfigError as error:
         return _fail_with(EXIT_CONFIG, error)
     except QueueError as error:

@@ -1,7 +1,7 @@
 """One sidecar process: its stages, its signals, its end.
 
-On SIGTERM or SIGINT it takes what is in the kernel queue, seals it, delivers for up to shutdown.timeout, leaves
-the rest on disk and logs the ledger. A second signal ends it at once; that loses nothing either, since
+On SIGTERM or SIGINT it goes on for shutdown.grace, takes what is in the kernel queue, seals it, delivers for up
+to shutdown.timeout, leaves the rest on disk and logs the ledger. A second signal ends it at once; that loses nothing either, since
 everything that was received is in a file.
 
 A stage that fails ends the process with an error; its supervisor starts another one, which reads the spool
@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import time
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,41 +24,28 @@ from eventpub.sidecar.delivery.sender import Sender
 from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.receive.receiver import Receiver
 from eventpub.sidecar.receive.source import Source
+from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.telemetry.metrics import Telemetry
 
-from . import signals
 from .config import SidecarConfig, default_spool_dir, load_config
+from .signals import Wake, Wakeups, Woken
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from gevent.queue import SimpleQueue
 
     from eventpub.sidecar.spool.batch import Batch
     from eventpub.sidecar.spool.disk import Disk
 
 logger = logging.getLogger(__name__)
 
-_RETRY_DISK_SECONDS = 1.0  # until a full or failing disk is tried again
 _TICK_SECONDS = 1.0  # between two checks of the queue, and of the gauges
 _LOOKUP_SECONDS = 2.0  # for the name of statsd's host: a silent name server must not block anything else
-_AT_START = {  # keys of what stays open while the process runs
-    "max_queue_size",
-    "max_message_size",
-    "queue.mode",
-    "queue.group",
-    "spool.dir",
-    "spool.fsync",
-    "spool.max_size",
-    "dead_letters.max_size",
-    "dead_letters.when_full",
-    "metrics.namespace",
-    "metrics.endpoint",
-}
-_CRASHED = 0  # no signal has this number
-_SPOOL_GONE = -1  # likewise
+
+
+class StoppedEarly(Exception):  # noqa: N818, no error
+    """A signal said to stop before there was anything to stop."""
 
 
 class Daemon:
@@ -69,21 +55,32 @@ class Daemon:
         config: its settings.
         config_path: where to read them again on SIGHUP.
         queue_name: NAME of the queue and of the section.
+        wakeups: where the signals arrive; default: they are subscribed to now.
         disk: the file system of the spool, for tests.
 
     Raises:
+        StoppedEarly: a signal says to stop while the spool's disk is waited for.
         QueueError: the queue cannot be opened.
         SpoolError: the spool cannot be used.
     """
 
     def __init__(
-        self, config: SidecarConfig, config_path: Path, queue_name: str, *, disk: Disk | None = None
+        self,
+        config: SidecarConfig,
+        config_path: Path,
+        queue_name: str,
+        *,
+        wakeups: Wakeups | None = None,
+        disk: Disk | None = None,
     ) -> None:
         self._config = config
         self._config_path = config_path
         self._queue_name = queue_name
+        self._wakeups = wakeups or Wakeups()
+        if wakeups is None:
+            self._wakeups.subscribe()
         self._telemetry = Telemetry(config.metrics_namespace, config.metrics_endpoint)
-        self._spool = _open_spool(config, queue_name, self._telemetry, disk)
+        self._spool = _open_spool(config, queue_name, self._telemetry, self._wakeups, disk)
         self._sender = Sender(self._spool, config, self._telemetry)
         self._receiver = Receiver(
             Source(config, queue_name),
@@ -104,26 +101,25 @@ class Daemon:
             Exception: what made a stage fail.
         """
         gc.freeze()  # objects made at the start stay; without this each full collection visits them again
-        self._arrived = arrived = signals.subscribe_signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         stages = [gevent.spawn(stage) for stage in (self._receiver.run, self._sender.run)]
-        for stage in stages:
-            stage.link_exception(lambda _: arrived.put(_CRASHED))
         ticker = gevent.spawn(self._tick)
-        ticker.link_exception(lambda _: arrived.put(_CRASHED))
+        for greenlet in (*stages, ticker):
+            greenlet.link_exception(lambda _: self._wakeups.put(Wake.CRASHED))
         self._look_at_key()
         loops = describe_loops()
         level = logging.INFO if loops == "compiled" else logging.WARNING
         logger.log(level, "started queue=%s spool=%s loops=%s", self._receiver.queue, self._spool, loops)
-        while (number := arrived.get()) == signal.SIGHUP:
+        while (woken := self._wakeups.get()).why is Wake.RELOAD:
             self._reload()
+        woken = self._wait_out_grace(woken)
         ticker.kill()
-        if number == _SPOOL_GONE:
+        if woken.why is Wake.SPOOL_GONE:
             logger.error(
                 "the spool's folder was removed; saving what this process still has under the same name"
             )
-        if number != _CRASHED:
-            logger.info("stopping signal=%s", _name_signal(number))
-            gevent.spawn(_exit_at_second, arrived)
+        if woken.why is not Wake.CRASHED:
+            logger.info("stopping reason=%s", woken)
+            gevent.spawn(_exit_at_second, self._wakeups)
             self._report_losses()
             self._receiver.stop()
             stages[0].join()
@@ -133,11 +129,22 @@ class Daemon:
         for stage in (*stages, ticker):
             if stage.exception is not None:
                 raise stage.exception
-        if number == _SPOOL_GONE:
+        if woken.why is Wake.SPOOL_GONE:
             raise SpoolError(
                 str(self._spool.directory),
                 "was removed while the sidecar was running; start again to create it",
             )
+
+    def _wait_out_grace(self, woken: Woken) -> Woken:
+        """Go on for shutdown.grace after a signal to stop; return why to stop then."""
+        seconds = self._config.shutdown_grace_seconds
+        if woken.why is not Wake.STOP or not seconds:
+            return woken
+        logger.info("receiving goes on for %g seconds, then it stops reason=%s", seconds, woken)
+        second = self._wakeups.wait_for_stop(seconds)
+        if second is not None and second.why is Wake.STOP:
+            os._exit(128 + second.signal_number)
+        return second or woken
 
     def _reload(self) -> None:
         try:
@@ -145,7 +152,7 @@ class Daemon:
         except ConfigError as error:
             logger.error("reload failed, the old configuration stays: %s", error)  # noqa: TRY400, no traceback
             return
-        for key in sorted(ini.changed_keys(self._config, config) & _AT_START):
+        for key in sorted(ini.changed_keys(self._config, config, live=False)):
             logger.warning("reload: a change of %s takes effect at the next start", key)
         self._config = self._receiver.config = config
         self._report_at = min(self._report_at, time.monotonic() + config.loss_report_interval_seconds)
@@ -168,7 +175,7 @@ class Daemon:
 
     def _look_at_spool(self) -> None:
         if not self._spool.is_in_place():
-            self._arrived.put(_SPOOL_GONE)
+            self._wakeups.put(Wake.SPOOL_GONE)
         self._sender.resume(self._spool.recover_unread())
 
     def _look_at_key(self) -> None:
@@ -219,7 +226,9 @@ class Daemon:
         self._receiver.close()
 
 
-def _open_spool(config: SidecarConfig, queue_name: str, telemetry: Telemetry, disk: Disk | None) -> Spool:
+def _open_spool(
+    config: SidecarConfig, queue_name: str, telemetry: Telemetry, wakeups: Wakeups, disk: Disk | None
+) -> Spool:
     """Open the spool; wait while its disk is full or fails, since giving up would need an operator."""
     said = ""
     while True:
@@ -238,15 +247,12 @@ def _open_spool(config: SidecarConfig, queue_name: str, telemetry: Telemetry, di
             if str(error) != said:
                 logger.error("cannot start yet: %s", error)  # noqa: TRY400, no traceback
             said = str(error)
-            time.sleep(_RETRY_DISK_SECONDS)
+            if woken := wakeups.wait_for_stop(RETRY_SECONDS):
+                logger.info("stopped before it had started reason=%s", woken)
+                raise StoppedEarly from None
 
 
-def _name_signal(number: int) -> str:
-    return signal.Signals(number).name if number > 0 else "none"
-
-
-def _exit_at_second(arrived: SimpleQueue[int]) -> NoReturn:
-    # ignore other signals: already stopping
-    while (number := arrived.get()) not in (signal.SIGTERM, signal.SIGINT):
-        pass
-    os._exit(128 + number)
+def _exit_at_second(wakeups: Wakeups) -> NoReturn:
+    while (woken := wakeups.get()).why is not Wake.STOP:
+        pass  # already stopping
+    os._exit(128 + woken.signal_number)

@@ -57,14 +57,21 @@ class Kind(Generic[T]):
     allowed: str
 
 
-def setting(name: str, kind: Kind[T], *, default: Any = dataclasses.MISSING, secret: bool = False) -> Any:
+def setting(
+    name: str,
+    kind: Kind[T],
+    *,
+    default: Any = dataclasses.MISSING,
+    secret: bool = False,
+    live: bool = True,
+) -> Any:
     """Declare the dataclass field for key `name`; without a `default` the key is required.
 
-    A `secret` setting is left out of the dataclass's repr and of every error.
+    A `secret` setting is left out of the dataclass's repr and of every error. One that is not `live` is read at
+    the start only: a running process does not take another value.
     """
-    return dataclasses.field(
-        default=default, repr=not secret, metadata={"key": name, "kind": kind, "secret": secret}
-    )
+    metadata = {"key": name, "kind": kind, "secret": secret, "live": live}
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 def load_file(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
@@ -122,12 +129,19 @@ def read_section(parser: configparser.RawConfigParser, section: str, cls: type[T
     return cls(**values)
 
 
-def changed_keys(old: Any, new: Any) -> set[str]:
-    """Return the keys of two `read_section` results that have different values."""
+def changed_keys(old: Any, new: Any, *, live: bool | None = None) -> set[str]:
+    """Return the keys of two `read_section` results that have different values.
+
+    Args:
+        old: the one.
+        new: the other.
+        live: True for those that a running process takes, False for those that are read at the start only;
+            default: both.
+    """
     return {
         field.metadata["key"]
         for field in dataclasses.fields(old)
-        if getattr(old, field.name) != getattr(new, field.name)
+        if live in (None, field.metadata["live"]) and getattr(old, field.name) != getattr(new, field.name)
     }
 
 

@@ -23,6 +23,7 @@ from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
 from eventpub.errors import QueueError, QueueLimitError
+from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolError
 
 from .loop import Ended, compiled_loop
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MIN_GATHER = 3  # messages
-_RETRY_DISK_SECONDS = 1.0  # how soon a full or failing disk is tried again
 _LOOK_SECONDS = 0.25  # how soon a removed queue is noticed if no end mark tells; 2 us each
 _ENLARGE_SECONDS = 2.0  # how often to try to enlarge a queue that had to be too small
 _MAX_SEALING = 4  # batches received and not yet sealed; with more, wait for the disk
@@ -78,6 +78,7 @@ class Receiver:
         self._make_room = make_room
         self._loop = compiled_loop() or PythonLoop()
         self._paused = ""
+        self._paused_at = 0.0
         self._disk_error = ""
         self._threads = ThreadPool(3)  # one receives, one seals, one makes the next file
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -96,7 +97,7 @@ class Receiver:
                 )
                 continue
             if len(self._sealing) >= _MAX_SEALING:
-                gevent.wait(list(self._sealing), timeout=_RETRY_DISK_SECONDS, count=1)
+                gevent.wait(list(self._sealing), timeout=RETRY_SECONDS, count=1)
                 continue
             self._removed = [removed for removed in self._removed if not removed.finish()]
             if self.queue.fd < 0:
@@ -206,9 +207,11 @@ class Receiver:
 
     def _pause(self, why: str) -> None:
         if why != self._paused:
-            logger.error("receiving is paused: %s", why)
+            logger.error("receiving is paused: %s queue=%s", why, self.queue.name)
+        if not self._paused:
+            self._paused_at = time.monotonic()
         self._paused = why
-        self._stopping.wait(_RETRY_DISK_SECONDS)
+        self._stopping.wait(RETRY_SECONDS)
 
     def _disk_failed(self, error: Exception) -> None:
         if str(error) != self._disk_error:
@@ -226,6 +229,9 @@ class Receiver:
             return None
 
     def _fill(self, batch: OpenBatch, queue: MessageQueue, *, wait: bool) -> Ended:
+        if self._paused:
+            paused_seconds = time.monotonic() - self._paused_at
+            logger.info("receiving again queue=%s paused=%.0fs", queue.name, paused_seconds)
         self._paused = ""
         self._disk_error = ""
         try:
@@ -255,7 +261,7 @@ class Receiver:
                 sealed = self._threads.apply(self._spool.seal, (batch,))
             except (OSError, SpoolError) as error:
                 self._disk_failed(error)
-                if self._stopping.wait(_RETRY_DISK_SECONDS):
+                if self._stopping.wait(RETRY_SECONDS):
                     self._spool.leave_open(batch)
                     return
             else:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+RETRY_SECONDS = 1.0  # how soon a full or failing disk is tried again
 _ZEROS = memoryview(bytes(128 * 1024))  # a call takes 1,024 such pieces, more than the largest batch needs
 
 

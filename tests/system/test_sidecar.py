@@ -317,12 +317,13 @@ def test_signal_to_reload_does_not_end_it_at_once_while_it_stops(
 def test_crash_of_a_stage_does_not_end_it_at_once_while_it_stops() -> None:
     program = """
 import signal
-from gevent.queue import SimpleQueue
 from eventpub.sidecar import daemon
-arrived = SimpleQueue()
-for number in (daemon._CRASHED, daemon._SPOOL_GONE, signal.SIGTERM):
-    arrived.put(number)
-daemon._exit_at_second(arrived)
+from eventpub.sidecar.signals import Wake, Wakeups
+wakeups = Wakeups()
+for wake in (Wake.CRASHED, Wake.SPOOL_GONE, Wake.RELOAD):
+    wakeups.put(wake)
+wakeups.put(Wake.STOP, signal.SIGTERM)
+daemon._exit_at_second(wakeups)
 """
     ended = subprocess.run([sys.executable, "-c", program], check=False, timeout=DEADLINE_SECONDS)
     assert ended.returncode == 128 + signal.SIGTERM
