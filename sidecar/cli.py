@@ -44,7 +44,8 @@ examples:
   %(prog)s --queue-name v2 --debug example.ini         log each batch
 
 signals:
-  SIGTERM, SIGINT  empty the queue, deliver for up to shutdown.timeout, keep the rest on disk, exit 0
+  SIGTERM, SIGINT  receive for shutdown.grace, empty the queue, deliver for up to shutdown.timeout, keep the
+                   rest on disk, exit 0
                    (a second one, number N, exits at once with 128 + N; nothing is lost)
   SIGHUP           read the file again; a bad file is reported, and the old settings stay
 
@@ -87,8 +88,8 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             return EXIT_OK
         _keep_freed_memory()
         Daemon(config, options.config_file, options.queue_name, wakeups=wakeups).run()
-    except StoppedEarly as stopped:
-        logging.getLogger(__name__).info("stopped before it had started reason=%s", stopped)
+    except StoppedEarly:
+        return EXIT_OK
     except ConfigError as error:
         return _fail_with(EXIT_CONFIG, error)
     except QueueError as error:

@@ -15,6 +15,7 @@ disk may be another.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -185,7 +186,8 @@ def _start(log: str, program: Callable[[], int]) -> int:
 
 def _run_on(disk: Disk, queue_name: str, config: Path) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    Daemon(load_config(config, queue_name), config, queue_name, disk=disk).run()
+    with contextlib.suppress(StoppedEarly):
+        Daemon(load_config(config, queue_name), config, queue_name, disk=disk).run()
     return 0
 
 
@@ -206,7 +208,7 @@ if __name__ == "__main__":
     from eventpub.collector import cli as collector
     from eventpub.sidecar import cli as sidecar
     from eventpub.sidecar.config import load_config
-    from eventpub.sidecar.daemon import Daemon
+    from eventpub.sidecar.daemon import Daemon, StoppedEarly
     from eventpub.sidecar.spool.disk import Disk
     from support.disks import PointKillingDisk, SwitchedDisk
 

@@ -260,6 +260,16 @@ def test_a_start_on_a_failing_disk_waits_until_it_is_well(broken: DiskRig, tmp_p
     broken.check()
 
 
+def test_a_start_that_waits_for_its_disk_ends_well_at_a_signal(broken: DiskRig, tmp_path: Path) -> None:
+    broken.sidecar.kill()
+    (tmp_path / "switch").write_text(str(errno.EROFS))
+    broken.sidecar.launch()
+    wait_until(lambda: "cannot start yet" in broken.sidecar.log(), "it waits")
+    broken.sidecar.signal(signal.SIGHUP)
+    assert broken.sidecar.stop() == 0
+    assert "stopped before it had started reason=SIGTERM" in broken.sidecar.log()
+
+
 def test_a_spool_that_cannot_be_looked_at_for_a_while_is_no_end(broken: DiskRig, tmp_path: Path) -> None:
     """ENOTDIR, then ELOOP in place of the folder above; once it is back, all goes on."""
     spool, away = broken.sidecar.spool, tmp_path / "away"

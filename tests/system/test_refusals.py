@@ -12,14 +12,12 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.nursery import Nursery, NurserySidecar
-from support.sidecar_process import SidecarProcess
+from support.rigs import Run, numbered, put, stop_and_check, stored
 from support.waiting import wait_until
 
 from eventpub import wire
@@ -30,36 +28,10 @@ PAGE = "<html><head><title>400 The plain HTTP request was sent to HTTPS port</ti
 WAITS = "waits until other events are accepted"
 NOT_OURS = "did not come from an eventpub collector"
 
-Run = Callable[..., SidecarProcess]
-
 
 @pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
-
-
-@pytest.fixture
-def run(nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess) -> Iterator[Run]:
-    started: list[SidecarProcess] = []
-
-    def start(port: int | None = None, **keys: str) -> SidecarProcess:
-        keys = {"collector_version": "2j", "compression": "none", **keys}
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, port or collector.port, **keys))
-        return started[-1]
-
-    yield start
-    for sidecar in started:
-        sidecar.kill()
-
-
-def put(queue: MessageQueue, *events: bytes) -> None:
-    for event in events:
-        wait_until(lambda e=event: queue.send(e), "the queue has room: receiving goes on")
-
-
-def numbered(count: int, start: int = 0) -> list[bytes]:
-    return [b'{"n":%d}' % n for n in range(start, start + count)]
+def sidecar_keys() -> dict[str, str]:
+    return {"collector_version": "2j", "compression": "none"}
 
 
 def answered(**fields: Any) -> dict[str, Any]:
@@ -104,16 +76,14 @@ def test_what_refuses_everything_buries_nothing(
 ) -> None:
     collector.set_faults([{**refusal, "times": "forever"}])
     sidecar = run(retry_max="50 ms")
-    put(queue, *numbered(60))
+    put(queue, numbered(60))
     wait_until(lambda: said in sidecar.log(), "it says what it waits for")
     wait_until(lambda: len(collector.requests()) > 30, "it is probed")
     assert sidecar.dead_letters() == []
     collector.set_faults([])
     wait_until(lambda: len(collector.events()) >= 60, "all is stored in the end")
-    assert sorted(row["event"]["n"] for row in collector.events()) == [*range(60)]
-    assert sidecar.stop() == 0
-    ledger = sidecar.ledger()
-    assert (ledger["delivered"], ledger["dead"], ledger["dropped"], ledger["unaccounted"]) == (60, 0, 0, 0)
+    assert stored(collector) == [*range(60)]
+    stop_and_check(sidecar, 60)
 
 
 def test_events_that_were_refused_and_are_accepted_later_are_no_dead_letters(
@@ -122,7 +92,7 @@ def test_events_that_were_refused_and_are_accepted_later_are_no_dead_letters(
     """The answers flap: one good answer among refusals proves nothing about what was refused before it."""
     collector.set_faults([{"status": 400, "times": 5}, {}, {"status": 503}, {"status": 400, "times": 5}] * 3)
     sidecar = run(retry_max="50 ms", publisher_concurrency="1")
-    put(queue, *numbered(40))
+    put(queue, numbered(40))
     wait_until(lambda: len(collector.events()) >= 40, "all is stored in the end")
     assert sidecar.dead_letters() == []
 
@@ -133,7 +103,7 @@ def test_batch_of_bad_events_alone_is_neither_taken_apart_for_ever_nor_sent_with
     collector.set_faults([{"status": 400, "times": "forever"}])
     sidecar = run(batch_max_age="500 ms", retry_min="20 ms", retry_max="20 ms", max_message_size="128")
     for _ in range(10):
-        put(queue, *numbered(10))
+        put(queue, numbered(10))
     wait_until(lambda: WAITS in sidecar.log(), "it says what it waits for")
     wait_until(lambda: len(collector.requests()) > 100, "it goes on for a while")
     assert len(sidecar.batches()) <= MAX_GUESSES + 3
@@ -184,12 +154,11 @@ def test_bad_events_are_found_among_good_ones_and_no_others_are_held_up(
     """With 500, which says nothing about events, the bad ones wait for ever, and the others do not."""
     sidecar = run(foreign.server_port, batch_max_age="300 ms", retry_max="50 ms")
     poison = [b'{"poison":%d}' % n for n in range(2)]
-    put(queue, *numbered(4), poison[0], *numbered(2, 4), poison[1], *numbered(2, 6))
-    put(queue, *numbered(32, 8))
+    put(queue, [*numbered(4), poison[0], *numbered(2, 4), poison[1], *numbered(34, 6)])
     later = itertools.count(40)
 
     def have_arrived() -> bool:
-        put(queue, *numbered(1, next(later)))
+        put(queue, numbered(1, next(later)))
         return {*range(40)} <= {event["n"] for event in foreign.stored}
 
     wait_until(have_arrived, "the good ones arrive")
@@ -209,10 +178,10 @@ def test_single_bad_event_waits_until_another_is_accepted(
     run: Run, queue: MessageQueue, foreign: http.server.ThreadingHTTPServer
 ) -> None:
     sidecar = run(foreign.server_port, retry_max="50 ms")
-    put(queue, b'{"poison":1}')
+    put(queue, [b'{"poison":1}'])
     wait_until(lambda: len(foreign.seen) > 5, "it is probed")
     assert sidecar.dead_letters() == []
     assert WAITS in sidecar.log()
-    put(queue, b'{"n":1}')
+    put(queue, numbered(1))
     wait_until(sidecar.dead_letters, "it is a dead letter")
-    assert foreign.stored == [{"n": 1}]
+    assert [event["n"] for event in foreign.stored] == [0]

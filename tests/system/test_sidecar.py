@@ -372,6 +372,7 @@ def test_full_spool_stops_receiving_until_the_collector_returns(
         sent += queue.send(big[sent])
     collector.set_faults([])
     wait_until(lambda: queue.depth() == 0, "receiving goes on")
+    assert f"receiving again queue={queue.name}" in sidecar.log()
     assert sidecar.stop() == 0
     assert (sidecar.ledger()["dropped"], sidecar.ledger()["unaccounted"]) == (0, 0)
     assert stored(collector) == list(range(sent))

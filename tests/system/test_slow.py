@@ -7,20 +7,16 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.nursery import Nursery, NurserySidecar
-from support.sidecar_process import SidecarProcess
+from support.rigs import Run
 from support.waiting import wait_until
 
 from eventpub.queue.message_queue import MessageQueue
 
 LARGE_BYTES = 3000
-
-Run = Callable[..., SidecarProcess]
 
 
 class Swallowing(http.server.BaseHTTPRequestHandler):
@@ -73,17 +69,8 @@ def path() -> Iterator[http.server.ThreadingHTTPServer]:
 
 
 @pytest.fixture
-def run(nursery: Nursery, tmp_path: Path, queue_name: str) -> Iterator[Run]:
-    started: list[SidecarProcess] = []
-
-    def start(port: int, **keys: str) -> SidecarProcess:
-        keys = {"collector_version": "2j", "compression": "none", **keys}
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, port, **keys))
-        return started[-1]
-
-    yield start
-    for sidecar in started:
-        sidecar.kill()
+def sidecar_keys() -> dict[str, str]:
+    return {"collector_version": "2j", "compression": "none"}
 
 
 def small(n: int) -> bytes:
