@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         _keep_freed_memory()
         Daemon(config, options.config_file, options.queue_name, wakeups=wakeups).run()
     except StoppedEarly:
-        return EXIT_OK
+        pass  # it has said so
     except ConfigError as error:
         return _fail_with(EXIT_CONFIG, error)
     except QueueError as error:

@@ -101,10 +101,10 @@ class Outbox:
         self._aside.clear()
 
     def hurry_refused(self) -> None:
-        """Let the batches that were refused be taken now."""
+        """Let the batches that were refused be taken now; not those that wait for room as dead letters."""
         now = self._clock()
-        if any(batch.is_refused for _, _, batch in self._aside):
-            self._aside = [(now if batch.is_refused else at, tie, batch) for at, tie, batch in self._aside]
+        if any(_is_doubted(batch) for _, _, batch in self._aside):
+            self._aside = [(now if _is_doubted(batch) else at, tie, batch) for at, tie, batch in self._aside]
             heapq.heapify(self._aside)
 
     def seconds_to_next(self, slow: Slow = Slow.NOW) -> float | None:
@@ -128,3 +128,7 @@ class Outbox:
             self._slow.append(batch)
         else:
             self._ready.appendleft(batch)
+
+
+def _is_doubted(batch: Batch) -> bool:
+    return batch.is_refused and not batch.causes

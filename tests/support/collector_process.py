@@ -59,6 +59,7 @@ class CollectorProcess:
         keys: Mapping[str, bytes | Sequence[bytes]] | None = None,
         faults: Sequence[Mapping[str, Any]] | None = (),
         settings: Mapping[str, str] | None = None,
+        schemas: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         nursery: Nursery | None = None,
     ) -> None:
@@ -70,6 +71,7 @@ class CollectorProcess:
         self._ready_path = folder / "collector.url"
         self._arguments = [*arguments]
         self._keys = keys or {KEY_NAME: SECRET}
+        self._schemas = schemas or {}
         self._settings = {"store.path": str(self.store_path), **(settings or {})}
         if faults is not None:
             script_path = folder / "faults.json"
@@ -186,4 +188,5 @@ class CollectorProcess:
         for name, secrets in self._keys.items():
             several = [secrets] if isinstance(secrets, bytes) else secrets
             lines.append(f"{name} = {' '.join(base64.b64encode(secret).decode() for secret in several)}")
+        lines += ["[schemas]", *(f"{name} = {schema}" for name, schema in self._schemas.items())]
         self.config_path.write_text(os.linesep.join([*lines, ""]))

@@ -1,11 +1,14 @@
 """The whole rig for minutes, with everything going wrong at random: `make soak SOAK='--minutes 5'`.
 
 Two queues; two sidecars on one of them and one on the other, sharing a spool folder; producers as processes;
-one collector. From a printed seed, misfortunes strike: sidecars are killed, stopped, killed while they recover;
-the collector is killed, refuses, hangs, loses or halves its answers; keys are rotated, with care or without;
-producers end; among the events are some that the collector cannot take. Then all is well again, everything
-drains, and the ledger is drawn up. It exits 0 if every accepted event is stored, or a dead letter if it was
-poison, once and unaltered, and nothing else is; 1 otherwise, with the command that repeats the misfortunes.
+one collector. From a printed seed, misfortunes strike: sidecars are killed, stopped, killed while they
+recover; the collector is killed, refuses, hangs, loses or halves its answers; a gateway answers in its place,
+with pages, with JSON or with nothing, and refuses what the collector has stored; one sidecar's way to it is
+cut, flooded or answered by a portal, and each answer on it is preceded by informational ones; keys are
+rotated, with care or without; the version of the wire changes; producers end; among the events are some that
+the collector cannot take. Then all is well again, everything drains, and the ledger is drawn up. It exits 0
+if every accepted event is stored, or a dead letter if it was poison, once and unaltered, and nothing else is,
+not even a dead letter; 1 otherwise, with the command that repeats the misfortunes.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from support.collector_process import CollectorProcess
+from support.line import Line
 from support.nursery import Nursery, NurserySidecar
 from support.paths import ROOT
 from support.waiting import wait_until
@@ -37,6 +41,12 @@ from support.waiting import wait_until
 from eventpub.queue.message_queue import MessageQueue
 
 PRODUCERS = 4
+POISON = b"\xff"  # no UTF-8: the collector cannot take the body that holds it
+_PAGE = {
+    "headers": {"Content-Type": "text/html"},
+    "body": "<html><head><title>Request Entity Too Large</title></head></html>",
+}
+_JSON = {"headers": {"Content-Type": "application/json"}, "body": json.dumps({"message": "Bad Request"})}
 DRAIN_SECONDS = 120.0
 PROGRESS_SECONDS = 2.0
 FAULTS: dict[str, list[dict[str, Any]]] = {
@@ -49,8 +59,16 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     "half an answer": [{"half_answer": True, "times": 10}],
     "slow": [{"delay": 0.3, "times": 20}],
     "hang": [{"hang": True, "times": 3}],
+    "gateway's page": [{"status": status, **_PAGE, "times": 10} for status in (400, 413, 422)],
+    "gateway's JSON": [{"status": status, **_JSON, "times": 10} for status in (400, 413, 422)],
+    "empty 400": [{"status": 400, "times": 20}],
+    "empty 413": [{"status": 413, "times": 5}],
+    "answer lost, then 413": [{"accept_then": "close"}, {"status": 413}] * 5,
+    "answer lost, then 400": [{"accept_then": "close"}, {"status": 400}, {"status": 400}] * 4,
     "mixed": [{"accept_then": "close"}, {"status": 503}, {"half_answer": True}, {"delay": 0.2}] * 5,
 }
+
+OUTAGES = ["refused", "reset", "reset_midway", "garbage", "portal", "half_head", "broken_chunk", "flood"]
 
 # Puts numbered events at 500 a second, every 499th of them poison, and notes each that was accepted in a file
 # that outlives it. It blocks SIGTERM meanwhile, so none is accepted and not noted.
@@ -84,10 +102,11 @@ class Books:
     lost: int
     doubled: int
     altered: int  # or invented: stored, and never accepted in this form
+    innocent: int  # dead, and no poison
 
     @property
     def hold(self) -> bool:
-        return not (self.lost or self.doubled or self.altered)
+        return not (self.lost or self.doubled or self.altered or self.innocent)
 
     def __str__(self) -> str:
         return "\n".join(f"  {name:9}{value:>12,}" for name, value in vars(self).items())
@@ -95,6 +114,7 @@ class Books:
 
 def draw_up(accepted: Iterable[bytes], stored: Iterable[bytes], dead: Iterable[bytes]) -> Books:
     """Hold what arrived against what was accepted; a million events take 100 MB."""
+    dead = list(dead)
     was_accepted, was_stored, is_dead = (Counter(map(hash, events)) for events in (accepted, stored, dead))
     arrived = was_stored + is_dead
     return Books(
@@ -104,6 +124,7 @@ def draw_up(accepted: Iterable[bytes], stored: Iterable[bytes], dead: Iterable[b
         lost=sum(event not in arrived for event in was_accepted),
         doubled=sum(number - 1 for number in arrived.values()),
         altered=sum(event not in was_accepted for event in arrived),
+        innocent=sum(POISON not in event for event in dead),
     )
 
 
@@ -132,8 +153,11 @@ class Soak:
     def _build(self) -> None:
         self._secrets = [secrets.token_bytes(16)]
         self._use_key(self._secrets[0])
-        self._collector = CollectorProcess(self._folder, keys={"test": self._secrets})
+        self._collector = CollectorProcess(
+            self._folder, keys={"test": self._secrets}, schemas={"default": "any"}
+        )
         self._stack.callback(self._collector.kill)
+        self._line = self._stack.enter_context(Line(self._collector.port, hints=True))
         self._nursery = self._stack.enter_context(contextlib.closing(Nursery()))
         self._queues = []
         for number in (0, 1):
@@ -142,14 +166,16 @@ class Soak:
             self._stack.callback(queue.close)
             self._stack.callback(queue.unlink)
         self._names = [queue.name.removeprefix("/events-") for queue in self._queues]
-        self._sidecars = [self._sidecar(name) for name in (*self._names, self._names[0])]
+        ports = (self._collector.port, self._line.port, self._collector.port)
+        names = (*self._names, self._names[0])
+        self._sidecars = [self._sidecar(*where) for where in zip(names, ports, strict=True)]
         for number in range(PRODUCERS):
             self._producers.append(self._producer(number))
 
-    def _sidecar(self, queue_name: str) -> NurserySidecar:
+    def _sidecar(self, queue_name: str, port: int) -> NurserySidecar:
         folder = Path(tempfile.mkdtemp(prefix="sidecar-", dir=self._folder))
         sidecar = NurserySidecar(
-            self._nursery, folder, queue_name, self._collector.port,
+            self._nursery, folder, queue_name, port,
             collector_version="2j", max_message_size="1024", batch_max_age="50 ms", collector_timeout="1 s",
             shutdown_timeout="300 ms", key_secret="", key_secret_file=str(self._key_file),
             spool_dir=str(self._folder / "spool"),
@@ -181,7 +207,8 @@ class Soak:
         weights: dict[Callable[[], None], int] = {
             self.kill_sidecar: 8, self.kill_recovery: 4, self.stop_sidecar: 2, self.reload_sidecar: 1,
             self.change_fault: 3, self.kill_collector: 1, self.stop_collector: 1,
-            self.rotate_key: 1, self.break_key: 1, self.replace_producer: 1,
+            self.rotate_key: 1, self.break_key: 1, self.replace_producer: 1, self.change_version: 1,
+            self.break_line: 1,
         }  # fmt: skip
         while self.counts["kills"] < kills if kills else time.monotonic() < until:
             time.sleep(self._random.uniform(0, 0.2))
@@ -219,6 +246,21 @@ class Soak:
         wait_until(lambda: "started queue=" in sidecar.log(), "it has started")
         sidecar.configure(batch_max_age=f"{self._random.randint(10, 200)} ms")
         sidecar.signal(signal.SIGHUP)
+
+    def change_version(self) -> None:
+        """Have one receive under the other version of the wire, while batches of this one wait."""
+        sidecar = self._random.choice(self._sidecars)
+        wait_until(lambda: "started queue=" in sidecar.log(), "it has started")
+        sidecar.configure(collector_version=self._random.choice(["2", "2j"]))
+        sidecar.signal(signal.SIGHUP)
+        self.counts["versions"] += 1
+
+    def break_line(self) -> None:
+        """Cut the way of one sidecar for a while, or have others answer there."""
+        self._line.break_(self._random.choice(OUTAGES))
+        time.sleep(self._random.uniform(0, 1))
+        self._line.mend()
+        self.counts["outages"] += 1
 
     def change_fault(self) -> None:
         self.fault = self._random.choice([*FAULTS])
@@ -277,17 +319,30 @@ class Soak:
         self._collector.set_faults([])
         for sidecar in self._sidecars:
             wait_until(lambda s=sidecar: "started queue=" in s.log(), "it has started")
-        spool = self._folder / "spool"
-        with contextlib.suppress(AssertionError):  # what is not there by then is in the books as lost
-            wait_until(
-                lambda: (
-                    not any(queue.depth() for queue in self._queues) and not [*spool.glob("*/[0-9]*/*.batch")]
-                ),
-                "the spool is empty",
-                DRAIN_SECONDS,
-            )
+        proof = (self._folder / "accepted.proof").open("ab")
+
+        def is_empty() -> bool:
+            """Tell whether all is delivered; else put an event: poison waits until others are accepted."""
+            if not self._waiting():
+                return True
+            for queue in self._queues:
+                self.counts["proofs"] += 1
+                event = b'{"mark":"proof","n":%d,"pad":""}' % self.counts["proofs"]
+                if queue.send(event):
+                    proof.write(event + b"\n")
+            time.sleep(0.2)
+            return False
+
+        with proof, contextlib.suppress(AssertionError):  # what is not there by then is in the books as lost
+            wait_until(is_empty, "the spool is empty", DRAIN_SECONDS)
         for sidecar in self._sidecars:
             sidecar.stop()
+            assert sidecar.ledger()["unaccounted"] == 0, sidecar.log()
+
+    def _waiting(self) -> bool:
+        slots = (self._folder / "spool").glob("*/[0-9]*")
+        files = (name for slot in slots for _, _, names in os.walk(slot) for name in names)
+        return any(queue.depth() for queue in self._queues) or any(name.endswith(".batch") for name in files)
 
     def books(self) -> Books:
         return draw_up(self._accepted(), self._stored(), self._dead())

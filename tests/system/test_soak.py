@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from support.paths import ROOT
-from system.soak import draw_up
+from system.soak import POISON, draw_up
 
 
 def test_a_short_soak_loses_repeats_and_alters_nothing() -> None:
@@ -23,7 +23,8 @@ def test_a_short_soak_loses_repeats_and_alters_nothing() -> None:
 
 def test_the_books_of_a_soak_do_not_hold_if_an_event_is_lost_doubled_altered_or_invented() -> None:
     accepted = [b"1", b"2", b"3", b"4"]
-    assert draw_up(accepted, [b"3", b"1", b"4"], [b"2"]).hold
+    assert draw_up([*accepted, POISON], [b"3", b"1", b"4", b"2"], [POISON]).hold
+    assert draw_up(accepted, [b"3", b"1", b"4"], [b"2"]).innocent == 1
     assert draw_up(accepted, [b"1", b"2"], [b"3"]).lost == 1
     assert draw_up(accepted, [*accepted, b"4"], []).doubled == 1
     assert draw_up(accepted, accepted, [b"4"]).doubled == 1

@@ -39,7 +39,7 @@ def numbers(collector: CollectorProcess) -> list[int]:
 
 def check_stored_once(sidecar: SidecarProcess, collector: CollectorProcess) -> None:
     wait_until(lambda: len(numbers(collector)) >= EVENTS, "all is stored")
-    wait_until(lambda: not list(sidecar.spool.glob("*/[0-9]*/**/*.batch")), "all is delivered")
+    wait_until(lambda: not sidecar.batches(), "all is delivered")
     assert numbers(collector) == [*range(EVENTS)]
     assert sidecar.dead_letters() == []
     assert sidecar.stop() == 0
