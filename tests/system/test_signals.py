@@ -48,8 +48,10 @@ def test_file_that_changes_during_the_start_is_read(
     sidecar = run(collector_hostname="127.0.0.1:9")
     assert sidecar.stop() == 0
     sidecar.launch()
+    wait_until(lambda: handles_hangup(sidecar.process.pid), "its first line has run")
     sidecar.configure(collector_hostname=collector.hostname)
     while "reloaded" not in sidecar.log():
+        assert sidecar.process.poll() is None, sidecar.log()
         sidecar.signal(signal.SIGHUP)
         time.sleep(0.01)
     put(queue, numbered(1))
