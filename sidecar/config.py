@@ -90,11 +90,15 @@ class SidecarConfig:
 
     # --- the queue; unset sizes are the largest that this kernel grants
     max_queue_size_events: int | None = ini.setting(
-        "max_queue_size", ini.integer(1, 65_536), default=None, live=False)  # HARD_MSGMAX
+        "max_queue_size", ini.integer(1, 65_536), default=None, live=False
+    )  # HARD_MSGMAX
     max_message_size_bytes: int | None = ini.setting(
-        "max_message_size", ini.size(128, MAX_EVENT_SIZE), default=None, live=False)
+        "max_message_size", ini.size(128, MAX_EVENT_SIZE), default=None, live=False
+    )
     queue_mode: int = ini.setting("queue.mode", ini.file_mode(), default=0o600, live=False)
-    queue_group: str | None = ini.setting("queue.group", ini.text("the name of a group"), default=None, live=False)
+    queue_group: str | None = ini.setting(
+        "queue.group", ini.text("the name of a group"), default=None, live=False
+    )
 
     # --- a batch; one event of the largest size must fit in
     batch_max_size_bytes: int = ini.setting(
@@ -114,16 +118,21 @@ class SidecarConfig:
 
     # --- the spool
     spool_dir: Path | None = ini.setting("spool.dir", ini.path(is_absolute=True), default=None, live=False)
-    spool_max_size_bytes: int = ini.setting("spool.max_size", ini.size(4 * _MIB, 1024 * _TIB), default=1 * _GIB, live=False)
+    spool_max_size_bytes: int = ini.setting(
+        "spool.max_size", ini.size(4 * _MIB, 1024 * _TIB), default=1 * _GIB, live=False
+    )
     spool_fsync: Literal["seal", "never"] = ini.setting(
-        "spool.fsync", ini.choice("seal", "never"), default="seal", live=False)
+        "spool.fsync", ini.choice("seal", "never"), default="seal", live=False
+    )
     spool_when_full: Literal["block", "drop_oldest", "drop_newest"] = ini.setting(
         "spool.when_full", ini.choice("block", "drop_oldest", "drop_newest"), default="block"
     )
     dead_letters_max_size_bytes: int = ini.setting(
-        "dead_letters.max_size", ini.size(1 * _MIB, 1024 * _TIB), default=DEAD_LETTERS_MAX_BYTES, live=False)
+        "dead_letters.max_size", ini.size(1 * _MIB, 1024 * _TIB), default=DEAD_LETTERS_MAX_BYTES, live=False
+    )
     dead_letters_when_full: Literal["block", "drop"] = ini.setting(
-        "dead_letters.when_full", ini.choice("block", "drop"), default="block", live=False)
+        "dead_letters.when_full", ini.choice("block", "drop"), default="block", live=False
+    )
 
     # --- loss reports; 0 = never
     loss_report_interval_seconds: float = ini.setting("loss_report.interval", _interval_kind(), default=0.0)
@@ -132,9 +141,12 @@ class SidecarConfig:
     metrics_namespace: str = ini.setting(
         "metrics.namespace",
         ini.text("printable ASCII without blanks, colons, bars and @", r"[!-9;-?A-{}~]+"),
-        default="", live=False)
+        default="",
+        live=False,
+    )
     metrics_endpoint: tuple[str, int] | str | None = ini.setting(
-        "metrics.endpoint", address.endpoint(), default=None, live=False)
+        "metrics.endpoint", address.endpoint(), default=None, live=False
+    )
 
     # --- accepted so that baseplate's files work, without effect
     metrics_log_if_unconfigured: bool = ini.setting("metrics.log_if_unconfigured", ini.boolean(), default=False)

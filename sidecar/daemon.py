@@ -1,8 +1,8 @@
 """One sidecar process: its stages, its signals, its end.
 
-On SIGTERM or SIGINT it goes on for shutdown.grace, takes what is in the kernel queue, seals it, delivers for up
-to shutdown.timeout, leaves the rest on disk and logs the ledger. A second signal ends it at once; that loses nothing either, since
-everything that was received is in a file.
+On SIGTERM or SIGINT it goes on for shutdown.grace, takes what is in the kernel queue, seals it, delivers for
+up to shutdown.timeout, leaves the rest on disk and logs the ledger. A second signal ends it at once; that
+loses nothing either, since everything that was received is in a file.
 
 A stage that fails ends the process with an error; its supervisor starts another one, which reads the spool
 back.
