@@ -61,7 +61,7 @@ def find_loops(folder: Path) -> Loops:
                     return Loops(library)
             reason = f"{path} is of another version and not used; reinstall {DISTRIBUTION}"
             return Loops(None, reason, is_stale=True)
-    if (folder / "receive.c").exists():  # no wheel holds it
+    if (folder.resolve().parents[1] / "pyproject.toml").exists():
         return Loops(None, "a source tree: run `eventpub sidecar` as installed; this takes three times the CPU")
     return Loops(None, f"not built: install a C compiler, then {DISTRIBUTION}; this takes three times the CPU")
 

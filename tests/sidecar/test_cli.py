@@ -201,6 +201,7 @@ def test_a_checkout_without_compiled_loops_says_so_in_its_version_and_its_start_
     left_out = shutil.ignore_patterns("_loops*", "__pycache__")
     for name in ("eventpub", "sidecar", "schemas"):
         shutil.copytree(ROOT / name, checkout / name, symlinks=True, ignore=left_out)
+    shutil.copy(ROOT / "pyproject.toml", checkout)
     command = [sys.executable, "-m", "eventpub.sidecar"]
     version = subprocess.run([*command, "--version"], cwd=checkout, capture_output=True, text=True, check=True)
     assert re.fullmatch(r"eventpub [\d.]+ loops=python \(a source tree: run .*\)\n", version.stdout)

@@ -271,11 +271,13 @@ def test_extension_of_another_version_is_not_used(tmp_path: Path, caplog: pytest
 
 
 def test_loops_that_are_missing_are_missed_with_the_reason(tmp_path: Path) -> None:
-    assert "not built: install a C compiler" in native.find_loops(tmp_path).reason
-    (tmp_path / "receive.c").touch()
-    assert "a source tree: run `eventpub sidecar` as installed" in native.find_loops(tmp_path).reason
-    shutil.copy(posix_ipc.__file__, tmp_path / f"_loops{importlib.machinery.EXTENSION_SUFFIXES[0]}")
-    assert "is of another version and not used" in native.find_loops(tmp_path).reason
+    folder = tmp_path / "sidecar" / "native"
+    folder.mkdir(parents=True)
+    assert "not built: install a C compiler" in native.find_loops(folder).reason
+    (tmp_path / "pyproject.toml").touch()
+    assert "a source tree: run `eventpub sidecar` as installed" in native.find_loops(folder).reason
+    shutil.copy(posix_ipc.__file__, folder / f"_loops{importlib.machinery.EXTENSION_SUFFIXES[0]}")
+    assert "is of another version and not used" in native.find_loops(folder).reason
 
 
 def test_queue_that_cannot_be_read_is_an_error_and_keeps_what_came_before(
