@@ -24,7 +24,8 @@ class Holder(NamedTuple):
     command: str
     removed: bool  # what it has open has lost its name
     namespace: str  # of its queues, such as ipc:[4026531839]
-    uid: int
+    uid: int  # whose process it is
+    owner: int  # whose queue it is, and so who has it counted to his RLIMIT_MSGQUEUE
 
     def __str__(self) -> str:
         return f"{self.command} ({self.pid})"
@@ -41,14 +42,17 @@ def find_names() -> list[str]:
     return sorted({name for name, holder in _find_all() if holder.namespace == here and not holder.removed})
 
 
-def describe_all() -> str:
-    """Say in words which event queues are open in which processes, this one included; "" where none is seen."""
+def describe_owned(uid: int) -> str:
+    """Say in words which queues of a user there are, and which processes have them open; "" if none is seen."""
     found: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
+    for name in _list_files(uid):
+        found[name, False] = []
     for name, holder in sorted(_find_all()):
-        found[name, holder.removed].append(str(holder))
+        if holder.owner == uid:
+            found[name, holder.removed].append(str(holder))
     return "; ".join(
-        f"{name}{', which was removed, is still' if removed else ' is'} open in {', '.join(who)}"
-        for (name, removed), who in found.items()
+        f"{name}{', which was removed, is still' if gone else ' is'} open in {', '.join(who) or 'no process'}"
+        for (name, gone), who in found.items()
     )
 
 
@@ -77,19 +81,28 @@ def _find_all() -> Iterator[tuple[str, Holder]]:
 
 
 def _find_queues(process: str) -> Iterator[tuple[str, Holder]]:
-    links = set(_read_links(f"/proc/{process}/fd"))
-    for link in links:
-        if link.startswith(QUEUE_PREFIX):
-            with open(f"/proc/{process}/comm", "rb") as file:  # noqa: PTH123
-                # the kernel cuts it at 15 bytes, perhaps within a character
-                command = file.read().decode(errors="replace").strip()
-            removed = link.endswith(_REMOVED)
-            name = link.removeprefix(QUEUE_PREFIX).removesuffix(_REMOVED if removed else "")
-            uid = os.stat(f"/proc/{process}").st_uid  # noqa: PTH116
-            yield name, Holder(int(process), command, removed, read_namespace(process), uid)
+    for link, owner in set(_read_links(f"/proc/{process}/fd")):
+        with open(f"/proc/{process}/comm", "rb") as file:  # noqa: PTH123
+            # the kernel cuts it at 15 bytes, perhaps within a character
+            command = file.read().decode(errors="replace").strip()
+        removed = link.endswith(_REMOVED)
+        name = link.removeprefix(QUEUE_PREFIX).removesuffix(_REMOVED if removed else "")
+        uid = os.stat(f"/proc/{process}").st_uid  # noqa: PTH116
+        yield name, Holder(int(process), command, removed, read_namespace(process), uid, owner)
 
 
-def _read_links(folder: str) -> Iterator[str]:
+def _read_links(folder: str) -> Iterator[tuple[str, int]]:
+    """Yield the event queues among the files that a process has open, each with its owner."""
     for number in os.listdir(folder):  # noqa: PTH208
         with contextlib.suppress(OSError):  # closed meanwhile
-            yield os.readlink(f"{folder}/{number}")  # noqa: PTH115
+            link = os.readlink(f"{folder}/{number}")  # noqa: PTH115
+            if link.startswith(QUEUE_PREFIX):
+                yield link, os.stat(f"{folder}/{number}").st_uid  # noqa: PTH116
+
+
+def _list_files(uid: int) -> list[str]:
+    """Return the names of a user's queues, ours without the prefix, where the kernel shows them as files."""
+    with contextlib.suppress(OSError), os.scandir("/dev/mqueue") as entries:
+        names = [f"/{entry.name}" for entry in entries if entry.stat().st_uid == uid]
+        return sorted(name.removeprefix(QUEUE_PREFIX) for name in names)
+    return []

@@ -75,10 +75,12 @@ def create_new(
             refused = exc
         else:
             if size != wish.sizes.wanted:
-                text = remedies.explain_size(limits, wish.sizes, got=size, holders=holders.describe_all())
+                text = remedies.explain_size(
+                    limits, wish.sizes, got=size, holders=holders.describe_owned(os.getuid())
+                )
                 logger.warning("event queue %r was created smaller than wanted: %s", name, text)
             return queue
-    text = remedies.explain_size(limits, wish.sizes, holders=holders.describe_all())
+    text = remedies.explain_size(limits, wish.sizes, describe_holders=_describe_holders)
     raise QueueLimitError(name, text) from refused
 
 
@@ -92,6 +94,10 @@ def remove_queue(name: str) -> None:
         posix_ipc.unlink_message_queue(QUEUE_PREFIX + name)
     except Refused as exc:
         raise _map_error(name, exc, "remove it") from exc
+
+
+def _describe_holders() -> str:
+    return holders.describe_owned(os.getuid())
 
 
 def _sizes_to_try(wish: Wish, limits: KernelLimits, *, or_less: bool) -> Iterator[QueueSize]:

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 from .kernel_limits import CEILING, SizeRange, need_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .kernel_limits import KernelLimits, QueueSize
 
 ROOM_FOR = 8  # queues of the size that is wanted: what RLIMIT_MSGQUEUE should be, since all of a user share it
 
 
 def explain_size(
-    limits: KernelLimits, sizes: SizeRange, *, got: QueueSize | None = None, holders: str = ""
+    limits: KernelLimits,
+    sizes: SizeRange,
+    *,
+    got: QueueSize | None = None,
+    describe_holders: Callable[[], str] = str,
 ) -> str:
     """Say what was wanted, what the kernel gave instead, why, and the commands that would allow all of it.
 
@@ -21,7 +27,7 @@ def explain_size(
         limits: what the kernel allows.
         sizes: what was wanted.
         got: the size the kernel gave; None if it gave none.
-        holders: which queues hold what is taken of RLIMIT_MSGQUEUE, in words, where that is known.
+        describe_holders: says in words which queues hold what is taken of RLIMIT_MSGQUEUE; called if it matters.
     """
     if refusal := explain_impossible(sizes):
         return refusal
@@ -41,6 +47,7 @@ def explain_size(
     if got == best and not reasons:
         reasons.append(f"a queue whose size is not given takes at most a quarter of {limit}")
     elif best and got != best and best.max_messages <= limits.msg_max and best[1] <= limits.msgsize_max:
+        holders = describe_holders()
         held = f" ({holders})" if holders else ""
         reasons.append(f"other queues of this user hold too much of {limit}{held}")
     commands = "\n".join(
