@@ -75,9 +75,7 @@ def create_new(
             refused = exc
         else:
             if size != wish.sizes.wanted:
-                text = remedies.explain_size(
-                    limits, wish.sizes, got=size, holders=holders.describe_owned(os.getuid())
-                )
+                text = remedies.explain_size(limits, wish.sizes, got=size, describe_holders=_describe_holders)
                 logger.warning("event queue %r was created smaller than wanted: %s", name, text)
             return queue
     text = remedies.explain_size(limits, wish.sizes, describe_holders=_describe_holders)

@@ -27,7 +27,7 @@ def explain_size(
         limits: what the kernel allows.
         sizes: what was wanted.
         got: the size the kernel gave; None if it gave none.
-        describe_holders: says in words which queues hold what is taken of RLIMIT_MSGQUEUE; called if it matters.
+        describe_holders: says in words which queues hold the rest of RLIMIT_MSGQUEUE; called if it matters.
     """
     if refusal := explain_impossible(sizes):
         return refusal
