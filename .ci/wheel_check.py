@@ -22,18 +22,39 @@ COMMANDS = (
     ("bin/eventpub", "--version"),
     ("bin/eventpub", "sidecar", "--help"),
     ("bin/eventpub", "collector", "--help"),
+    ("bin/eventpub", "store", "find", "--help"),
     ("bin/python", "-m", "eventpub.sidecar", "--help"),
     ("bin/python", "-m", "eventpub.collector", "--help"),
 )
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, eventpub
 names = [module.name for module in pkgutil.walk_packages(eventpub.__path__, "eventpub.")]
+waiting = set()  # for a framework, or for the client of an engine: what they need is an extra
 for name in names:
-    # the first runs a program, the next is for ctypes, the others need what they are named after
-    if not name.endswith((".__main__", "._loops", ".pytest_plugin", ".baseplate", ".django", ".flask")):
+    if name.endswith((".__main__", "._loops")):  # the one runs a program, the other is for ctypes
+        continue
+    try:
         importlib.import_module(name)
-print(len(names), "modules imported from", eventpub.__path__[0])
+    except ModuleNotFoundError as error:
+        if error.name.startswith("eventpub"):
+            raise
+        waiting.add(error.name.partition(".")[0])
+print(len(names), "modules imported from", eventpub.__path__[0], "but for those that need", *sorted(waiting))
+assert waiting <= OPTIONAL, waiting - OPTIONAL
 """
+OPTIONAL = {
+    "asgiref",
+    "baseplate",
+    "celery",
+    "confluent_kafka",
+    "django",
+    "flask",
+    "nats",
+    "psycopg",
+    "pyarrow",
+    "pyramid",
+    "pytest",
+}
 
 
 def main() -> int:
@@ -95,7 +116,7 @@ def use(wheel: Path, folder: Path) -> None:
     venv.create(environment, with_pip=True)
     python = environment / "bin/python"
     run(folder, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
-    run(folder, python, "-W", "error", "-c", IMPORT_EVERYTHING)
+    run(folder, python, "-W", "error", "-c", f"OPTIONAL = {OPTIONAL!r}\n{IMPORT_EVERYTHING}")
     for program, *arguments in COMMANDS:
         print("wheel-check: $", program, *arguments, flush=True)
         run(folder, environment / program, *arguments)
