@@ -6,8 +6,10 @@ import json
 import secrets
 import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,6 +166,39 @@ def test_books_balance_for_dead_letters_beyond_their_bound(books: Books, collect
     totals = books.close()
     assert totals["dropped"] == books.count("dropped.dead_letters_full")
     assert (totals["delivered"], collector.events()) == (0, [])
+
+
+def test_dead_letters_at_their_bound_reach_put_by_way_of_the_spool_and_lose_nothing(
+    books: Books, collector: CollectorProcess, queue: MessageQueue
+) -> None:
+    """`dead_letters.when_full = block`, the default: good events go on, bad ones wait, then the queue fills."""
+    books.restart(**{"dead_letters.max_size": "1 MiB", "spool.max_size": "4 MiB", "spool.fsync": "never"})
+    bad = REJECTED[:-2] + b',"x":"%s"}}' % (b"y" * 7900)
+    good = 0
+    full_since = None
+    while full_since is None or time.monotonic() < full_since + 1.5:
+        if queue.send(bad):
+            books.received += 1
+            full_since = None
+            if books.received % 10 == 0:
+                books.put([EVENT])
+                good += 1
+        else:
+            full_since = full_since or time.monotonic()
+    assert "no room for their dead letters" in books.sidecar.log()
+    assert "the spool is full" in books.sidecar.log()
+    seen: set[Path] = set()
+
+    def make_room() -> bool:
+        for path in books.sidecar.dead_letters():
+            seen.add(path)
+            path.unlink()
+        return len(seen) == books.received - good
+
+    wait_until(make_room, "all bad ones have become dead letters")
+    wait_until(lambda: len(collector.events()) == good, "what is good is stored")
+    totals = books.close()
+    assert (totals["delivered"], totals["dead"], totals["dropped"]) == (good, books.received - good, 0)
 
 
 def test_every_reason_to_drop_an_event_is_driven_above() -> None:
