@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 import requests
 from support.collector_process import SECRET, CollectorProcess
 from support.paths import ROOT
+from support.processes import run_module
 from support.waiting import wait_until
 
 from eventpub import __version__
@@ -25,9 +27,7 @@ BODY = b'[{"example": "value"}]'
 KEYS = "[keys]\ntest = aHVudGVyMg==\n"
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "eventpub.collector", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+run = functools.partial(run_module, "eventpub.collector")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.native import built
 from support.paths import ROOT
+from support.processes import run_module
 from support.sidecar_process import SECRET
 
 from eventpub.errors import QueueMissingError
@@ -27,9 +29,7 @@ key.secret = {SECRET}
 """
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "eventpub.sidecar", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+run = functools.partial(run_module, "eventpub.sidecar")
 
 
 @pytest.fixture

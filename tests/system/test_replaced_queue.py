@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from support.forked import as_root, in_child, in_own_namespace, other_uid
 from support.paths import ROOT
+from support.rigs import Run, killed_at_the_end
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
@@ -53,17 +54,14 @@ PRODUCER = """
 
 
 @pytest.fixture
-def run(tmp_path: Path, queue_name: str) -> Iterator[Callable[..., SidecarProcess]]:
+def run(tmp_path: Path, queue_name: str) -> Iterator[Run]:
     """Start a sidecar that delivers nothing, with these INI keys."""
-    started: list[SidecarProcess] = []
 
-    def start(**keys: str) -> SidecarProcess:
-        started.append(SidecarProcess(tmp_path, queue_name, NOWHERE, **QUICK, **keys))
-        return started[-1]
+    def make(**keys: str) -> SidecarProcess:
+        return SidecarProcess(tmp_path, queue_name, NOWHERE, **QUICK, **keys)
 
-    yield start
-    for sidecar in started:
-        sidecar.kill()
+    with killed_at_the_end(make) as start:
+        yield start
 
 
 def produce(name: str, seconds: float, users: dict[str, dict[str, object]]) -> dict[str, subprocess.Popen[str]]:

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.clocks import Clock
 
 from eventpub import wire
 from eventpub.sidecar.telemetry.losses import Losses
@@ -16,17 +17,9 @@ from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
 NAMES = [f"dead.{reason.value}" for reason in DeadReason] + [f"dropped.{reason.value}" for reason in DropReason]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_700_000_000.0)
 
 
 @pytest.fixture
