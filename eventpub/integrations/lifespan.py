@@ -40,7 +40,7 @@ def drained(app: Application) -> Application:
 
 
 async def serve_lifespan(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve a lifespan, also in the place of an application that knows none."""
+    """Serve a lifespan, also for an application that has none: it fails before it receives anything."""
     received = 0
     has_answered = False
 
@@ -60,9 +60,9 @@ async def serve_lifespan(app: Application, scope: Scope, receive: Receive, send:
     try:
         await app(scope, receive_counting, send_drained)
     except Exception:
-        if has_answered:
+        if received:
             raise
-    if not has_answered:  # a server would take it to know no lifespan, and never tell of the end
+    if not has_answered:  # the server would take it that there is no lifespan, and would not announce the end
         if not received:
             await receive()
         await send({"type": "lifespan.startup.complete"})

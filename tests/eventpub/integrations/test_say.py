@@ -483,3 +483,24 @@ def test_an_application_that_fails_to_start_fails_as_before():
             await drained(app)({"type": "lifespan"}, receive, send)
 
     asyncio.run(main())
+
+
+def test_an_application_whose_start_raises_is_not_said_to_have_started():
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        await receive()
+        raise LookupError
+
+    async def main() -> list[str]:
+        sent: list[str] = []
+
+        async def receive() -> Any:
+            return {"type": "lifespan.startup"}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        with pytest.raises(LookupError):
+            await drained(app)({"type": "lifespan"}, receive, send)
+        return sent
+
+    assert asyncio.run(main()) == []
