@@ -8,7 +8,6 @@ import argparse
 import logging
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +17,17 @@ import gevent.event
 
 from eventpub import __version__
 from eventpub.cli.arguments import parse_as
+from eventpub.cli.terminal import complain, say
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
 from eventpub.collector.store.thread import StoreThread
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, NotYetError
+from eventpub.printable import configure_logging
 from eventpub.settings import ini
 
 from . import config, faults
 from .application import Application
 from .engines import open_store
-from .errors import NotYetError
 from .reload import reload_config
 from .workers import Workers, adopt_listener
 
@@ -46,6 +46,7 @@ EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: cannot listen on the address
 EXIT_CUT_OFF = 75  # EX_TEMPFAIL: stopped with requests in flight; their senders will repeat them
 EXIT_CONFIG = 78  # EX_CONFIG: the file, or something that it names, cannot be used
 
+_PROGRAM = "eventpub.collector"
 _EXAMPLES = """\
 examples:
   %(prog)s collector.ini
@@ -71,24 +72,21 @@ signals:
 def main(arguments: Sequence[str] | None = None, *, name: str = "python -m eventpub.collector") -> int:
     """Run the collector; return its exit code. `name` is how it was started, for its help."""
     options = _build_parser(name).parse_args(arguments)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if options.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    level = logging.DEBUG if options.debug else logging.INFO
+    configure_logging(level, "%(asctime)s %(levelname)s %(name)s %(message)s")
     stop, reload = _watch_signals()
     try:
         loaded = config.load_config(options.config)
         script = _read_script(options.faults or loaded.settings.faults, options.workers)
         if options.check_config:
             tls_context(loaded.settings)
-            print(f"{options.config}: good; keys: {', '.join(loaded.secrets)}")
+            say(f"{options.config}: good; keys: {', '.join(loaded.secrets)}")
             return EXIT_OK
         if options.workers > 1:
             return _run_workers(options, loaded.settings, stop, reload)
         opened = _open_when_possible(loaded.settings, stop)
     except ConfigError as error:
-        print(f"eventpub.collector: {error}", file=sys.stderr)
+        complain(str(error), program=_PROGRAM)
         return EXIT_CONFIG
     if opened is None:
         return EXIT_OK
@@ -115,10 +113,7 @@ def _serve_requests(server: Server, stop: gevent.event.Event, ready_file: Path |
     try:
         server.start()
     except OSError as error:
-        print(
-            f"eventpub.collector: cannot listen on {':'.join(map(str, server.address))}: {error}",
-            file=sys.stderr,
-        )
+        complain(f"cannot listen on {':'.join(map(str, server.address))}: {error}", program=_PROGRAM)
         return EXIT_UNAVAILABLE
     print(f"listening on {server.url}", flush=True)
     if ready_file is not None:
@@ -136,10 +131,7 @@ def _run_workers(
     try:
         workers = Workers(options.workers, arguments, settings.listen, stop=stop, reload=reload)
     except OSError as error:
-        print(
-            f"eventpub.collector: cannot listen on {':'.join(map(str, settings.listen))}: {error}",
-            file=sys.stderr,
-        )
+        complain(f"cannot listen on {':'.join(map(str, settings.listen))}: {error}", program=_PROGRAM)
         return EXIT_UNAVAILABLE
     code = workers.start()
     if code is not None:

@@ -174,10 +174,12 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         allowed = f"its package is not installed: {suggest_install('rfc9421')}"
         raise ConfigError(SECTION, "require_signature", "rfc9421", allowed)
     secrets: dict[str, tuple[bytes, ...]] = {}
-    for written, text in ini.section_items(parser, KEYS_SECTION).items():
+    for written, text in ini.section_items(parser, KEYS_SECTION, is_secret=True).items():
         name = unquote(written).lower()  # an INI file has no other way to write : or = in a key
         if name in secrets:
-            raise ConfigError(KEYS_SECTION, written, "", "is the same name as another one; keep one")
+            raise ConfigError(
+                KEYS_SECTION, ini.show_key(written), "", "is the same name as another one; keep one"
+            )
         if written not in parser.defaults():
             secrets[name] = _parse_secrets(written, text)
     if not secrets:
@@ -193,10 +195,10 @@ def _load_schemas(parser: configparser.RawConfigParser, keys: Iterable[str]) -> 
         for name, text in ini.section_items(parser, SCHEMAS_SECTION).items()
         if name not in parser.defaults()
     }
-    for name, schema in named.items():
+    for name in named:
         if name not in (DEFAULT_KEY, *keys):
             allowed = f"expected {DEFAULT_KEY}, or a name of [{KEYS_SECTION}]: {', '.join(sorted(keys))}"
-            raise ConfigError(SCHEMAS_SECTION, name, schema, allowed)
+            raise ConfigError(SCHEMAS_SECTION, ini.show_key(name), "", allowed)  # [keys] may stand above it
     return Schemas(named)
 
 
@@ -208,5 +210,7 @@ def _parse_secrets(name: str, text: str) -> tuple[bytes, ...]:
     except ValueError:
         secrets = ()
     if not secrets:
-        raise ConfigError(KEYS_SECTION, name, "(not shown)", f"expected one or more of {secret.allowed}")
+        raise ConfigError(
+            KEYS_SECTION, ini.show_key(name), ini.NOT_SHOWN, f"expected one or more of {secret.allowed}"
+        )
     return secrets

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from eventpub.errors import ConfigError, EventPubError
-
-
-class NotYetError(ConfigError):
-    """Something that the file names cannot be used now, but may be soon without a change."""
+from eventpub.errors import EventPubError
 
 
 class StoreReadError(EventPubError):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from eventpub.wire import MAX_EVENT_SIZE
 
+from .printable import hide_userinfo
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -190,9 +192,13 @@ class NotAStageError(StageError):
 
 
 class ConfigError(EventPubError):
-    """A configuration file has a bad value: fix the named key and start again."""
+    """A configuration file has a bad value: fix the named key and start again.
+
+    Of the value only the first line is kept, without user and password if it is a URL.
+    """
 
     def __init__(self, section: str, key: str, value: str, allowed: str) -> None:
+        value = hide_userinfo(value.partition("\n")[0])
         super().__init__(section, key, value, allowed)
         self.section = section
         self.key = key
@@ -203,6 +209,10 @@ class ConfigError(EventPubError):
         place = f"[{self.section}] {self.key}" if self.key else f"[{self.section}]"
         value = f" = {self.value}" if self.value else ""
         return f"{place}{value}: {self.allowed}"
+
+
+class NotYetError(ConfigError):
+    """Something that a configuration file names cannot be used now, but may be soon without a change."""
 
 
 # --- raised by Event and by handlers of events -----------------------------------------------------------

@@ -7,13 +7,14 @@ import contextlib
 import ctypes
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eventpub
 from eventpub.cli.arguments import queue_name
-from eventpub.errors import ConfigError, EventPubError, QueueError, QueueMissingError
+from eventpub.cli.terminal import complain, say
+from eventpub.errors import ConfigError, EventPubError, NotYetError, QueueError, QueueMissingError
+from eventpub.printable import configure_logging
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.delivery.certificates import check_certificates
 from eventpub.sidecar.native import describe_loops
@@ -34,9 +35,11 @@ EXIT_USAGE = 2  # the command line is wrong (argparse's own code)
 EXIT_BROKEN = 70  # a stage broke (EX_SOFTWARE): start it again, nothing is lost
 EXIT_NO_QUEUE = 69  # the queue cannot be opened (EX_UNAVAILABLE)
 EXIT_NO_SPOOL = 73  # the spool cannot be used (EX_CANTCREAT)
+EXIT_NOT_YET = 75  # a file with key or certificates is not there yet (EX_TEMPFAIL): start it again
 EXIT_CONFIG = 78  # the configuration is wrong (EX_CONFIG): starting it again does not help
 # 128 + N: a second signal N ended it at once; what was received is in the spool
 
+_PROGRAM = "eventpub.sidecar"
 _EPILOG = """\
 examples:
   %(prog)s --queue-name v2 example.ini                 deliver the events of queue v2
@@ -50,7 +53,8 @@ signals:
   SIGHUP           read the file again; a bad file is reported, and the old settings stay
 
 exit codes:
-  0 stopped   2 wrong arguments   69 no queue   70 broke, start again   73 no spool   78 wrong configuration
+  0 stopped   2 wrong arguments   69 no queue   70 broke, start again   73 no spool
+  75 a file with key or certificates is not there yet, start again   78 wrong configuration
   128 + N ended by a second signal N
 """
 
@@ -66,10 +70,8 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         One of the EXIT codes.
     """
     options = _build_parser(name).parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    level = logging.DEBUG if options.debug else logging.INFO
+    configure_logging(level, "%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.umask(0o077)  # files created from here on are for this user only
     logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it writes a line per request
     wakeups = Wakeups()
@@ -83,15 +85,16 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             check_certificates(config, SECTION_PREFIX + options.queue_name)
             spool = config.spool_dir or default_spool_dir()
             for doubt in filter(None, (config.exposure(), _find_misfit(config, options.queue_name))):
-                print(f"eventpub.sidecar: {doubt}", file=sys.stderr)  # noqa: T201
-            print(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")  # noqa: T201
+                complain(doubt, program=_PROGRAM)
+            say(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")
             return EXIT_OK
         _keep_freed_memory()
         Daemon(config, options.config_file, options.queue_name, wakeups=wakeups).run()
     except StoppedEarly:
         pass  # it has said so
     except ConfigError as error:
-        return _fail_with(EXIT_CONFIG, error)
+        is_soon = isinstance(error, NotYetError) and not options.check_config
+        return _fail_with(EXIT_NOT_YET if is_soon else EXIT_CONFIG, error)
     except QueueError as error:
         return _fail_with(EXIT_NO_QUEUE, error)
     except SpoolError as error:
@@ -132,7 +135,7 @@ def _keep_freed_memory() -> None:
 
 
 def _fail_with(code: int, error: EventPubError) -> int:
-    print(f"eventpub.sidecar: {error}", file=sys.stderr)  # noqa: T201
+    complain(str(error), program=_PROGRAM)
     return code
 
 

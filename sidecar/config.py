@@ -14,11 +14,10 @@ import os
 import shlex
 import stat
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from eventpub.errors import ConfigError, suggest_install
+from eventpub.errors import ConfigError, NotYetError, suggest_install
 from eventpub.settings import address, ini
 from eventpub.sidecar.spool.errors import SpoolError
 from eventpub.sidecar.spool.folder import DAMAGED, DEAD, RESERVE
@@ -26,12 +25,13 @@ from eventpub.sidecar.spool.slot import check_folders
 from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS, http_signature
 from eventpub.wire.signing import Scheme, SigningKey
 
+from .secret_file import read_secret
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECTION_PREFIX = "event-publisher:"
 SYSTEM_SPOOL_DIR = Path("/var/spool/eventpub")
-MAX_SECRET_FILE_BYTES = 64 * 1024  # more than any key needs; bounds the reading of paths such as /dev/zero
 
 _KIB, _MIB, _GIB, _TIB = 1024, 1024**2, 1024**3, 1024**4
 DEAD_LETTERS_MAX_BYTES = 100 * _MIB
@@ -78,14 +78,16 @@ class SidecarConfig:
     )
     collector_require_receipt: bool = ini.setting("collector.require_receipt", ini.boolean(), default=False)
 
-    # --- the key
+    # --- the key; none of it is shown, since a secret may be written in the wrong one of them
     key_name: str = ini.setting(
-        "key.name", ini.text("printable ASCII without blanks and commas", r"[!-+\--~]+")
+        "key.name",
+        ini.text("printable ASCII without blanks and commas", r"[!-+\--~]+"),
+        secret=True,
     )
     key_secret: bytes | None = ini.setting("key.secret", ini.base64_bytes(), default=None, secret=True)
-    key_secret_file: Path | None = ini.setting("key.secret_file", ini.path(), default=None)
+    key_secret_file: Path | None = ini.setting("key.secret_file", ini.path(), default=None, secret=True)
     key_signature: Scheme = ini.setting(
-        "key.signature", ini.choice("x-signature", "rfc9421", "both"), default="x-signature"
+        "key.signature", ini.choice("x-signature", "rfc9421", "both"), default="x-signature", secret=True
     )
 
     # --- the queue; unset sizes are the largest that this kernel grants
@@ -172,6 +174,7 @@ class SidecarConfig:
                 be a valid key too.
 
         Raises:
+            NotYetError: there is no such file, or nothing in it, yet.
             ConfigError: the file cannot be read now, has just been changed, or is not base64; its content is
             not
                 shown.
@@ -179,7 +182,7 @@ class SidecarConfig:
         if self.key_secret is not None:
             return SigningKey(self.key_name, self.key_secret, self.key_signature)
         file = cast("Path", self.key_secret_file)  # load_config has checked that one of the two is set
-        return SigningKey(self.key_name, _read_secret(file, settled_seconds), self.key_signature)
+        return SigningKey(self.key_name, read_secret(file, settled_seconds), self.key_signature)
 
     def exposure(self) -> str | None:
         """Return who else may read or replace the secret's file, with the command to fix that, or None."""
@@ -201,12 +204,18 @@ def load_config(path: str | os.PathLike[str], queue_name: str) -> SidecarConfig:
     """Read the settings of the sidecar of queue `queue_name`; `key.secret_file` is not opened yet.
 
     Raises:
+        NotYetError: a file that it names is not there yet.
         ConfigError: the file or its section `[event-publisher:QUEUE_NAME]` cannot be used.
     """
     section = SECTION_PREFIX + queue_name
     config = ini.read_section(ini.load_file(path), section, SidecarConfig)
     for key, value, allowed in _find_contradictions(config):
         raise ConfigError(section, key, value, allowed)
+    for name in ("ca_file", "client_certificate", "client_key"):
+        file: Path | None = getattr(config, f"collector_{name}")
+        if file and not os.access(file, os.R_OK, effective_ids=True):
+            kind = ConfigError if os.path.lexists(file) else NotYetError
+            raise kind(section, f"collector.{name}", str(file), "is not a file that this user may read")
     return config
 
 
@@ -260,10 +269,6 @@ def _find_contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]
         yield "key.secret", "", "set either key.secret or key.secret_file, not both"
     if config.collector_client_key and not config.collector_client_certificate:
         yield "collector.client_key", str(config.collector_client_key), "needs collector.client_certificate"
-    for name in ("ca_file", "client_certificate", "client_key"):
-        file: Path | None = getattr(config, f"collector_{name}")
-        if file and not os.access(file, os.R_OK, effective_ids=True):
-            yield f"collector.{name}", str(file), "is not a file that this user may read"
     if config.queue_mode & _OWNERS != _OWNERS:
         yield (
             "queue.mode",
@@ -281,25 +286,6 @@ def _find_contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]
     if config.key_signature != "x-signature" and not http_signature.INSTALLED:
         allowed = f"its package is not installed: {suggest_install('rfc9421')}"
         yield "key.signature", config.key_signature, allowed
-
-
-def _read_secret(path: Path, settled_seconds: float) -> bytes:
-    kind = ini.base64_bytes()
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SECRET_FILE_BYTES + 1)
-            age_seconds = time.time() - os.fstat(file.fileno()).st_ctime
-        if 0 <= age_seconds < settled_seconds:  # a time in the future comes from another clock and is ignored
-            raise ConfigError(
-                str(path), "", "", "key.secret_file has just been changed; retrying once the file is stable"
-            )
-        if len(content) > MAX_SECRET_FILE_BYTES:
-            raise ValueError  # noqa: TRY301, the beginning of something must not become a key
-        return kind.parse(content.decode("ascii"))
-    except OSError as error:
-        raise ConfigError(str(path), "", "", f"key.secret_file cannot be read: {error.strerror}") from error
-    except ValueError:  # not chained: its text may quote the secret
-        raise ConfigError(str(path), "", "", f"key.secret_file: expected {kind.allowed}") from None
 
 
 def _is_writable(folder: Path) -> bool:

@@ -11,9 +11,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from eventpub.cli.arguments import add_command
 from eventpub.cli.exit_codes import EXIT_IO, EXIT_OK
-from eventpub.cli.terminal import complain, show_progress
+from eventpub.cli.terminal import complain, say, show_progress
 from eventpub.collector.reading.reader import COLUMNS
 from eventpub.errors import suggest_install
+from eventpub.printable import escape_controls
 
 from .find import add_schema, add_since, begin_of, format_row, name_text, parse_condition
 
@@ -81,8 +82,11 @@ def run_action(options: argparse.Namespace, reader: Reader) -> int:
 def _open_target(path: Path | None, form: str) -> Iterator[Write]:
     """Yield what writes a row; the file gets its name once all are written."""
     if path is None:
-        with _WRITERS[form](sys.stdout.buffer) as write:
-            yield write
+        if form == "jsonl":
+            yield lambda row: say(format_row(row))
+        else:
+            with _WRITERS[form](sys.stdout.buffer) as write:
+                yield (lambda row: write(_escape_row(row))) if sys.stdout.isatty() else write
         sys.stdout.flush()
         return
     part = path.with_name(path.name + ".part")
@@ -135,6 +139,10 @@ def _write_parquet(file: IO[bytes]) -> Iterator[Write]:
 
         yield write
         flush()
+
+
+def _escape_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(escape_controls(value) if isinstance(value, str) else value for value in row)
 
 
 _WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}

@@ -64,7 +64,8 @@ def load_class(key: str, schema: str) -> type:
     """
     module_name, separator, class_name = schema.partition(":")
     if not (separator and module_name and class_name):
-        raise ConfigError(SECTION, key, schema, f"expected package.module:Class, or {ANY}")
+        allowed = f"expected package.module:Class, or {ANY}"
+        raise ConfigError(SECTION, key, "(not shown)", allowed)  # a secret that belongs into [keys]
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (Exception, SystemExit) as error:  # the module is not ours, and may raise anything

@@ -12,8 +12,7 @@ import gevent.socket
 import gevent.ssl
 
 from eventpub.collector.config import SECTION
-from eventpub.collector.errors import NotYetError
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, NotYetError
 
 if TYPE_CHECKING:
     from eventpub.collector.config import Settings

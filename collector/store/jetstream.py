@@ -31,8 +31,7 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 
-from eventpub.collector.errors import NotYetError
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, NotYetError
 
 from . import Health, Outcome, Receipt
 from .messages import make_messages, manifest_subject

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException, Producer
 
-from eventpub.collector.errors import NotYetError
+from eventpub.errors import NotYetError
 
 from . import Health, Outcome, Receipt
 

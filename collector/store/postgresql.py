@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from eventpub.collector.errors import NotYetError
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, NotYetError
 
 from . import EventRow, Health, Outcome, Receipt
 from .dedupe import AgeClock

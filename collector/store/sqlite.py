@@ -13,8 +13,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-from eventpub.collector.errors import NotYetError
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, NotYetError
 
 from . import Health, Outcome, Receipt, dedupe, lookup
 from .tables import INSERT, prepare_tables, trim_events

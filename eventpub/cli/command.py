@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import eventpub
 from eventpub.errors import EventPubError, QueueError
+from eventpub.printable import configure_logging
 
 from . import doctor, put, queue
 from .exit_codes import EXIT_FAILING, EXIT_INTERRUPTED, EXIT_IO, EXIT_NO_QUEUE, EXIT_OK, EXIT_USAGE
-from .terminal import complain, say
+from .terminal import complain, make_printable, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ exit codes:
 
 def run_command(words: Sequence[str]) -> int:
     """Run the command that `words` ask for, without the program's name; return its exit code."""
-    logging.basicConfig(level=logging.WARNING, format="eventpub: %(message)s")
+    configure_logging(logging.WARNING, "eventpub: %(message)s")
     if not sys.stdout:  # closed by the process that started this one
         complain("standard output is closed; to discard the output, redirect it to /dev/null")
         return EXIT_IO
@@ -84,7 +85,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: {make_printable(message)}\n")
 
 
 class _ShowVersion(argparse.Action):

@@ -18,7 +18,7 @@ from eventpub.queue.message_queue import MessageQueue
 from . import host
 from .arguments import add_command, queue_name
 from .exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
-from .terminal import say, style_text
+from .terminal import say, say_styled
 
 if TYPE_CHECKING:
     import argparse
@@ -85,7 +85,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     worst = Level.OK
     said: set[str] = set()  # several queues may need the same
     for finding in examine_host(options.queue):
-        say(f"{style_text(f'{finding.level.name.lower():8}', _STYLES[finding.level])} {finding.text}")
+        say_styled(f"{finding.level.name.lower():8}", _STYLES[finding.level], f" {finding.text}")
         if finding.remedy and finding.remedy not in said:
             say("".join(f"         {line}\n" for line in finding.remedy.splitlines()).rstrip())
         said.add(finding.remedy)

@@ -1,10 +1,15 @@
-"""How the command writes: plain text into a pipe, a little colour on a terminal."""
+"""How the programs write: plain text into a pipe, a little colour on a terminal.
+
+All text leaves here, so this is where control characters that others wrote are escaped, as in JSON.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from typing import TYPE_CHECKING
+
+from eventpub.printable import escape_controls, hide_userinfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,18 +19,28 @@ _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33"}
 
 def say(text: str) -> None:
     """Write a line to standard output."""
-    print(text)  # noqa: T201, the one place that prints results
+    print(escape_controls(text))  # noqa: T201, the one place that prints results
 
 
-def complain(text: str) -> None:
+def say_styled(text: str, style: str, rest: str = "") -> None:
+    """Write a line that begins bold, red, green or yellow where standard output is a terminal that shows it."""
+    print(style_text(escape_controls(text), style) + escape_controls(rest))  # noqa: T201, see above
+
+
+def complain(text: str, *, program: str = "eventpub") -> None:
     """Write a line to standard error."""
-    print(f"eventpub: {text}", file=sys.stderr)  # noqa: T201, the one place that prints problems
+    print(f"{program}: {make_printable(text)}", file=sys.stderr)  # noqa: T201, the one place that prints problems
+
+
+def make_printable(text: str) -> str:
+    """Return a message without control characters, and without users and passwords of URLs."""
+    return hide_userinfo(escape_controls(text))
 
 
 def show_progress(text: str) -> None:
     """Replace the progress line on a terminal; an empty text clears it."""
     if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201, see above
+        print(f"\r\x1b[K{escape_controls(text)}", end="", file=sys.stderr, flush=True)  # noqa: T201, see above
 
 
 def style_text(text: str, style: str) -> str:
@@ -39,12 +54,12 @@ def style_text(text: str, style: str) -> str:
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write rows in columns of the least width; numbers are aligned to the right."""
-    lines = [header, *rows]
+    lines = [[escape_controls(cell) for cell in line] for line in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
+    for row, line in enumerate(lines):
         cells = [
             cell.rjust(width) if cell.replace(",", "").isdigit() and number else cell.ljust(width)
             for number, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         text = "  ".join(cells).rstrip()
-        say(style_text(text, "bold") if line is header else text)
+        say_styled("", "bold", text) if row else say_styled(text, "bold")

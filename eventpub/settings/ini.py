@@ -5,6 +5,9 @@ becomes a value, and in words what is allowed) and its default, which an empty v
 can be wrong with a file is a `ConfigError` that names section, key, value and what is allowed: unknown,
 missing, duplicate, unreadable and out-of-range keys. Values of secret settings are never shown.
 
+A value stands on one line. A line that is indented by mistake would be part of the value above it, and a secret
+in it would be shown with that.
+
 `${VAR}` and `$VAR` in a value are taken from the environment. Keys of a `[DEFAULT]` section apply to sections
 that know them; others ignore them, since that section may be shared with other programs.
 """
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 N = TypeVar("N", int, float)
 
+NOT_SHOWN = "(not shown)"
+_LIKE_A_SECRET = re.compile(r"[a-z0-9+/]{16,}", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 _BYTE_UNITS = {
@@ -91,7 +96,7 @@ def load_file(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
         raise ConfigError(place, "", "", f"the file is not UTF-8 (byte {error.start})") from error
     except configparser.DuplicateOptionError as error:
         twice = f"appears twice (again in line {error.lineno}); keep one"
-        raise ConfigError(error.section, error.option, "", twice) from None
+        raise ConfigError(error.section, show_key(error.option), "", twice) from None
     except configparser.DuplicateSectionError as error:
         twice = f"the section appears twice (again in line {error.lineno})"
         raise ConfigError(error.section, "", "", twice) from None
@@ -114,15 +119,18 @@ def read_section(parser: configparser.RawConfigParser, section: str, cls: type[T
     for key in given:
         if key not in declared and key not in parser.defaults():
             hint = did_you_mean(key, declared)
-            raise ConfigError(section, key, "", f"unknown key{hint} (known: {', '.join(sorted(declared))})")
+            raise ConfigError(
+                section, show_key(key), "", f"unknown key{hint} (known: {', '.join(sorted(declared))})"
+            )
     values = {}
     for key, field in declared.items():
         if given.get(key) or (key in given and field.default is dataclasses.MISSING):
+            _check_one_line(section, key, given[key])
             text = expand_variables(section, key, given[key])
             try:
                 values[field.name] = field.metadata["kind"].parse(text)
             except ValueError:
-                shown = "(not shown)" if field.metadata["secret"] else text
+                shown = NOT_SHOWN if field.metadata["secret"] else text
                 raise ConfigError(section, key, shown, f"expected {field.metadata['kind'].allowed}") from None
         elif field.default is dataclasses.MISSING:
             raise ConfigError(section, key, "", f"is missing; expected {field.metadata['kind'].allowed}")
@@ -145,16 +153,36 @@ def changed_keys(old: Any, new: Any, *, live: bool | None = None) -> set[str]:
     }
 
 
-def section_items(parser: configparser.RawConfigParser, section: str) -> dict[str, str]:
+def section_items(
+    parser: configparser.RawConfigParser, section: str, *, is_secret: bool = False
+) -> dict[str, str]:
     """Return the keys and raw values of a section.
 
+    Where all values are secrets, and so none is ever shown, they may have several lines.
+
     Raises:
-        ConfigError: there is no such section; the message lists the existing ones.
+        ConfigError: there is no such section; the message lists the existing ones. Or a value goes on in
+            another line.
     """
     if not parser.has_section(section):
         there = ", ".join(f"[{name}]" for name in parser.sections()) or "none"
         raise ConfigError(section, "", "", f"no such section in the file (sections: {there})")
-    return dict(parser.items(section))
+    items = dict(parser.items(section))
+    for key, value in items.items():
+        if not is_secret and value != parser.defaults().get(key):  # those are checked where they are used
+            _check_one_line(section, key, value)
+    return items
+
+
+def show_key(key: str) -> str:
+    """Return a key as errors may show it: a secret that is broken into lines looks like keys, `wrap=`."""
+    return NOT_SHOWN if _LIKE_A_SECRET.fullmatch(key) else key
+
+
+def _check_one_line(section: str, key: str, value: str) -> None:
+    if "\n" in value:
+        wrong = "goes on in an indented line; begin each [section] and key at the start of its line"
+        raise ConfigError(section, show_key(key), "", f"{wrong}, and write each value on one line")
 
 
 def expand_variables(section: str, key: str, text: str) -> str:

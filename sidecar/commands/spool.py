@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from eventpub.cli.arguments import add_command
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
+from eventpub.printable import escape_controls
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED
 
@@ -20,7 +21,7 @@ from .place import add_place, count_noun, explain_denied, guard_command, locate_
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from eventpub.cli.arguments import Commands
 
@@ -139,14 +140,14 @@ def run_export(options: argparse.Namespace) -> int:
         for folder in (queue / name for queue in place.queues for name in (DAMAGED, BACKUPS)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
     if options.output is None:
-        return _export_files(files, sys.stdout.buffer)
+        return _export_files(files, sys.stdout.buffer, _format_shown)
     try:
         opened = os.fdopen(os.open(options.output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:
         complain(f"{options.output}: exists already; name a new file, or remove it")
         return EXIT_FAILING
     with opened:
-        return _export_files(files, opened)
+        return _export_files(files, opened, _format_line)
 
 
 def run_repair(options: argparse.Namespace) -> int:
@@ -162,7 +163,7 @@ def _report_findings(findings: Iterable[Flaw]) -> int:
     return code
 
 
-def _export_files(files: Iterable[Path], target: BinaryIO) -> int:
+def _export_files(files: Iterable[Path], target: BinaryIO, form: Callable[[bytes], bytes]) -> int:
     code, events, read = EXIT_OK, 0, 0
     for path in files:
         try:
@@ -178,7 +179,7 @@ def _export_files(files: Iterable[Path], target: BinaryIO) -> int:
         if contents.damaged and (contents.events or contents.batch_id):
             code = max(code, EXIT_WARNING)
             complain(f"{path}: is damaged; wrote its intact records: {len(contents.events):,}")
-        target.writelines(_format_line(event) for event in contents.events)
+        target.writelines(form(event) for event in contents.events)
         events += len(contents.events)
         read += 1
     target.flush()
@@ -193,3 +194,8 @@ def _format_line(event: bytes) -> bytes:
     except (ValueError, RecursionError):  # no UTF-8, no JSON, or more than is fit to be read
         return json.dumps({"event_base64": base64.b64encode(event).decode()}).encode() + b"\n"
     return event.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"  # they stand between tokens only
+
+
+def _format_shown(event: bytes) -> bytes:
+    """Return the line for standard output, which may be a terminal: the same JSON, but nothing controls it."""
+    return escape_controls(_format_line(event).decode()).encode()

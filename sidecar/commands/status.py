@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventpub.cli.terminal import print_table, say, style_text
+from eventpub.cli.terminal import print_table, say, say_styled
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, Batch
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD
@@ -81,7 +81,7 @@ def show_status(place: Place, *, as_json: bool) -> None:
     print_table(header, [_describe_row(queue, slot) for queue in queues for slot in queue.slots])
     for queue in queues:
         for text in _list_remarks(queue, place):
-            say(f"{style_text(queue.name, 'bold')}: {text}")
+            say_styled(queue.name, "bold", f": {text}")
 
 
 def _read_queue(path: Path) -> QueueStatus:

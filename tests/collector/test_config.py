@@ -180,3 +180,21 @@ def test_secrets_are_not_shown(load):
     assert "aHVu" not in str(caught.value)
     loaded = load(f"[collector]\n{KEYS}")
     assert "hunter2" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[collector]\nfaults = a.json\n  [keys]\n  shop = aHVudGVyMg==\n",
+        "[collector]\nlisten =\n  [keys]\n  shop = aHVudGVyMg==\n",
+        "[collector]\n[keys]\nshop =\n  web = aHVudGVyMg==\n",
+        "[collector]\n[keys]\nshop = aHVudGVyMg==\n[schemas]\nshop = aHVudGVyMg==\n",
+        "[collector]\n[keys]\nshop = aHVudGVyMg==\n[schemas]\nweb = aHVudGVyMg==\n",
+        "[collector]\n[keys]\nshop = a\naHVudGVyMmh1bnRlcjI== \n",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_in_no_error(load, text):
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert "ahvudgvymg" not in (str(caught.value) + repr(caught.value)).lower()
+    assert "ahvudgvymmh1" not in (str(caught.value) + repr(caught.value)).lower()

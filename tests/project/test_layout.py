@@ -46,7 +46,7 @@ def name_of(path: Path) -> str:
 
 MODULES = {name_of(path): path for folder in FOLDERS.values() for path in modules(folder)}
 PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
-GROUND_FLOOR = {"__init__", "__main__", "pipeline", "errors", "ambient", "pytest_plugin"}
+GROUND_FLOOR = {"__init__", "__main__", "pipeline", "errors", "ambient", "printable", "pytest_plugin"}
 
 
 def statements(path: Path) -> Iterator[tuple[str, ast.ImportFrom]]:

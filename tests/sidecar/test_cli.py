@@ -222,3 +222,35 @@ def test_compiled_loops_are_told_in_the_version(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.endswith(" loops=compiled\n")
+
+
+@pytest.mark.parametrize("key", ["key.secret_file", "key.name", "key.signature"])
+def test_a_secret_that_is_written_in_another_key_is_not_shown(config: Path, key: str) -> None:
+    secret = "aHVudGVyMmh1bnRlcjI,"  # not even where it is one character off
+    kept = [line for line in config.read_text().splitlines() if not line.startswith(("key.secret", key))]
+    config.write_text("\n".join([*kept, f"{key} = {secret}"]))
+    for arguments in (["--check-config"], []):
+        shown = run("--queue-name", "v2", *arguments, config)
+        assert shown.returncode in (75, 78)
+        assert key.partition(".")[0] in shown.stderr
+        assert secret[:8] not in shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize("key", ["key.secret_file", "collector.ca_file", "collector.client_certificate"])
+def test_a_file_that_is_not_there_yet_ends_with_a_code_that_supervisors_start_again(
+    config: Path, tmp_path: Path, key: str
+) -> None:
+    text = config.read_text()
+    text = text.replace(f"key.secret = {SECRET}\n", "") if key == "key.secret_file" else text
+    config.write_text(f"{text}{key} = {tmp_path}/later\n")
+    started = run("--queue-name", "v2", config)
+    assert (started.returncode, f"{tmp_path}/later" in started.stderr) == (75, True)
+    assert run("--queue-name", "v2", "--check-config", config).returncode == 78
+
+
+def test_a_secret_file_that_is_empty_yet_ends_with_a_code_that_supervisors_start_again(
+    config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("\n")
+    config.write_text(config.read_text().replace(f"key.secret = {SECRET}", f"key.secret_file = {tmp_path}/key"))
+    assert run("--queue-name", "v2", config).returncode == 75

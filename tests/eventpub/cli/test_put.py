@@ -124,3 +124,13 @@ def test_events_are_utf_8_whatever_the_locale(queue: MessageQueue):
 
 def test_put_requires_a_name_and_no_event():
     assert "required: NAME\n" in run("put").err
+
+
+def test_control_characters_of_an_event_do_not_reach_the_terminal(queue: MessageQueue):
+    done = run("put", queue.name, stdin="[\x1b]0;owned\x07\x9b2J\x7f]\n")
+    assert "event 1, [\\u001b]0;owned\\u0007\\u009b2J\\u007f]: " in done.err
+
+
+def test_control_characters_of_arguments_do_not_reach_the_terminal():
+    for words in (("queue", "show"), ("queue", "list"), ("spool", "status")):
+        assert "\x1b" not in run(*words, "\x1b[2J").err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,52 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "of-an-editor.ini"
     path.write_bytes("\N{BOM}[a]\nb = c\n".encode())
     assert ini.section_items(ini.load_file(path), "a") == {"b": "c"}
+
+
+SECRET = "aHVudGVyMmh1bnRlcjI="
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[s]\nname = a\n  secret = {SECRET}\n",
+        f"[s]\nport =\n\n\tsecret = {SECRET}\nname = a\n",
+        f"[s]\nname = a\n  [keys]\n  shop = {SECRET}\n",
+        f"[DEFAULT]\nport = 7\n  secret = {SECRET}\n[s]\nname = a\n",
+        f"[s]\nname = a\n{SECRET}\n",  # a secret in two lines, the second of which looks like a key
+        f"[s]\nname = a\n{SECRET}\n{SECRET}\n",
+    ],
+)
+def test_a_secret_on_a_line_that_belongs_to_another_key_is_in_no_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert SECRET[:16].lower() not in (str(caught.value) + repr(caught.value)).lower()
+
+
+def test_an_indented_line_is_refused_with_the_key_that_it_would_belong_to(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[s\] name: goes on in an indented line; begin each"):
+        read(tmp_path, "[s]\nname = a\n  port = 8\n")
+
+
+def test_other_programs_may_have_values_of_several_lines(tmp_path: Path) -> None:
+    foreign = "[other]\nlist =\n  a\n  b\n"
+    assert read(tmp_path, f"[DEFAULT]\nlong = a\n  b\n[s]\nname = a\n{foreign}") == Settings("a")
+
+
+def test_of_a_value_with_several_lines_an_error_shows_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTPUB_TEST_PORT", f"x\n{SECRET}")
+    with pytest.raises(ConfigError, match=r"port = x: expected") as caught:
+        read(tmp_path, "[s]\nname = a\nport = ${EVENTPUB_TEST_PORT}\n")
+    assert SECRET not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["https://shop:hunter2@host", "shop:hunter2@host", "http://shop:hun/ter2#@host:99999", "//:hunter2@h"],
+)
+def test_user_and_password_of_an_address_are_in_no_error(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"\.\.\.@h") as caught:
+        read(tmp_path, f"[s]\nname = a\nport = {value}\n")
+    assert not {"hunter2", "ter2"} & set(re.split(r"\W", str(caught.value)))

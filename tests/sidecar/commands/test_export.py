@@ -71,3 +71,20 @@ def test_export_goes_to_a_new_private_file(eventpub: Command, spool: SpoolFolder
 def test_export_beside_a_running_sidecar(eventpub: Command, sidecar: SidecarProcess) -> None:
     done = eventpub("spool", "export", "--spool", sidecar.spool)
     assert done.out.encode().split() == EVENTS[:3]
+
+
+def test_control_characters_of_events_do_not_reach_the_terminal_and_the_json_is_the_same(
+    eventpub: Command, spool: SpoolFolder
+) -> None:
+    event = {"n": "\x7f\x9b31m \u202e ä"}
+    spool.batch(1, [json.dumps(event, ensure_ascii=False).encode()])
+    out = eventpub("spool", "export", "--spool", spool.directory).out
+    assert out == '{"n": "\\u007f\\u009b31m \\u202e ä"}\n'
+    assert json.loads(out) == event
+
+
+def test_a_file_gets_events_as_they_came(eventpub: Command, spool: SpoolFolder, tmp_path: Path) -> None:
+    event = '{"n": "\x7f\x9b31m"}'.encode()
+    spool.batch(1, [event])
+    assert eventpub("spool", "export", "--spool", spool.directory, "--output", tmp_path / "out").code == 0
+    assert (tmp_path / "out").read_bytes() == event + b"\n"
