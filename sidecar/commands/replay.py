@@ -1,12 +1,13 @@
 """Dead letters -> batches -> the collector, once more: `eventpub dead-letters replay`.
 
-`delivery.answer` decides what answers mean, as for the sidecar. A batch's id is derived from the names and the
-events of its letters, so the same letters are the same batch in every attempt, and the journal keeps them
+`delivery.answer` decides what answers mean, as for the sidecar. A batch's id is derived from the names and
+the events of its letters, so the same letters are the same batch in every attempt, and the journal keeps them
 together: an event whose answer was lost is stored once, however often a replay is repeated.
 
-It stops at the first answer that says nothing about the events; the operator decides when to retry. Without
-gevent's patches, which only the sidecar applies, the deadline of an attempt interrupts neither a name lookup
-nor a TLS handshake.
+It stops at the first answer that says nothing about the events, and where all events are refused one after
+the other without a reason of our collector's; the operator decides when to retry. Without gevent's patches,
+which only the sidecar applies, the deadline of an attempt interrupts neither a name lookup nor a TLS
+handshake.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from eventpub.cli.terminal import complain, say, show_progress
 from eventpub.sidecar.delivery import compression, payload
 from eventpub.sidecar.delivery.answer import judge_answer
 from eventpub.sidecar.delivery.post import Poster
+from eventpub.sidecar.delivery.proof import MAX_GUESSES
 from eventpub.sidecar.delivery.refusal import sort_out
 from eventpub.sidecar.spool import dead_letters, records
 from eventpub.sidecar.spool.batch import write_file
@@ -45,12 +47,8 @@ if TYPE_CHECKING:
     from .letters import Letter
     from .place import Place
 
-_REMEDIES = {
-    **{verdict: verdict.advice for verdict in (Verdict.HOLD, Verdict.MISCONFIGURED)},
-    Verdict.RETRY: "try again later",
-    Verdict.RECODE: Verdict.MISCONFIGURED.remedy,  # of a body that is not compressed
-}
 _NOT_STORED = frozenset({401, 403})
+_REFUSALS = (Verdict.BISECT, Verdict.HALVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: D
     say(f"accepted {replay.accepted:,}, stayed {replay.stayed:,}")
     if answer is None:
         return EXIT_WARNING if replay.stayed else EXIT_OK
-    remedy = _REMEDIES[judge_answer(answer)]
+    remedy = _advise(answer)
     outcome = f"answered {answer.status}" if answer.status else f"gave no answer ({answer.kind})"
     complain(
         f"{place.config.collector_url} {outcome}: {answer.account}; {remedy}, "
@@ -116,6 +114,7 @@ class _Replay:
         self._disk = disk
         self._negotiation = compression.Negotiation(config.compression)
         self._posters: dict[str, Poster] = {}  # by version
+        self._guesses = 0  # refusals while nothing was accepted
 
     def rehearse(self, chosen: Sequence[Letter]) -> int:
         """Print what would be sent."""
@@ -206,6 +205,8 @@ class _Replay:
             if verdict is Verdict.ACCEPTED:
                 journal.settle_entry(entry, self._disk)
                 self.accepted += len(part)
+            elif self._is_doubtful(answer, verdict):
+                return answer
             elif plan := self._plan(part, answer, verdict):
                 lineage = (entry.batch_id, *entry.parents)[: records.MAX_PARENTS]
                 parts = [[part[index] for index in group] for group in plan.groups]
@@ -227,9 +228,16 @@ class _Replay:
         names = (item.path.name for item in batch)
         return journal.write_entry(self._dead, _batch_id(batch), names, self._disk, parents)
 
+    def _is_doubtful(self, answer: Answer, verdict: Verdict) -> bool:
+        """Tell whether everything is refused, perhaps by something in the collector's place."""
+        if self.accepted or answer.is_judgement or verdict not in _REFUSALS:
+            return False
+        self._guesses += 1
+        return self._guesses > MAX_GUESSES
+
     def _plan(self, batch: list[_Item], answer: Answer, verdict: Verdict) -> Sorted | None:
         """Return what becomes of a refused batch; no proof is needed, since its events are letters anyway."""
-        if verdict not in (Verdict.BISECT, Verdict.HALVE):
+        if verdict not in _REFUSALS:
             return None
         return sort_out(len(batch), answer, verdict, is_proven=True)
 
@@ -274,6 +282,16 @@ def _read_item(path: Path) -> _Item:
     letter = read_letter(path)
     document = dead_letters.read_letter(path.read_bytes())
     return _Item(path, letter.id, dead_letters.event_of(document), dead_letters.version_of(document))
+
+
+def _advise(answer: Answer) -> str:
+    """Return what to do about the answer that stopped a replay."""
+    verdict = judge_answer(answer)
+    if verdict in _REFUSALS:
+        verdict = Verdict.DOUBTED
+    elif verdict is Verdict.RECODE:  # of a body that is not compressed
+        verdict = Verdict.MISCONFIGURED
+    return verdict.advice if verdict.remedy else "try again later"
 
 
 def _is_certainly_not_stored(answer: Answer) -> bool:

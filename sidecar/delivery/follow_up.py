@@ -174,7 +174,7 @@ class FollowUp:
             waits = f"next_attempt={next_seconds:.1f}s waiting={self._spool.events} url={url}"
         self._telemetry.answered(
             verdict,
-            batch=batch.path.name,
+            batch="/".join((*self._spool.directory.parts[-2:], batch.path.name)),  # queue, slot, file
             events=batch.events,
             attempt=batch.attempts,
             status=answer.status,

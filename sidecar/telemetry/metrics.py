@@ -183,7 +183,7 @@ class Telemetry:
 
         Args:
             verdict: what it means.
-            batch: the name of the batch's file.
+            batch: the batch's file below spool.dir.
             events: how many it holds.
             attempt: 1 for the first of this process.
             status: the HTTP status; None without an answer.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import fnmatch
 import os
 import re
 import shutil
@@ -68,6 +69,16 @@ def test_the_example_shows_every_key_once_with_its_default(tmp_path):
     assert load_config(uncommented, "v2") == load_config(EXAMPLE, "v2")
     keys = re.findall(r"(?m)^([a-z_.]+) =", shown)
     assert sorted(keys) == sorted(field.metadata["key"] for field in dataclasses.fields(SidecarConfig))
+
+
+def test_the_example_names_what_takes_a_restart():
+    """A reload warns of the same keys: both come from the declarations."""
+    text = " ".join(EXAMPLE.read_text().replace("\n#", "").split())
+    words = re.search(r"changes of (.*) take a restart", text)[1].replace(" and ", ", ").split(", ")
+    for field in dataclasses.fields(SidecarConfig):
+        key, is_live = field.metadata["key"], field.metadata["live"]
+        is_taken = key.startswith("metrics.") and field.type == "bool"  # without effect, at any time
+        assert any(fnmatch.fnmatch(key, word) for word in words) is not is_live or is_taken, key
 
 
 def test_the_example_shows_a_default_by_a_value_and_not_by_leaving_it_empty():

@@ -79,6 +79,7 @@ class SpoolFolder:
         status: int | None = 422,
         detail: str = "n: bad",
         died_at: str | None = None,
+        version: str | None = None,
     ) -> Path:
         """Write a dead letter, now or as of `died_at`."""
         data = dead_letters.write_letter(
@@ -88,6 +89,7 @@ class SpoolFolder:
             batch_id=batch_id,
             index=index,
             attempts=1,
+            version=version,
         )
         path = self.dead / dead_letters.letter_name(batch_id, index)
         if died_at is not None:

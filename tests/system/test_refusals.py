@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.server
 import itertools
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -185,3 +186,20 @@ def test_single_bad_event_waits_until_another_is_accepted(
     put(queue, numbered(1))
     wait_until(sidecar.dead_letters, "it is a dead letter")
     assert [event["n"] for event in foreign.stored] == [0]
+
+
+# --- what the log says
+
+
+def test_line_about_an_outage_says_what_waits_how_long_and_where_to(
+    run: Run, queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    collector.set_faults([{"status": 503, "times": "forever"}])
+    sidecar = run()
+    put(queue, numbered(3))
+    wait_until(lambda: "was not delivered" in sidecar.log(), "it says so")
+    (line,) = [line for line in sidecar.log().splitlines() if "was not delivered" in line][:1]
+    name = queue.name.removeprefix("/events-")
+    assert re.search(rf"batch={name}/0/0+1\.[123]\.batch events=[123] attempt=1", line)
+    assert re.search(r"next_attempt=\d+\.\ds waiting=[123] ", line)
+    assert f"url=http://127.0.0.1:{collector.port}/v2j reason=" in line

@@ -22,6 +22,7 @@ from support.paths import ROOT
 from eventpub.sidecar.commands import letters
 from eventpub.sidecar.commands.place import locate_spool
 from eventpub.sidecar.commands.replay import run_replay
+from eventpub.sidecar.delivery.proof import MAX_GUESSES
 
 
 def test_replay_delivers_and_removes(
@@ -293,3 +294,63 @@ def test_progress_is_shown_on_a_terminal_only(spool: SpoolFolder, config: Path) 
     assert b"accepted 2, stayed 0, of 2" in os.read(reader, 4096)
     os.close(reader)
     os.close(writer)
+
+
+# --- what is refused after it was stored, or by what is no collector
+
+
+@pytest.mark.parametrize("refusal", [{"status": 413}, {"status": 400}, {"status": 422}], ids=str)
+def test_replay_whose_answer_was_lost_and_that_is_then_refused_stores_nothing_twice(
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path, refusal: dict[str, Any]
+) -> None:
+    """Parts name the batch that they are a part of, over several replays."""
+    events = fill(spool, 5)
+    words = ("dead-letters", "replay", *place(config), "--all")
+    collector.set_faults([{"accept_then": "close"}, refusal, {"status": 503}])
+    assert eventpub(*words).code == 2  # no answer
+    assert eventpub(*words).code == 2  # refused, and the first of the parts gets 503
+    assert eventpub(*words).code == 0
+    assert sorted(event["n"] for event in stored(collector)) == [event["n"] for event in events]
+    assert list(spool.dead.iterdir()) == []
+
+
+def test_letters_are_sent_under_the_version_that_they_were_received_under(
+    eventpub: Command, spool: SpoolFolder, collector: CollectorProcess, config: Path
+) -> None:
+    thrift = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"tea"}}'
+    for index, (event, version) in enumerate([(b'{"n":1}', "2j"), (thrift, "2"), (b'{"n":2}', None)]):
+        spool.letter(event, batch_id=BATCH, index=index, version=version)
+    assert eventpub("dead-letters", "replay", *place(config), "--all").code == 0
+    assert {(row["version"], row["noun"]) for row in collector.events()} == {("2j", None), ("2", "tea")}
+    assert len(stored(collector)) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"status": 400}, "look whether a proxy, a firewall or a gateway answers in the collector's place"),
+        ({"status": 413}, "look whether a proxy, a firewall or a gateway answers in the collector's place"),
+        (
+            {"status": 400, "headers": {"Content-Type": "text/html"}, "body": "<html>no</html>"},
+            "did not come from an eventpub collector",
+        ),
+        ({"status": 415}, "did not come from an eventpub collector"),
+    ],
+)
+def test_replay_stops_where_everything_is_refused(  # noqa: PLR0917, fixtures
+    eventpub: Command,
+    spool: SpoolFolder,
+    collector: CollectorProcess,
+    config: Path,
+    answer: dict[str, Any],
+    said: str,
+) -> None:
+    events = fill(spool, 40)
+    collector.set_faults([{**answer, "times": "forever"}])
+    done = eventpub("dead-letters", "replay", *place(config), "--all")
+    assert done.code == 2
+    assert said in done.err
+    assert len(collector.requests()) <= MAX_GUESSES + 1
+    collector.set_faults([])
+    assert eventpub("dead-letters", "replay", *place(config), "--all").code == 0
+    assert sorted(event["n"] for event in stored(collector)) == [event["n"] for event in events]
