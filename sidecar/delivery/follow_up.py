@@ -93,6 +93,8 @@ class FollowUp:
         is_proven = self._proof.covers(batch, stake.sent_at)
         batch.timeouts += answer.kind in _SLOW_KINDS and answer.is_sent
         batch.is_refused = verdict in _REFUSALS
+        if batch.is_refused:
+            self._proof.refused()
         if self._may_split(batch, answer, verdict, is_proven=is_proven) and self._split(
             batch, answer, verdict, is_proven=is_proven
         ):
@@ -107,9 +109,12 @@ class FollowUp:
             verdict = Verdict.DOUBTED
         else:
             self._proof.broke_off()
-        seconds = gate.failed(
-            stake.entered, answer.retry_after_seconds, batch.attempts, is_silent=answer.status is None
-        )
+        if batch.is_refused and not self._proof.is_doubtful:
+            seconds = gate.passed_over(batch.attempts)
+        else:
+            seconds = gate.failed(
+                stake.entered, answer.retry_after_seconds, batch.attempts, is_silent=answer.status is None
+            )
         self._outbox.set_aside(batch, seconds)
         self._tell(verdict, batch, answer, next_seconds=seconds, is_failing=gate.failing)
 
@@ -120,7 +125,7 @@ class FollowUp:
         if batch.events == 1:
             return False
         if verdict is Verdict.BISECT:  # others, if there are any, give proof at no cost
-            return not self._outbox.has_untried() and self._proof.guess()
+            return self._proof.guess(can_wait=self._outbox.has_untried())
         if verdict is Verdict.HALVE:
             return self._proof.guess()
         if is_proven and verdict is not Verdict.HOLD:

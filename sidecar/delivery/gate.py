@@ -130,6 +130,11 @@ class Gate:
             return closed_seconds
         return max(closed_seconds, self._draw_own(attempts, retry_after_seconds))
 
+    def passed_over(self, attempts: int) -> float:
+        """Count an attempt out whose batch alone has to wait; return for how many seconds."""
+        self.in_flight -= 1
+        return self._draw_own(attempts, None)
+
     def hurry(self) -> None:
         """Allow one attempt now, even if the gate is closed for longer."""
         self._closed_until = 0.0

@@ -188,6 +188,24 @@ def test_single_bad_event_waits_until_another_is_accepted(
     assert [event["n"] for event in foreign.stored] == [0]
 
 
+@pytest.mark.parametrize("foreign", [400, 422], indirect=True)
+def test_bad_event_in_every_batch_does_not_stop_the_others(
+    run: Run, queue: MessageQueue, foreign: http.server.ThreadingHTTPServer
+) -> None:
+    """The pauses after failures are those of an outage, up to 30 s; here is none."""
+    sidecar = run(foreign.server_port, batch_max_age="50 ms", retry_min="1 s", retry_max="30 s")
+    for batch in range(12):
+        put(queue, [*numbered(3, 10 * batch), b'{"poison":%d}' % batch, *numbered(3, 10 * batch + 3)])
+        wait_until(lambda: queue.depth() == 0, "they are taken")
+        time.sleep(0.05)
+    expected = {10 * batch + n for batch in range(12) for n in range(6)}
+    wait_until(lambda: expected <= {event["n"] for event in foreign.stored}, "the good ones arrive")
+    put(queue, numbered(1, 1000))
+    wait_until(lambda: len(sidecar.dead_letters()) == 12, "the bad ones are dead letters")
+    assert sidecar.stop() == 0
+    assert sidecar.ledger()["unaccounted"] == 0
+
+
 # --- what the log says
 
 
