@@ -107,6 +107,7 @@ def test_probes_while_the_store_is_locked_delay_no_batch(tmp_path, nursery):
         assert time.monotonic() - started < 2  # they did not wait for what the batch waits for
         assert batch.result().status_code == 503
         assert requests.get(f"{collector.url}/health", timeout=10).status_code == 503
-        assert "reason='database is locked' error=store_unavailable" in collector.log()
+        line = "reason='database is locked' error=store_unavailable"
+        wait_until(lambda: line in collector.log(), "the line, which is written after the answer")
         other.execute("ROLLBACK")
         assert requests.get(f"{collector.url}/health", timeout=10).status_code == 200
