@@ -125,19 +125,19 @@ def test_a_bomb_without_a_right_http_message_signature_is_not_even_unpacked(coll
 
 
 def test_bodies_that_wait_for_the_store_are_bounded_together(tmp_path, nursery):
-    """30 signed ones of 4 MiB, and the store is locked: all at once they would take more than 200."""
+    """20 signed ones of 4 MiB, and the store is locked: all at once they would take 200 MiB."""
     body = b"[" + b",".join([b'{"a":"%s"}' % (b"x" * 100)] * 38_000) + b"]"
     sent = gzip.compress(body, 1)
     settings = {"max_pending_size": "9 MiB", "store.busy_timeout": "1 s"}
     with (
         CollectorProcess(tmp_path, settings=settings, faults=None, nursery=nursery) as collector,
         contextlib.closing(sqlite3.connect(collector.store_path, isolation_level=None)) as other,
-        ThreadPoolExecutor(30) as threads,
+        ThreadPoolExecutor(20) as threads,
     ):
         other.execute("BEGIN IMMEDIATE")
         with at_most(collector, 80):
             answers = [
-                threads.submit(collector.post, body, {"Content-Encoding": "gzip"}, sent=sent) for _ in range(30)
+                threads.submit(collector.post, body, {"Content-Encoding": "gzip"}, sent=sent) for _ in range(20)
             ]
             for answer in answers:
                 assert answer.result().status_code == 503

@@ -17,7 +17,7 @@ from support.collector_process import CollectorProcess
 from support.paths import CERTIFICATES
 
 BODY = b'[{"example": "value"}]'
-SETTINGS = {"timeout.head": "300 ms", "timeout.body": "5 s", "timeout.stop": "1 s"}
+SETTINGS = {"timeout.head": "300 ms", "timeout.body": "5 s", "timeout.stop": "200 ms"}
 CHUNKED = b"POST /v2j HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
