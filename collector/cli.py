@@ -29,7 +29,7 @@ from . import config, faults
 from .application import Application
 from .engines import open_store
 from .reload import reload_config
-from .workers import Workers, adopt_listener
+from .workers import Workers, adopt_listener, stop_with
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     level = logging.DEBUG if options.debug else logging.INFO
     configure_logging(level, "%(asctime)s %(levelname)s %(name)s %(message)s")
     stop, reload = _watch_signals()
+    if options.watcher is not None:
+        stop_with(options.watcher)
     try:
         loaded = config.load_config(options.config)
         script = _read_script(options.faults or loaded.settings.faults, options.workers)
@@ -224,5 +226,6 @@ def _build_parser(name: str) -> argparse.ArgumentParser:
         help="serve with N processes, restarted when they end (default: 1)",
     )
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)  # what a worker inherits
+    parser.add_argument("--watcher", type=int, help=argparse.SUPPRESS)  # the process that started the worker
     parser.add_argument("--version", action="version", version=f"eventpub {__version__}")
     return parser

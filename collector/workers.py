@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ class Workers:
         self._listener = socket.create_server(listen, family=family, backlog=1024)
         self._command = [
             *(sys.executable, "-m", "eventpub.collector", *arguments),
-            *("--listen-fd", str(self._listener.fileno())),
+            *("--listen-fd", str(self._listener.fileno()), "--watcher", str(os.getpid())),
         ]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * number
         self._started_at = [-_RESTART_SECONDS] * number
@@ -131,8 +132,14 @@ class Workers:
 
 
 def adopt_listener(fd: int) -> socket.socket:
-    """Return the socket that this worker inherited, and have it stop when the process that watches it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Return the socket that this worker inherited."""
     inherited = socket.socket(fileno=fd)
     inherited.setblocking(False)
     return inherited
+
+
+def stop_with(watcher: int) -> None:
+    """Have this worker stop when the process that watches it ends, or has ended before this is asked for."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != watcher:
+        os.kill(os.getpid(), signal.SIGTERM)

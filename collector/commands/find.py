@@ -65,7 +65,11 @@ def add_action(actions: Commands) -> argparse.ArgumentParser:
 def run_action(options: argparse.Namespace, reader: Reader) -> int:
     """Print what is found, and return the exit code."""
     conditions = [
-        *(Condition(name, value) for name in ("uuid", "user", "batch") if (value := getattr(options, name))),
+        *(
+            Condition(name, value)
+            for name in ("uuid", "user", "batch")
+            if (value := getattr(options, name)) is not None
+        ),
         *options.where,
     ]
     found = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +13,12 @@ from eventpub.cli.terminal import complain
 from eventpub.collector.config import load_config
 from eventpub.collector.errors import StoreReadError
 from eventpub.collector.reading.opening import open_reader
-from eventpub.collector.store.address import StoreAddress, parse_store
+from eventpub.collector.store.address import StoreAddress, parse_store, store_address
 from eventpub.errors import ConfigError
 
 from . import export, find, trim
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from eventpub.cli.arguments import Commands
@@ -44,6 +44,10 @@ def _parse_store(text: str) -> StoreAddress:
         return load_config(text).settings.store_address
     with contextlib.suppress(ValueError):
         return parse_store(text)
+    if "://" in text or text.startswith("sqlite:"):  # not shown, for what is wrong may be a password in it
+        raise argparse.ArgumentTypeError(f"expected {_STORE}: {store_address().allowed}")
+    if not text:
+        raise argparse.ArgumentTypeError(f"expected {_STORE}")
     return StoreAddress("sqlite", str(Path(text)))
 
 

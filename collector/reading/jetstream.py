@@ -101,7 +101,4 @@ def _make_row(received_at: float, headers: dict[str, str], text: str) -> tuple[A
 def _meets(row: tuple[Any, ...], condition: Condition) -> bool:
     if condition.column:
         return str(row[COLUMNS.index(condition.column)]) == condition.value
-    found: Any = json.loads(row[-1])
-    for part in condition.field.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    return (found if isinstance(found, str) else json.dumps(found)) == condition.value
+    return condition.holds_in(row[-1])

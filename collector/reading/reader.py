@@ -6,6 +6,7 @@ its own affair (`store.keep` is the stream's `max_age`). A topic of Kafka is rea
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from eventpub.collector.store import EventRow
@@ -33,6 +34,16 @@ class Condition(NamedTuple):
         """Return the column that it is about, or None for a path into the event."""
         name = ALIASES.get(self.field, self.field)
         return name if name in COLUMNS else None
+
+    def holds_in(self, event: str) -> bool:
+        """Return whether a path into the event leads to this value; engines whose JSON is not ours ask here."""
+        found: Any = json.loads(event)
+        for part in self.field.split("."):
+            if not isinstance(found, dict) or part not in found:
+                return False
+            found = found[part]
+        text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        return text == self.value
 
 
 class Reader(Protocol):

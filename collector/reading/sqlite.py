@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from .reader import Condition
 
+# SQLite has numbers for true and false, and one NULL for null and for what is not there
+_AT_PATH = """
+CASE WHEN json_type(event, ?) IN ('true', 'false', 'null') THEN json_type(event, ?)
+ELSE CAST(json_extract(event, ?) AS TEXT) END = ?
+""".strip()
+
 
 class SqliteReader:
     """A `Reader` of a file; a uuid, a user or a batch is found by its fingerprint."""
@@ -40,8 +46,8 @@ class SqliteReader:
             if condition.column:
                 where.append(f"{condition.column} = ?")
             else:
-                where.append("CAST(json_extract(event, ?) AS TEXT) = ?")
-                values.append("$." + ".".join(f'"{part}"' for part in condition.field.split(".")))
+                where.append(_AT_PATH)
+                values += ["$." + ".".join(f'"{part}"' for part in condition.field.split("."))] * 3
             values.append(condition.value)
         order = "DESC" if newest_first else "ASC"
         query = f"SELECT {', '.join(COLUMNS)} FROM events WHERE {' AND '.join(where)}"  # noqa: S608, no values

@@ -59,6 +59,7 @@ class KafkaStore:
         try:
             self._producer.list_topics(self._topic, timeout=timeout_seconds)
         except KafkaException as error:
+            del self._producer  # its threads would go on connecting as long as the error is kept
             reason = f"no broker answers yet: {error.args[0].str()}"
             raise NotYetError("collector", "store", str(address), reason) from error
 

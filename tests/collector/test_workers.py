@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -80,6 +81,18 @@ def test_workers_stop_when_the_process_that_watches_them_is_killed(collector: Co
     workers = children(collector)
     collector.kill()
     wait_until(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()], "the workers stop")
+
+
+def test_a_worker_whose_watcher_died_before_it_was_ready_stops(tmp_path: Path) -> None:
+    """It starts for a second or more, and waits for its store; nothing tells it of a death before it asks."""
+    with CollectorProcess(tmp_path, faults=None) as running:
+        config = running.config_path
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.set_inheritable(True)
+        arguments = ["--listen-fd", str(listener.fileno()), "--watcher", str(os.getpid() + 1), str(config)]
+        command = [sys.executable, "-m", "eventpub.collector", *arguments]
+        done = subprocess.run(command, pass_fds=[listener.fileno()], timeout=30, check=False)
+    assert done.returncode == 0
 
 
 def test_sighup_reaches_every_worker(collector: CollectorProcess) -> None:

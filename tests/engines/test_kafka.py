@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from engines.test_contract import batch, text
 from support.engines import KafkaMock, free_ports
 
-from eventpub.collector.errors import NotYetError
 from eventpub.collector.store import Outcome
 from eventpub.collector.store.address import parse_store
+from eventpub.errors import NotYetError
 
 confluent_kafka = pytest.importorskip("confluent_kafka", reason="pip install confluent-kafka")
 
@@ -83,3 +84,18 @@ def test_options_of_the_client_come_from_the_environment() -> None:
         "sasl.password": "p",
         "security.protocol": "SASL_SSL",
     }
+
+
+def test_a_start_without_brokers_leaves_no_client_behind() -> None:
+    """Each attempt of a waiting collector makes one, and their threads would go on connecting."""
+    from eventpub.collector.store.kafka import KafkaStore  # noqa: PLC0415
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before, kept = threads(), []
+    for _ in range(3):
+        with pytest.raises(NotYetError) as refused:
+            KafkaStore(parse_store("kafka://127.0.0.1:1/t"), timeout_seconds=0.2, max_event_bytes=1024)
+        kept.append(refused)
+    assert threads() <= before

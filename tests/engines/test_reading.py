@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,6 +101,34 @@ def test_events_are_found_by_what_they_are(filled: Filled, capfd: pytest.Capture
     limited = eventpub("store", "find", "--where", "noun=n1", "--limit", "3", filled.url)
     assert (len(found(limited)), "more than 3" in limited.err) == (3, True)
     assert eventpub("store", "find", "--uuid", "u4711", filled.url).code == 1
+    for option in ("--uuid", "--user", "--batch"):  # of a script whose variable is empty
+        assert eventpub("store", "find", option, "", filled.url).code == 1
+
+
+def test_a_path_finds_the_same_events_whatever_the_others_hold(
+    filled: Filled, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """PostgreSQL's jsonb refuses some JSON that a collector stores; SQLite's JSON has no booleans."""
+    texts = (
+        r'{"n": 1000, "a": "\u0000", "x": {"yes": true, "no": false, "none": null, "half": 1.50}}',
+        r'{"n": 1001, "\u0000": 1, "x": {"yes": "true", "none": "null", "half": "1.5", "caf\u00e9": "\u00fc"}}',
+        r'{"n": 1002, "x": {"yes": 1, "no": 0, "half": 1e-20000}}',
+    )
+    made = batch("odd", "1")
+    rows = tuple(EventRow(None, None, None, None, None, None, None, None, text) for text in texts)
+    assert filled.store.add(replace(made, events=rows)).outcome is Outcome.STORED
+    eventpub = Command(capfd)
+
+    def find(condition: str) -> list[int]:
+        return sorted(found(eventpub("store", "find", "--where", condition, filled.url)))
+
+    assert find("n=5") == [5]
+    assert find("x.yes=true") == [1000, 1001]
+    assert find("x.yes=1") == [1002]
+    assert find("x.no=false") == [1000]
+    assert find("x.none=null") == [1000, 1001]
+    assert find("x.half=1.5") == [1000, 1001]
+    assert find("y.none=null") == []
 
 
 def test_what_is_exported_is_all_there_is_in_its_order(

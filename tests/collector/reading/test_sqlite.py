@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,53 @@ def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path, capfd: pytes
         done = eventpub("store", "find", "--uuid", "u", path)
         assert done.code == 2
         assert "cannot be read" in done.err
+
+
+def test_an_empty_value_is_looked_for_and_not_left_out(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    eventpub, path = Command(capfd), tmp_path / "events.sqlite"
+    with store(path) as opened:
+        opened.add(batch("b1", ["u1", ""], ["t1", "t2"]))
+    found = eventpub("store", "find", "--uuid", "", path)
+    assert [json.loads(line)["event"]["uuid"] for line in found.out.splitlines()] == [""]
+    for option in ("--user", "--batch"):
+        done = eventpub("store", "find", option, "", path)
+        assert (done.out, done.code) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("yes=true", ["t"]), ("yes=false", ["f"]), ("yes=1", ["1"]), ("yes=null", ["n"])]
+)
+def test_true_false_and_null_are_found_by_these_words(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], value: str, expected: list[str]
+) -> None:
+    path = tmp_path / "events.sqlite"
+    made = batch("b1", ["t"], [None])
+    events = {"t": "true", "f": "false", "1": "1", "n": "null"}
+    texts = [f'{{"uuid":"{uuid}","yes":{yes}}}' for uuid, yes in events.items()] + ['{"uuid":"none"}']
+    rows = [made.events[0]._replace(event=text) for text in texts]
+    with store(path) as opened:
+        opened.add(replace(made, events=rows))
+    found = Command(capfd)("store", "find", "--where", value, path)
+    assert [json.loads(line)["event"]["uuid"] for line in found.out.splitlines()] == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter2@h/db",
+        "postgresql://u@h/db?password=hunter2",
+        "nats://u:hunter2@h:4222/S",
+        "tls://hunter2@h/S",
+        "kafka://u:hunter2@h/T",
+        "mysql://u:hunter2@h/db",
+    ],
+)
+def test_a_url_that_is_not_understood_is_refused_without_its_password(
+    capfd: pytest.CaptureFixture[str], url: str
+) -> None:
+    done = Command(capfd)("store", "find", "--uuid", "u", url)
+    assert done.code == 64
+    assert "without a password" in done.err
+    assert "hunter2" not in done.out + done.err
