@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 5  # what a sender is told to wait while the store cannot write
+RETRY_SECONDS = 5  # Retry-After while the store cannot write
 
 _BATCH_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _MAX_PARENTS = 64  # twice what a sidecar names

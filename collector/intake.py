@@ -155,7 +155,7 @@ class Intake:
         return loan
 
     def _unpack(self, encoding: str, sent: bytes) -> bytes:
-        """Return the plain form of a body; other requests go on meanwhile."""
+        """Return the plain form of a body, while other requests go on."""
         arguments = (encoding, sent, self._settings.max_body_bytes)
         if encoding == "identity" or len(sent) <= _SMALL_BYTES:
             plain = encodings.decode_body(*arguments)

@@ -273,7 +273,7 @@ class HandlerError(EventPubError):
 def describe_error(error: BaseException) -> str:
     """Return what may be logged: of our own errors all, as they hold no values, of others mostly the type.
 
-    What the operating system or a server has said is told as well.
+    Messages of the operating system and of servers are included.
     """
     kind = type(error).__name__
     return f"{kind}: {error}" if isinstance(error, (EventPubError, OSError)) else kind

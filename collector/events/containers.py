@@ -35,7 +35,7 @@ def open_container(version: str, body: bytes) -> Container:
     """Take a body's container off.
 
     Raises:
-        ValueError: it is no container of that version.
+        ValueError: it is not a container of that version.
     """
     if version == "2j":
         return Container(body)

@@ -47,6 +47,6 @@ class Form(Protocol):
             unknown: counts the fields that the schema does not know, by id, as the events are read.
 
         Raises:
-            ValueError: it is no such array; reading the events may raise it, too.
+            ValueError: it is not such an array; reading the events may also raise it.
             RecursionError: it is nested too deeply.
         """

@@ -53,7 +53,7 @@ def _read_held(field: Field, holder: Any) -> Any:
 
     Raises:
         KeyError: it is of another type.
-        Refused: it is no such value.
+        Refused: it is not such a value.
     """
     if not isinstance(holder, dict):
         raise KeyError

@@ -36,7 +36,7 @@ class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
         table: the connections.
     """
 
-    max_accept = 1  # at a time: the table is asked for a place when somebody wants it, and only then
+    max_accept = 1  # at a time: the table is asked for room only when a connection waits for it
 
     def __init__(
         self, application: WSGIApplication, settings: Settings, tls: Any, listener: Any = None

@@ -77,7 +77,7 @@ class SqliteStore:
                     self._opened = self._identities()
                 if not is_ours:
                     raise ConfigError(
-                        "collector", "store.path", str(path), "is no file of this collector; name another"
+                        "collector", "store.path", str(path), "is not a file of this collector; name another"
                     )
                 # only a statement that would write, rows or none, has SQLite refuse a file it may not write
                 self._connection.execute("DELETE FROM health WHERE 0")

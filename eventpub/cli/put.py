@@ -139,5 +139,5 @@ def _parse_event(text: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(event, dict):
-        raise ValueError("it is no object")  # noqa: TRY004, json.loads raises no other
+        raise ValueError("it is not an object")  # noqa: TRY004, json.loads raises no other
     return event

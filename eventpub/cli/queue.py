@@ -150,7 +150,7 @@ def run_drop(options: argparse.Namespace) -> int:
             return EXIT_WARNING
         users = _find_users(queue.name)
         if late := drop_queue(queue):
-            complain(f"{queue.name}: events came meanwhile ({late:,}), so it is there again, with them in it")
+            complain(f"{queue.name}: events arrived just now ({late:,}), so it was created again with them")
             return EXIT_WARNING
     _report_drop(queue.name, "events in it: 0", users)
     return EXIT_OK

@@ -15,7 +15,7 @@ def read_timeout(timeout: Any) -> float:
     """Return seconds as a plain float, endless ones for a number that no float can hold.
 
     Raises:
-        ValueError: it is no number of seconds.
+        ValueError: it is not a number of seconds.
     """
     seconds = math.nan
     if issubclass(type(timeout), float):

@@ -186,7 +186,7 @@ class EventQueue(Generic[T]):
             self._removed.take_leave(self._queue)
 
     def begin_in_child(self) -> None:
-        """Begin anew in a forked child."""
+        """Start over in a forked child."""
         self._looking = threading.Lock()  # the fork may have copied one that is held
         self._removed.close()  # what is in hand is the parent's
 

@@ -86,7 +86,7 @@ def remove_queue(name: str) -> None:
     """Remove a queue, even one that its owner may not open; a process that has it open keeps an orphan.
 
     Raises:
-        QueueError: it is not there, or belongs to somebody else.
+        QueueError: it does not exist, or belongs to another user.
     """
     try:
         posix_ipc.unlink_message_queue(QUEUE_PREFIX + name)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Registered(Protocol):
-    """What an event queue does when it is told."""
+    """What an event queue does on these occasions."""
 
     def begin_in_child(self) -> None:
-        """Begin anew, in a forked child."""
+        """Start over in a forked child."""
 
     def take_leave(self) -> None:
         """See to what it would leave behind: the process ends."""
@@ -33,7 +33,7 @@ stand_in: Callable[[Any], MessageQueue] | None = None
 
 
 def register_queue(queue: Registered) -> None:
-    """Tell a queue what happens, for as long as somebody holds it."""
+    """Notify a queue as long as it is referenced."""
     event_queues[id(queue)] = queue
 
 
@@ -45,7 +45,7 @@ def announce_descriptor(queue: Registered, fd: int) -> None:
 
 
 def list_queues() -> list[Registered]:
-    """Return the queues that somebody holds."""
+    """Return the queues that are still referenced."""
     return list(event_queues.values())
 
 

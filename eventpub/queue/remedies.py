@@ -53,7 +53,7 @@ def explain_size(
     commands = "\n".join(
         f"  {where + ':':13} {command}" for where, command in list_remedies(sizes, limits).items()
     )
-    then = "Allow it, then resize the queue (`eventpub queue resize`) or create it anew"
+    then = "Allow it, then resize the queue (`eventpub queue resize`) or create it again"
     return f"{outcome}: {'; '.join(reasons)}. {then}:\n{commands}"
 
 

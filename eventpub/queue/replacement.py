@@ -81,7 +81,7 @@ def replace_queue(name: str, size: QueueSize) -> Replacement:
 
 
 def drop_queue(queue: MessageQueue) -> int:
-    """Remove an empty queue; return how many events came meanwhile, for which it was made again."""
+    """Remove an empty queue; return how many events arrived at that moment, for which it was created again."""
     status = queue.status()
     wishes = {**queue.size._asdict(), "mode": access.mode_of(status), "group": str(status.st_gid)}
     queue.unlink()

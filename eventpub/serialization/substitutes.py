@@ -182,7 +182,7 @@ def _find_converter(kind: Any) -> Convert:
 
 
 class _Known(dict[type, Convert]):
-    """The conversion of each class that was met; a program that makes classes without an end starts anew."""
+    """The conversion of each class that was met; a program that keeps making classes starts over."""
 
     def __missing__(self, kind: type) -> Convert:
         if len(self) >= _MAX_KINDS:

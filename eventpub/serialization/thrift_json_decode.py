@@ -147,7 +147,7 @@ def _read_struct(cls: Any, document: Any, around: Around) -> Any:
         elif _FIELD_ID.fullmatch(number):
             others[number] = holder
         else:
-            raise Refused(f"{show_value(number)} is no field id")
+            raise Refused(f"{show_value(number)} is not a field id")
     if not required <= values.keys():
         raise Refused("the required field is missing", f".{min(required - values.keys())}")
     struct = cls(**values)

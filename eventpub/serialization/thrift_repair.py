@@ -138,7 +138,7 @@ class _Repair(NamedTuple):
 
 
 def _explain(value: Any, error: Exception) -> str:
-    """Return what an error says, if it is Python's or ours; somebody else's may show the value."""
+    """Return what an error says, if it is Python's or ours; other errors may show the value."""
     if isinstance(error, UnfitError) or type(value) in _PLAIN:
         return str(error)
     return reason_of(error)

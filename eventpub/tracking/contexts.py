@@ -163,7 +163,7 @@ class ContextBlock:
 
 
 class _Replaced(NamedTuple):
-    """What a block has found in a mapping of somebody's own locator, and put its own in the place of."""
+    """What a block has replaced in the mapping of a custom locator."""
 
     contexts: MutableMapping[str, Any]
     before: Any

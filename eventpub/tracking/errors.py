@@ -29,7 +29,7 @@ class EventTypeError(UnwritableValueError):
 
 
 class FilterError(StageError, TypeError):  # event-tracking's filters raise TypeErrors for some of it
-    """The filter cannot be built: mend what `given` shows."""
+    """The filter cannot be built: fix what `given` shows."""
 
 
 ImproperlyConfigured = FilterError  # as event-tracking calls it

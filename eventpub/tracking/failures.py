@@ -1,6 +1,6 @@
 """What trackers and routers swallow so that it fails nobody: counted by kind, told to a metric, and logged.
 
-The log names types and places, never a value: what an event or an error holds may be somebody's secret.
+The log names types and places, never a value: what an event or an error holds may be secret.
 """
 
 from __future__ import annotations

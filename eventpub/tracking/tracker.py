@@ -181,7 +181,7 @@ class Tracker:
             data: what each says besides; nothing by default.
 
         Raises:
-            TypeError: what is decorated is a generator function, whose call is no more than its beginning.
+            TypeError: the decorated function is a generator function, which runs only after its call.
         """
         return tracked(self.emit, name, data or {})
 

@@ -119,7 +119,7 @@ def parse_signature(value: str) -> tuple[str, str] | None:
 
 
 def is_page(content_type: str, body: bytes) -> bool:
-    """Tell whether an answer is a web page, which is no acceptance whatever its status says.
+    """Return whether an answer is a web page, which never counts as acceptance.
 
     A page is what captive portals and lost proxies answer everything with. A collector writes none by accident:
     each request says, in `Accept`, that it takes JSON or plain text. Even in the type text/html, which is some

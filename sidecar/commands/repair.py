@@ -88,7 +88,7 @@ def _repair_slot(slot: Path, backup: Path, disk: Disk, *, apply: bool) -> int:
 
 
 def _mend_slot(slot: Path, backup: Path, disk: Disk) -> int:
-    """Mend a slot that is ours meanwhile."""
+    """Repair a slot while this process owns it."""
     findings = _print_findings(survey.examine_slot(slot, owned=False))
     if not findings:
         return EXIT_OK

@@ -8,7 +8,7 @@ from eventpub.errors import EventPubError
 class NoAnswerError(EventPubError):
     """Raised where an attempt cannot come to an answer any more; its batch is kept and sent again.
 
-    `kind` is the short word of `Answer.kind`, `reason` what went wrong and, where a person must mend it, how.
+    `kind` is the short word of `Answer.kind`, `reason` what went wrong and how to fix it, if an operator must.
     """
 
     def __init__(self, kind: str, reason: str) -> None:

@@ -122,7 +122,7 @@ class Gate:
             return max(closed_seconds, self._draw_own(attempts, retry_after_seconds))
         self.allowed = 1
         self._round = 0
-        if not self.failing or closed_seconds <= 0:  # the others in flight when it broke down are no news
+        if not self.failing or closed_seconds <= 0:  # failures of attempts already in flight add nothing
             closed_seconds, self._backoff = self._backoff.next(retry_after_seconds, self._random)
             self._closed_until = self._clock() + closed_seconds
         self.failing = True

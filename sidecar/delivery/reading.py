@@ -83,7 +83,7 @@ class AnswerReader:
         return Received(head.status, head.fields, body, has_ended and self._is_proof(head))
 
     def read_head(self) -> _Head:
-        """Return the first answer that is no informational one, up to its blank line; raises as `read` does."""
+        """Return the first answer that is not informational, up to its blank line; raises as `read` does."""
         while True:
             head = self._read_one_head()
             if head.status >= _FIRST_FINAL:

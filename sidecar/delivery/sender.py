@@ -72,7 +72,7 @@ class Sender:
         self._gate = Gate(
             config.publisher_concurrency,
             Backoff(config.retry_min_seconds, config.retry_max_seconds),
-            randomness=random.Random(),  # noqa: S311, jitter is no secret
+            randomness=random.Random(),  # noqa: S311, jitter need not be secret
         )
 
     def put(self, batch: Batch) -> None:

@@ -68,7 +68,7 @@ def find_loops(folder: Path) -> Loops:
 
 @contextlib.contextmanager
 def lend_address(memory: mmap.mmap | bytearray) -> Iterator[int]:
-    """Lend the address of a mapping or a buffer, which cannot be closed or resized meanwhile."""
+    """Lend the address of a mapping or a buffer, which cannot be closed or resized until it is returned."""
     view = ctypes.c_char.from_buffer(memory)
     try:
         yield ctypes.addressof(view)

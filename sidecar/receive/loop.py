@@ -8,7 +8,7 @@ mapping, so a killed process leaves the event in the file, not in its own memory
 must be resident, or the kernel loses the message when the process is killed meanwhile, so each is touched just
 before each call.
 
-Pages vanish where somebody cuts the file, and where a file system does not keep what it reserved (one that
+Pages vanish if the file is truncated, and where a file system does not keep what it reserved (one that
 copies on write, and is full). The burst then ends as CUT, and what is left of the file is sealed. A message
 that had left the queue and found no page is lost: it counts as one of the batch's events, and is found missing
 when the batch is read.

@@ -13,7 +13,7 @@ One batch is one file and the file system is the index. Below `spool.dir`:
 | `QUEUE/dead/ID-INDEX.json`    | an event the collector will never take, and why                            |
 | `QUEUE/dead/ID.replay`        | the letters that a replay sends as batch ID, until its outcome is known    |
 | `QUEUE/reserve/SLOT-N.reserve` | empty: space kept free, so that batches can be taken apart on a full disk |
-| `QUEUE/damaged/`              | copies of batch files that had unreadable records, and what is no batch    |
+| `QUEUE/damaged/`              | copies of batch files with unreadable records; files that are not batches  |
 | `QUEUE/repaired/TIME/SLOT/`   | the files that `eventpub spool repair` changed, as they were               |
 
 NNN rises by one a batch, so names sort by age. Every change of state is one rename, so a process killed at

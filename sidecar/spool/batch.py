@@ -137,7 +137,7 @@ class OpenBatch:
         """Note under which version of the wire the events are received; nothing has been so far.
 
         Raises:
-            OSError: the disk failed, or somebody has cut the file.
+            OSError: the disk failed, or the file was truncated.
         """
         if os.fstat(self._fd).st_size < self.state.size:
             raise OSError(errno.ENOSPC, _NO_SPACE)

@@ -168,7 +168,7 @@ class Folder:
         return None
 
     def _set_straight(self, path: Path) -> None:
-        """Give a batch file with a wrong name a right one, and move away what is no batch file."""
+        """Give a batch file with a wrong name a right one, and move away files that are not batches."""
         mode = path.lstat().st_mode
         is_file = stat.S_ISREG(mode)
         if stat.S_ISDIR(mode) and _FOLDER_NAME.fullmatch(path.name):  # what else is in it are events

@@ -101,7 +101,9 @@ class Spool:
                 slot.release()
             if not isinstance(error, OSError):
                 raise
-            raise SpoolDiskError(str(base), f"cannot be read back: {error}; free or mend the disk") from error
+            raise SpoolDiskError(
+                str(base), f"cannot be read back: {error}; free space on the disk, or repair it"
+            ) from error
 
     def _recover(self, orphans: list[Slot]) -> None:
         """Find what earlier processes left, in this slot and in those of dead sidecars, and book it."""
@@ -217,7 +219,7 @@ class Spool:
         return batch
 
     def read(self, batch: Batch) -> bytes | None:
-        """Return the bytes of a batch's file; None if somebody removed it, which is booked.
+        """Return the bytes of a batch's file; None if it was removed, which is counted.
 
         Raises:
             OSError: it cannot be read now, which says nothing about what is in it.

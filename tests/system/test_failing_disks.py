@@ -371,7 +371,7 @@ def test_a_start_on_a_disk_that_has_no_room_for_a_folder_waits_until_it_has(smal
     small.sidecar.launch()
     wait_until(lambda: "cannot start yet" in small.sidecar.log(), "it waits")
     assert small.busy() < MAX_BUSY
-    assert "cannot be made: No space left on device; free or mend the disk" in small.sidecar.log()
+    assert "cannot be made: No space left on device; free space on the disk" in small.sidecar.log()
     (disk / "filler").unlink()
     remount(small, "nr_inodes=100")
     small.put(20)

@@ -313,7 +313,7 @@ def test_files_that_are_not_ours_are_left_alone(tmp_path):
     other = tmp_path / "other.sqlite"
     with contextlib.closing(sqlite3.connect(other)) as connection, connection:
         connection.execute("CREATE TABLE events (id)")
-    with pytest.raises(ConfigError, match="is no file of this collector"):
+    with pytest.raises(ConfigError, match="is not a file of this collector"):
         open_store(other)
     assert read(other, "SELECT name FROM sqlite_master") == [("events",)]
 
@@ -322,7 +322,7 @@ def test_a_file_of_another_schema_is_left_alone(path):
     open_store(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA user_version = 7")
-    with pytest.raises(ConfigError, match="is no file of this collector"):
+    with pytest.raises(ConfigError, match="is not a file of this collector"):
         open_store(path)
 
 

@@ -111,7 +111,7 @@ def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(old: Path) ->
 def test_a_file_of_a_later_version_is_left_alone(old: Path, version: int) -> None:
     with contextlib.closing(sqlite3.connect(old)) as connection, connection:
         connection.execute(f"PRAGMA user_version = {version}")
-    with pytest.raises(ConfigError, match="no file of this collector"):
+    with pytest.raises(ConfigError, match="not a file of this collector"):
         open_store(old)
 
 

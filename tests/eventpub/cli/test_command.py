@@ -59,7 +59,7 @@ def test_options_may_stand_among_the_arguments(queue: MessageQueue, words: str):
 
 def test_an_event_may_begin_with_a_dash_behind_two_dashes(queue: MessageQueue):
     done = run("put", queue.name, "--timeout", "0", "--", "-1")
-    assert "event 1, -1: it is no object" in done.err
+    assert "event 1, -1: it is not an object" in done.err
 
 
 def test_an_option_that_a_command_does_not_have_is_answered_with_the_usage_of_that_command():

@@ -28,7 +28,7 @@ def test_put_takes_events_from_arguments_or_lines(queue: MessageQueue):
 def test_put_says_which_events_it_could_not_put_and_goes_on(queue: MessageQueue):
     done = run("put", queue.name, stdin='{"n": 1}\n[2]\nnonsense\n{"n": "' + "4" * 512 + '"}\n{"n": 5}\n')
     assert (done.code, done.out) == (1, "put 2, not put 3\n")
-    assert "event 2, [2]: it is no object" in done.err
+    assert "event 2, [2]: it is not an object" in done.err
     assert "event 3, nonsense: Expecting value" in done.err
     assert re.search(r"event 4, .*: the event has 520 bytes; this queue was created for 512", done.err)
     assert queue.depth() == 2

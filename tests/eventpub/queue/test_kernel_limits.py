@@ -150,7 +150,7 @@ def test_only_what_is_too_low_is_mentioned():
     assert text == (
         "got 10,000 messages of 8,192 bytes instead of 10,000 messages of 102,400 bytes: "
         "fs.mqueue.msgsize_max is 8,192 and 102,400 is needed. "
-        "Allow it, then resize the queue (`eventpub queue resize`) or create it anew:\n"
+        "Allow it, then resize the queue (`eventpub queue resize`) or create it again:\n"
         "  now:          sysctl -w fs.mqueue.msgsize_max=102400\n"
         r"  at each boot: printf 'fs.mqueue.msgsize_max = 102400\n' > /etc/sysctl.d/60-eventpub.conf"
         "\n"
