@@ -100,7 +100,9 @@ class StructForm:
 def _find_unknown(value: Any, path: str = "") -> Iterator[str]:
     """Yield the paths of the unknown fields in a plain event."""
     for key, element in value.items() if isinstance(value, dict) else enumerate(value):
-        if key == UNKNOWN_FIELDS:
+        if str(key).rstrip("_") == UNKNOWN_FIELDS and isinstance(
+            element, dict
+        ):  # with a _ if the struct has it
             yield from (f"{path}{number}" for number in element)
         elif isinstance(element, (dict, list)):
             step = f"{path.rstrip('.')}[{key}]." if isinstance(value, list) else f"{path}{key}."

@@ -18,7 +18,7 @@ from eventpub import serialize_v2_event
 from eventpub.collector.events.form import Limits
 from eventpub.collector.events.naming import name_unknown
 from eventpub.collector.events.rows import UnwritableError, make_row, write_json
-from eventpub.collector.events.structs import StructForm
+from eventpub.collector.events.structs import StructForm, _find_unknown
 from eventpub.collector.store import EventRow
 from eventpub.schemas.event.ttypes import Event, Experiment, Geo, Request, User
 from eventpub.serialization.errors import DecodeError
@@ -349,3 +349,9 @@ def test_what_a_newer_class_has_with_another_type_stays_unknown(tmp_path: Path) 
     assert name_unknown(made.Made, {"unknown_fields": {"2": {"i32": 2**40}}}) == {
         "unknown_fields": {"2": {"i32": 2**40}}
     }
+
+
+@pytest.mark.parametrize("own", ["mine", ["mine"], None])
+def test_the_path_is_found_beside_a_field_that_is_called_unknown_fields_itself(own: object) -> None:
+    plain = {"unknown_fields": own, "kids": [{"unknown_fields_": {"99": {"i32": 1}}}]}
+    assert list(_find_unknown(plain)) == ["kids[0].99"]
