@@ -7,7 +7,6 @@ Any number of collectors may share a database. Credentials and TLS are libpq's: 
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -17,6 +16,7 @@ from eventpub.errors import ConfigError, NotYetError
 
 from . import EventRow, Health, Outcome, Receipt
 from .dedupe import AgeClock
+from .retention import Retention
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ class PostgresqlStore:
         dedupe_memory_seconds: float,
         keep_seconds: float = 0.0,
     ) -> None:
-        self._keep_seconds = keep_seconds
+        self._retention = Retention(keep_seconds)
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._memory_seconds = dedupe_memory_seconds
@@ -140,9 +140,10 @@ class PostgresqlStore:
 
     def tend(self) -> None:
         """Remove some of the events that are older than `keep_seconds`."""
-        if self._keep_seconds:
+        before = self._retention.before()
+        if before is not None:
             with contextlib.suppress(psycopg.Error), self._transaction() as cursor:
-                cursor.execute(TRIM, (time.time() - self._keep_seconds,))
+                cursor.execute(TRIM, (before,))
 
     def close(self) -> None:
         """Close the connection."""

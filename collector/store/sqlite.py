@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from eventpub.errors import ConfigError, NotYetError
 
 from . import Health, Outcome, Receipt, dedupe, lookup
+from .retention import Retention
 from .tables import INSERT, prepare_tables, trim_events
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class SqliteStore:
     ) -> None:
         self._failed = False  # whether the last batch could not be stored
         self._memory_seconds = dedupe_memory_seconds
-        self._keep_seconds = keep_seconds
+        self._retention = Retention(keep_seconds)
         real_path = path.resolve()  # SQLite, too, puts the WAL beside what a link leads to
         self._files = (real_path, real_path.with_name(real_path.name + "-wal"))
         try:
@@ -147,9 +148,10 @@ class SqliteStore:
 
     def tend(self) -> None:
         """Remove some of the events that are older than `keep_seconds`."""
-        if self._keep_seconds:
+        before = self._retention.before()
+        if before is not None:
             with contextlib.suppress(sqlite3.Error):  # locked: the next time
-                trim_events(self._connection, time.time() - self._keep_seconds)
+                trim_events(self._connection, before)
 
     def close(self) -> None:
         """Close the file; SQLite folds the WAL into it."""
