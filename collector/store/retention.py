@@ -48,7 +48,7 @@ class Retention:
         if abs(jumped_seconds) > _JUMP_SECONDS:
             if not self._is_told:
                 logger.error(
-                    "the time of day jumped by %.0f s, so store.keep removes nothing; set the clock, and restart",
+                    "the time of day jumped by %.0f s; store.keep removes nothing: set the clock, and restart",
                     jumped_seconds,
                 )
             self._is_told = True
