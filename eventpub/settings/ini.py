@@ -224,8 +224,15 @@ def queue_name() -> Kind[str]:
 
 
 def choice(*options: str) -> Kind[str]:
-    """One of a few words."""
-    return text("one of " + ", ".join(options), "|".join(map(re.escape, options)))
+    """One of a few words, in upper or lower case."""
+    as_written = {option.lower(): option for option in options}
+
+    def parse(value: str) -> str:
+        if value.lower() not in as_written:
+            raise ValueError
+        return as_written[value.lower()]
+
+    return Kind(parse, "one of " + ", ".join(options))
 
 
 def integer(minimum: int, maximum: int) -> Kind[int]:

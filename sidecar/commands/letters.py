@@ -18,6 +18,7 @@ from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.folder import DEAD
 
 from .errors import BusyError
+from .place import explain_denied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -91,6 +92,10 @@ def find_letters(queue: Path) -> tuple[list[Letter], list[str]]:
             letters.append(read_letter(path))
         except FileNotFoundError:  # dropped or sent again meanwhile
             continue
+        except PermissionError as error:  # it does not keep the others from being used
+            complaints.append(explain_denied(error))
+        except OSError as error:
+            complaints.append(f"{path}: {error.strerror}")
         except ValueError as error:
             complaints.append(f"{path}: {error}")
     letters.sort(key=lambda letter: (letter.died_at, letter.path.name))

@@ -17,12 +17,29 @@ RETRY_SECONDS = 1.0  # how soon a full or failing disk is tried again
 _ZEROS = memoryview(bytes(128 * 1024))  # a call takes 1,024 such pieces, more than the largest batch needs
 
 
+def _give_to_owner(fd: int, path: Path) -> None:
+    try:
+        folder = path.parent.stat()
+        if folder.st_uid != 0:
+            os.fchown(fd, folder.st_uid, folder.st_gid)
+    except OSError:
+        os.close(fd)
+        path.unlink(missing_ok=True)
+        raise
+
+
 class Disk:
     """The operating system's file system."""
 
     def create(self, path: Path) -> int:
-        """Create a file that only its owner may read, and return its descriptor; it must not exist."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        """Create a file that only its owner may read, and return its descriptor; it must not exist.
+
+        What root creates belongs to the owner of the folder, or the sidecar could not read it.
+        """
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if os.geteuid() == 0:
+            _give_to_owner(fd, path)
+        return fd
 
     def reserve(self, fd: int, size_bytes: int) -> None:
         """Allocate the blocks of a file, so that writing to its mapping cannot fail on a full disk.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pwd
 import stat
 import time
 from typing import TYPE_CHECKING
@@ -151,7 +152,8 @@ def check_private(directory: Path) -> None:
         if status.st_uid != os.geteuid():
             raise SpoolError(
                 str(directory),
-                f"belongs to uid {status.st_uid}; chown {os.geteuid()} it, or name another in spool.dir",
+                f"belongs to uid {status.st_uid}; run this as its owner: sudo -u {_name_user(status.st_uid)} …"
+                ", or name another in spool.dir",
             )
         if _can_others_write(status):
             raise SpoolError(str(directory), f"other users may write to it; run: chmod 700 {directory}")
@@ -193,10 +195,20 @@ def _find_weakness_above(directory: Path) -> str:
         except FileNotFoundError:
             continue
         if status.st_uid not in (0, os.geteuid()):
-            return f"{folder} belongs to uid {status.st_uid}; run: chown {os.geteuid()} {folder}"
+            remedy = f"chown {os.geteuid()} {folder}"
+            if os.geteuid() == 0:  # the service's own folder, most likely
+                remedy = f"this as its owner: sudo -u {_name_user(status.st_uid)} …"
+            return f"{folder} belongs to uid {status.st_uid}; run {remedy}"
         if _can_others_write(status) and not status.st_mode & stat.S_ISVTX:
             return f"they may write to {folder}; run: chmod +t {folder}"
     return ""
+
+
+def _name_user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"'#{uid}'"
 
 
 def take_slot(directory: Path) -> Slot | None:

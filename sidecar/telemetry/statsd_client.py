@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Any
 
 import statsd
+
+logger = logging.getLogger(__name__)
 
 _DATAGRAM_BYTES = 512  # fits every path
 
@@ -35,3 +38,19 @@ class StatsdClient(statsd.StatsClient):  # type: ignore[misc]  # the package has
         self._sock.setblocking(False)
         self._prefix = prefix
         self._maxudpsize = _DATAGRAM_BYTES
+        self._is_failing = False
+
+    def _send(self, data: str) -> None:
+        """Send a datagram; what keeps it from being sent is told once, until one is sent again."""
+        try:
+            self._sock.sendto(data.encode("ascii"), self._addr)
+        except BlockingIOError:  # the other end is slow, and nobody waits for metrics
+            pass
+        except OSError as error:
+            if not self._is_failing:
+                logger.warning("metrics are not sent: %s: %s; see metrics.endpoint", self._addr, error.strerror)
+            self._is_failing = True
+        else:
+            if self._is_failing:
+                logger.info("metrics are sent again: %s", self._addr)
+            self._is_failing = False

@@ -149,6 +149,21 @@ def test_supervisord_shows_what_is_wrong_with_a_configuration(
     assert "key.secret" in supervisor.log()
 
 
+@pytest.mark.parametrize("name", ["eventpub-sidecar.conf", "eventpub-collector.conf"])
+def test_supervisord_never_gives_up_and_starts_programs_where_no_module_is_in_the_way(name: str) -> None:
+    program = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
+    program.read(DEPLOY / "supervisor" / name)
+    (section,) = program.sections()
+    assert (
+        section
+        == f"program:{program[section]['stdout_logfile'].removeprefix('/var/log/').removesuffix('.log')}"
+    )
+    assert program[section]["autorestart"] == "true"
+    assert program[section]["directory"] == "/"
+    # each pause is a second longer than the one before, so this is thousands of years
+    assert int(program[section]["startretries"]) >= 1_000_000
+
+
 @pytest.mark.parametrize("name", ["eventpub-sidecar@.service", "eventpub-collector.service"])
 def test_systemd_takes_the_unit(tmp_path: Path, name: str) -> None:
     unit = (DEPLOY / "systemd" / name).read_text()

@@ -106,6 +106,8 @@ def test_unreadable_files_are_errors_with_the_reason(tmp_path: Path) -> None:
         (address.endpoint(), "/run/statsd.sock", "/run/statsd.sock"),
         (ini.base64_bytes(), "aHVudGVyMg==", b"hunter2"),
         (ini.choice("a", "b"), "b", "b"),
+        (ini.choice("https", "http"), "HTTPS", "https"),
+        (ini.choice("AES256", "none"), "aes256", "AES256"),
     ],
 )
 def test_kind_reads(kind: ini.Kind[object], text: str, value: object) -> None:
@@ -131,6 +133,10 @@ def test_kind_reads(kind: ini.Kind[object], text: str, value: object) -> None:
         (ini.boolean(), "maybe"),
         (address.endpoint(), "localhost"),
         (address.endpoint(), "localhost:99999"),
+        (address.server(), "a,b"),
+        (address.server(), "host;"),
+        (address.server(), "[:::::]"),
+        (address.server(), '"host"'),
         (ini.base64_bytes(), ""),
         (ini.base64_bytes(), "a"),
         (ini.path(), "~no-such-user-anywhere/x"),

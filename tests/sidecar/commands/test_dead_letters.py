@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from support.commands import Command, SpoolFolder
+from support.forked import as_root, in_child
 from support.letters import BATCH, OTHER, fill
+
+from eventpub.cli import main
+from eventpub.sidecar.spool.batch import write_file
+from eventpub.sidecar.spool.disk import Disk
+
+NOBODY = 65_534
 
 
 def test_list_shows_why_each_event_died_the_newest_last(eventpub: Command, spool: SpoolFolder) -> None:
@@ -114,3 +122,33 @@ def test_an_id_may_be_shortened_until_it_is_ambiguous(eventpub: Command, spool: 
         done = eventpub(*show, wrong)
         assert (done.code, done.out) == (1, "")
         assert complaint in done.err
+
+
+@as_root
+def test_a_letter_that_this_user_may_not_read_does_not_keep_the_others_from_being_listed(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, spool: SpoolFolder
+) -> None:
+    mine, roots = spool.letter(b"{}", batch_id=BATCH), spool.letter(b"{}", batch_id=OTHER)
+    for path in (spool.directory, *spool.directory.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    os.chown(roots, 0, 0)
+    roots.chmod(0o600)
+    for folder in [tmp_path, *tmp_path.parents][:-2]:
+        folder.chmod(0o755)
+    code = in_child(lambda: main(["dead-letters", "list", "--spool", str(spool.directory)]), uid=NOBODY)
+    told = capfd.readouterr()
+    assert (code, BATCH[:12] in told.out) == (1, True)
+    assert f"{roots}: this user may not use it; run the command as its owner: sudo -u 'root'" in told.err
+    assert mine.stat().st_uid == NOBODY
+
+
+@as_root
+@pytest.mark.parametrize("owner", [NOBODY, 0])
+def test_what_root_writes_in_a_spool_belongs_to_the_owner_of_its_folder(spool: SpoolFolder, owner: int) -> None:
+    os.chown(spool.dead, owner, owner)
+    path = spool.letter(b"{}", batch_id=BATCH)
+    write_file(Disk(), path, path.read_bytes(), fsync=True)
+    write_file(Disk(), spool.dead / "replay-1.json", b"{}", fsync=True)
+    for name in (path.name, "replay-1.json"):
+        status = (spool.dead / name).stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (owner, owner, 0o600)

@@ -163,9 +163,8 @@ def test_a_spool_below_a_folder_of_another_user_is_refused(shared, between, mode
     os.chown(shared / "theirs", NOBODY, NOBODY)
     with pytest.raises(SpoolError, match="other users may replace it") as refused:
         make_private(shared / "theirs" / between / "spool")
-    assert f"as {shared / 'theirs'} belongs to uid {NOBODY}; run: chown 0 {shared / 'theirs'}, or" in str(
-        refused.value
-    )
+    told = f"since {shared / 'theirs'} belongs to uid {NOBODY}; run this as its owner: sudo -u nobody …, or"
+    assert told in str(refused.value)
 
 
 @needs_root
@@ -173,7 +172,7 @@ def test_a_link_does_not_hide_that_the_folder_it_leads_to_is_in_one_of_another_u
     (shared / "theirs" / "inner").mkdir(parents=True)
     os.chown(shared / "theirs", NOBODY, NOBODY)
     (shared / "link").symlink_to(shared / "theirs" / "inner")
-    with pytest.raises(SpoolError, match=f"as {shared / 'theirs'} belongs to uid {NOBODY}"):
+    with pytest.raises(SpoolError, match=f"since {shared / 'theirs'} belongs to uid {NOBODY}"):
         make_private(shared / "link" / "spool")
 
 
@@ -231,7 +230,7 @@ def test_what_a_person_has_to_mend_is_not_waited_for(tmp_path):
 def test_a_spool_of_another_user_is_refused(shared):
     (shared / "spool").mkdir(mode=0o700)
     os.chown(shared / "spool", NOBODY, NOBODY)
-    with pytest.raises(SpoolError, match="belongs to uid 65534; chown 0 it"):
+    with pytest.raises(SpoolError, match="belongs to uid 65534; run this as its owner: sudo -u nobody …, or"):
         make_private(shared / "spool")
 
 
