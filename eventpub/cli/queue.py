@@ -179,7 +179,7 @@ def _report_drop(name: str, content: str, users: list[str]) -> None:
     if users:
         say(
             f"still open in {', '.join(users)}: eventpub switches to the next queue of this name within a "
-            "second; restart other programs, or their events are lost"
+            "second; restart other programs, which are told that it is full"
         )
 
 

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 END_MARK = b"\x04"  # fits into every queue, and no JSON text has this byte; native/receive.c knows it, too
 _LEAVE_SECONDS = 1.0  # how long to wait at the end for room for what lies in removed queues
 _RETRY_SECONDS = 0.05
+_TRIES = 1000
 
 
 def fill_up(queue: MessageQueue) -> bool:
@@ -64,11 +65,8 @@ class RemovedQueue:
                         return True  # another process has seen to it
                 elif len(message) <= successor.max_message_size and successor.send(message):
                     self.moved += 1
-                else:
-                    if not self._queue.send(message):
-                        self._in_hand = message
-                    if successor.depth() >= successor.max_messages:
-                        return False
+                elif not self._put_back(message, successor) or successor.depth() >= successor.max_messages:
+                    return False
         except QueuePermissionError:
             return True  # it can only be written to: its owner, who can read it, sees to it
         return False
@@ -76,6 +74,18 @@ class RemovedQueue:
     def close(self) -> None:
         """Let the queue go, with what is left in it."""
         self._queue.close()
+
+    def _put_back(self, message: bytes, successor: MessageQueue) -> bool:
+        """Put a message back; if a sender was quicker to take its place, try here and there for a while."""
+        for _ in range(_TRIES):
+            if self._queue.send(message):
+                return True
+            if len(message) <= successor.max_message_size and successor.send(message):
+                self.moved += 1
+                return True
+            time.sleep(0)
+        self._in_hand = message
+        return False
 
 
 class RemovedQueues:

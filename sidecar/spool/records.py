@@ -45,6 +45,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventpub import wire
+from eventpub.queue.removal import END_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -210,6 +211,8 @@ def _record_at(image: bytes, offset: int) -> tuple[bytes | None, int]:
 def _find_uncommitted(image: bytes, start: int) -> tuple[bytes | None, int]:
     """Return the event of the last record of a killed process: everything up to the last non-zero byte."""
     event = image[start:].rstrip(b"\0")
+    if event == END_MARK:  # it was killed while it emptied a removed queue
+        return None, 0
     return (event, len(image)) if event else (None, 0)
 
 

@@ -5,10 +5,11 @@ one collector. From a printed seed, misfortunes strike: sidecars are killed, sto
 recover; the collector is killed, refuses, hangs, loses or halves its answers; a gateway answers in its place,
 with pages, with JSON or with nothing, and refuses what the collector has stored; one sidecar's way to it is
 cut, flooded or answered by a portal, and each answer on it is preceded by informational ones; keys are
-rotated, with care or without; the version of the wire changes; producers end; among the events are some that
-the collector cannot take. Then all is well again, everything drains, and the ledger is drawn up. It exits 0
-if every accepted event is stored, or a dead letter if it was poison, once and unaltered, and nothing else is,
-not even a dead letter; 1 otherwise, with the command that repeats the misfortunes.
+rotated, with care or without; the version of the wire changes; queues are resized and removed; producers end;
+among the events are some that the collector cannot take. Then all is well again, everything drains, and the
+ledger is drawn up. It exits 0 if every accepted event is stored, or a dead letter if it was poison, once and
+unaltered, and nothing else is, not even a dead letter; 1 otherwise, with the command that repeats the
+misfortunes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from support.nursery import Nursery, NurserySidecar
 from support.paths import ROOT
 from support.waiting import wait_until
 
-from eventpub.queue.message_queue import MessageQueue
+from eventpub.errors import QueueMissingError
+from eventpub.queue.message_queue import MessageQueue, remove_queue
 
 PRODUCERS = 4
 POISON = b"\xff"  # no UTF-8: the collector cannot take the body that holds it
@@ -74,17 +76,22 @@ OUTAGES = ["refused", "reset", "reset_midway", "garbage", "portal", "half_head",
 # that outlives it. It blocks SIGTERM meanwhile, so none is accepted and not noted.
 _PRODUCER = """
 import os, signal, sys, time
-from eventpub.queue.message_queue import MessageQueue
+from eventpub import EventQueue
+from eventpub.errors import EventQueueFullError
 queue_name, mark, notes = sys.argv[1:]
-queue = MessageQueue.open(queue_name, create=False, read=False)
+queue = EventQueue(queue_name, bytes, max_messages=10, max_message_size=1024)
 fd = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 number = 0
 while True:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     pad = b"\\xff" if number % 499 == 498 else b"x" * (number * 37 % 700)
     event = b'{"mark":"%s","n":%d,"pad":"%s"}' % (mark.encode(), number, pad)
-    accepted = queue.send(event)
-    if accepted:
+    try:
+        queue.put(event)
+    except EventQueueFullError:
+        accepted = False
+    else:
+        accepted = True
         os.write(fd, event + b"\\n")
         number += 1
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -159,13 +166,10 @@ class Soak:
         self._stack.callback(self._collector.kill)
         self._line = self._stack.enter_context(Line(self._collector.port, hints=True))
         self._nursery = self._stack.enter_context(contextlib.closing(Nursery()))
-        self._queues = []
-        for number in (0, 1):
-            queue = MessageQueue.open(f"soak{os.getpid()}-{number}", max_messages=10, max_message_size=1024)
-            self._queues.append(queue)
-            self._stack.callback(queue.close)
-            self._stack.callback(queue.unlink)
-        self._names = [queue.name.removeprefix("/events-") for queue in self._queues]
+        self._names = [f"soak{os.getpid()}-{number}" for number in (0, 1)]
+        for name in self._names:
+            MessageQueue.open(name, max_messages=10, max_message_size=1024).close()
+            self._stack.callback(remove_queue, name)
         ports = (self._collector.port, self._line.port, self._collector.port)
         names = (*self._names, self._names[0])
         self._sidecars = [self._sidecar(*where) for where in zip(names, ports, strict=True)]
@@ -208,7 +212,7 @@ class Soak:
             self.kill_sidecar: 8, self.kill_recovery: 4, self.stop_sidecar: 2, self.reload_sidecar: 1,
             self.change_fault: 3, self.kill_collector: 1, self.stop_collector: 1,
             self.rotate_key: 1, self.break_key: 1, self.replace_producer: 1, self.change_version: 1,
-            self.break_line: 1,
+            self.break_line: 1, self.replace_queue: 2,
         }  # fmt: skip
         while self.counts["kills"] < kills if kills else time.monotonic() < until:
             time.sleep(self._random.uniform(0, 0.2))
@@ -254,6 +258,18 @@ class Soak:
         sidecar.configure(collector_version=self._random.choice(["2", "2j"]))
         sidecar.signal(signal.SIGHUP)
         self.counts["versions"] += 1
+
+    def replace_queue(self) -> None:
+        """Give a queue another size, or remove it, while everybody uses it."""
+        name = self._random.choice(self._names)
+        if self._random.random() < 0.5:
+            with contextlib.suppress(QueueMissingError):  # nobody has created it again yet
+                remove_queue(name)
+        else:
+            resize = [sys.executable, "-m", "eventpub", "queue", "resize", name]
+            size = ["--max-messages", str(self._random.randint(5, 10))]
+            subprocess.run([*resize, *size], cwd=ROOT, capture_output=True, check=False)
+        self.counts["replaced queues"] += 1
 
     def break_line(self) -> None:
         """Cut the way of one sidecar for a while, or have others answer there."""
@@ -325,11 +341,12 @@ class Soak:
             """Tell whether all is delivered; else put an event: poison waits until others are accepted."""
             if not self._waiting():
                 return True
-            for queue in self._queues:
+            for name in self._names:
                 self.counts["proofs"] += 1
                 event = b'{"mark":"proof","n":%d,"pad":""}' % self.counts["proofs"]
-                if queue.send(event):
-                    proof.write(event + b"\n")
+                with MessageQueue.open(name, create=False) as queue:
+                    if queue.send(event):
+                        proof.write(event + b"\n")
             time.sleep(0.2)
             return False
 
@@ -342,7 +359,11 @@ class Soak:
     def _waiting(self) -> bool:
         slots = (self._folder / "spool").glob("*/[0-9]*")
         files = (name for slot in slots for _, _, names in os.walk(slot) for name in names)
-        return any(queue.depth() for queue in self._queues) or any(name.endswith(".batch") for name in files)
+        for queue_name in self._names:
+            with MessageQueue.open(queue_name, create=False) as queue:
+                if queue.depth():
+                    return True
+        return any(name.endswith(".batch") for name in files)
 
     def books(self) -> Books:
         return draw_up(self._accepted(), self._stored(), self._dead())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -300,7 +301,7 @@ def test_a_user_may_not_give_a_queue_to_a_group_it_is_not_in(queue_name: str):
 def test_another_user_is_told_whose_the_queue_is_and_which_settings_open_it(queue: MessageQueue):
     with pytest.raises(
         QueuePermissionError,
-        match=r"may not receive from it and send to it: it is (somebody else's|root:root, mode 0600)"
+        match=r"may not receive from it and send to it: it is (another user's|root:root, mode 0600)"
         r".*queue\.mode.*queue\.group",
     ):
         in_child(lambda: MessageQueue.open(queue.name), uid=other_uid())
@@ -461,3 +462,41 @@ def test_a_kernel_that_refuses_queues_is_said_to(queue_name: str, errno_name: st
 
     with pytest.raises(QueueUnsupportedError, match="seccomp"):
         in_child(open_it)
+
+
+@as_root
+def test_four_queues_of_a_user_fit_into_a_tuned_kernel_that_has_room_for_one(queue_name: str):
+    """The first must not take all of RLIMIT_MSGQUEUE, which they share."""
+
+    def create() -> list[int]:
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (819_200, 819_200))
+        queues = [MessageQueue.open(f"{queue_name}-{number}") for number in range(4)]
+        return [queue.max_messages for queue in queues]
+
+    tuned = {"msg_max": 10_000, "msgsize_max": 102_400}
+    assert in_own_namespace(create, uid=other_uid(), **tuned) == [24] * 4
+
+
+@as_root
+def test_a_size_that_is_given_may_take_all_of_the_limit(queue_name: str):
+    def create() -> int:
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (819_200, 819_200))
+        return MessageQueue.open(queue_name, max_messages=98).max_message_size
+
+    assert in_own_namespace(create, uid=other_uid(), msg_max=98) == 8192
+
+
+@as_root
+def test_a_queue_that_is_refused_for_others_names_them(queue_name: str):
+    def create() -> str:
+        ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: or /proc hides what this process has open
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (50_000, 50_000))
+        with MessageQueue.open(f"{queue_name}-first"):
+            with pytest.raises(QueueLimitError) as raised:
+                MessageQueue.open(queue_name)
+            return str(raised.value)
+
+    assert (
+        f"hold too much of RLIMIT_MSGQUEUE, which is 50,000 ({queue_name}-first is open in"
+        in in_own_namespace(create, uid=other_uid())
+    )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventpub.queue.removal import END_MARK
 from eventpub.sidecar.spool import records
 
 ID = "00112233445566778899aabbccddeeff"
@@ -136,6 +137,12 @@ def test_event_received_but_not_committed_is_read() -> None:
     received = records.RECORD_HEADER.pack(records.MAGIC, 7, 0, 0) + b'{"d":4}' + bytes(501)
     contents = records.read_records(records.write_records(HEADER, EVENTS) + received)
     assert (contents.events, contents.damaged) == ([*EVENTS, b'{"d":4}'], 0)
+
+
+def test_end_mark_of_a_removed_queue_received_but_not_forgotten_is_no_event() -> None:
+    received = records.RECORD_HEADER.pack(records.MAGIC, 0, 0, 0) + END_MARK + bytes(507)
+    contents = records.read_records(records.write_records(HEADER, EVENTS) + received)
+    assert (contents.events, contents.damaged) == (EVENTS, 0)
 
 
 def test_damaged_file_header_costs_the_id_only() -> None:
