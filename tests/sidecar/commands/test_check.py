@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.commands import EVENTS, Command, Done, SpoolFolder, damage
 from support.forked import as_root, in_child
+from support.paths import let_others_in
 from support.sidecar_process import SidecarProcess
 
 from eventpub.cli import main
@@ -69,9 +70,8 @@ def test_check_calls_work_left_unfinished_no_damage(eventpub: Command, spool: Sp
 def test_check_has_an_exit_code_for_what_could_not_be_read(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, spool: SpoolFolder
 ) -> None:
-    for folder in [*list(tmp_path.parents)[:-2], tmp_path, spool.directory, spool.queue, spool.slot(0)]:
-        folder.chmod(0o755)
-    for folder in (spool.dead, spool.damaged):
+    let_others_in(tmp_path)
+    for folder in (spool.directory, spool.queue, spool.slot(0), spool.dead, spool.damaged):
         folder.chmod(0o755)
     spool.batch(7, EVENTS).chmod(0o600)
     code = in_child(lambda: main(["spool", "check", "--spool", str(spool.directory)]), uid=65_534)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.commands import Command, SpoolFolder
 from support.forked import as_root, in_child
+from support.paths import let_others_in
 
 from eventpub.cli import main
 
@@ -65,8 +66,7 @@ def test_a_wrong_configuration_points_to_the_way_without_one(eventpub: Command, 
 def test_another_user_is_told_whose_it_is(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, spool: SpoolFolder, words: tuple[str, str]
 ) -> None:
-    for folder in [tmp_path, *tmp_path.parents][:-2]:
-        folder.chmod(0o755)
+    let_others_in(tmp_path)
     code = in_child(lambda: main([*words, "--spool", str(spool.directory)]), uid=65_534)
     assert code == 73
     assert "run the command as its owner: sudo -u 'root' eventpub" in capfd.readouterr().err
