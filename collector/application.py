@@ -195,7 +195,7 @@ class Application:
         """Say what came of a batch; `counted` is what was read of it, or nothing where it was not read."""
         if receipt.outcome is Outcome.UNAVAILABLE:
             logger.error("store unavailable batch=%s reason=%r", batch_id, receipt.reason)
-            return _answer_unavailable(receipt.reason)
+            return answer_unavailable(receipt.reason)
         if receipt.outcome is Outcome.TOO_MANY:
             limit = receipt.limit_events
             reason = f"the store takes at most {limit:,} events in one batch; send fewer at once"
@@ -214,7 +214,7 @@ class Application:
         health = self._store.health()
         if not health.writable:
             environ[FACTS]["reason"] = health.reason
-            return _answer_unavailable(health.reason)
+            return answer_unavailable(health.reason)
         environ[QUIET] = True
         fields = {
             "status": "ok",
@@ -225,7 +225,8 @@ class Application:
         return Response(200, fields, (("Allow", _ALLOWED["GET"]),))
 
 
-def _answer_unavailable(reason: str) -> Response:
+def answer_unavailable(reason: str) -> Response:
+    """Return the answer to a batch, or a probe, while nothing can be stored."""
     return refuse(
         503,
         Outcome.UNAVAILABLE.value,

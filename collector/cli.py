@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
 import gevent.event
@@ -29,12 +29,15 @@ from . import config, faults
 from .application import Application
 from .engines import open_store
 from .reload import reload_config
+from .starting import StartingApplication
 from .workers import Workers, adopt_listener, stop_with
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _RETRY_SECONDS = 1.0
 _TELL_SECONDS = 60.0
@@ -86,17 +89,52 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             return EXIT_OK
         if options.workers > 1:
             return _run_workers(options, loaded.settings, stop, reload)
-        opened = _open_when_possible(loaded.settings, stop)
+        tls = _wait_for(lambda: tls_context(loaded.settings), stop)
     except ConfigError as error:
         complain(str(error), program=_PROGRAM)
         return EXIT_CONFIG
-    if opened is None:
-        return EXIT_OK
-    tls, store = opened
-    application = Application(loaded, store)
-    served = application if script is None else faults.Faults(application, script)
+    return EXIT_OK if stop.is_set() else _run(options, loaded, script, tls, stop=stop, reload=reload)
+
+
+def _run(
+    options: argparse.Namespace,
+    loaded: config.Config,
+    script: list[faults.Step] | None,
+    tls: Any,
+    *,
+    stop: gevent.event.Event,
+    reload: gevent.event.Event,
+) -> int:
     listener = None if options.listen_fd is None else adopt_listener(options.listen_fd)
-    server = Server(served, loaded.settings, tls, listener)
+    server = Server(StartingApplication(), loaded.settings, tls, listener)
+    try:
+        server.start()
+        return _serve(server, loaded, script, options, stop=stop, reload=reload)
+    except ConfigError as error:
+        complain(str(error), program=_PROGRAM)
+        return EXIT_CONFIG
+    except OSError as error:
+        complain(f"cannot listen on {':'.join(map(str, server.address))}: {error}", program=_PROGRAM)
+        return EXIT_UNAVAILABLE
+    finally:
+        server.finish()
+
+
+def _serve(
+    server: Server,
+    loaded: config.Config,
+    script: list[faults.Step] | None,
+    options: argparse.Namespace,
+    *,
+    stop: gevent.event.Event,
+    reload: gevent.event.Event,
+) -> int:
+    """Open the store, while the server answers that it is not there yet; then serve until `stop` is set."""
+    store = _wait_for(lambda: _open_store(loaded.settings), stop, server.application)
+    if store is None:
+        return EXIT_OK
+    application = Application(loaded, store)
+    server.application = application if script is None else faults.Faults(application, script)
 
     def reload_when_asked() -> None:
         while reload.wait():
@@ -105,25 +143,16 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
 
     reloader = gevent.spawn(reload_when_asked)
     try:
-        return _serve_requests(server, stop, options.ready_file)
+        print(f"listening on {server.url}", flush=True)
+        if options.ready_file is not None:
+            _announce_url(options.ready_file, server.url)
+        stop.wait()
+        cut_off = server.finish()
+        logger.info("stopped requests_cut_off=%d", cut_off)
+        return EXIT_CUT_OFF if cut_off else EXIT_OK
     finally:
         reloader.kill()
         store.close()
-
-
-def _serve_requests(server: Server, stop: gevent.event.Event, ready_file: Path | None) -> int:
-    try:
-        server.start()
-    except OSError as error:
-        complain(f"cannot listen on {':'.join(map(str, server.address))}: {error}", program=_PROGRAM)
-        return EXIT_UNAVAILABLE
-    print(f"listening on {server.url}", flush=True)
-    if ready_file is not None:
-        _announce_url(ready_file, server.url)
-    stop.wait()
-    cut_off = server.finish()
-    logger.info("stopped requests_cut_off=%d", cut_off)
-    return EXIT_CUT_OFF if cut_off else EXIT_OK
 
 
 def _run_workers(
@@ -162,13 +191,17 @@ def _watch_signals() -> tuple[gevent.event.Event, gevent.event.Event]:
     return stop, reload
 
 
-def _open_when_possible(settings: config.Settings, stop: gevent.event.Event) -> tuple[Any, StoreThread] | None:
-    """Return TLS context and store; wait for what may come by itself, and return None if `stop` comes first."""
+def _wait_for(
+    make: Callable[[], T], stop: gevent.event.Event, starting: StartingApplication | None = None
+) -> T | None:
+    """Return what `make` makes; wait for what may come by itself, and return None if `stop` comes first."""
     told_at = -_TELL_SECONDS
     while True:
         try:
-            return tls_context(settings), _open_store(settings)
+            return make()
         except NotYetError as error:
+            if starting is not None:
+                starting.reason = str(error)
             if time.monotonic() - told_at >= _TELL_SECONDS:
                 logger.warning("waiting: %s; trying again every %g s", error, _RETRY_SECONDS)
                 told_at = time.monotonic()

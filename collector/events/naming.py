@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eventpub.serialization.thrift_json_decode import Around, Refused, find_reader
-from eventpub.serialization.thrift_plain import UNKNOWN_FIELDS, UnknownFields, make_plain
+from eventpub.serialization.thrift_plain import UnknownFields, make_plain, name_unknown_fields
 from eventpub.serialization.thrift_spec import read_declared
 
 if TYPE_CHECKING:
@@ -24,18 +24,19 @@ def name_unknown(cls: Any, plain: dict[str, Any]) -> dict[str, Any]:
     """
     fields = {field.name: field for field in read_declared(cls)}
     by_id = {str(field.number): field for field in fields.values()}
+    unknown = name_unknown_fields(fields)
     named = {
         name: _name_within(fields[name].type, value) if name in fields else value
         for name, value in plain.items()
-        if name != UNKNOWN_FIELDS
+        if name != unknown
     }
     left = {}
-    for number, holder in (plain.get(UNKNOWN_FIELDS) or {}).items():
+    for number, holder in (plain.get(unknown) or {}).items():
         try:
             named[by_id[number].name] = _read_held(by_id[number], holder)
         except (KeyError, Refused):
             left[number] = holder
-    return {**named, UNKNOWN_FIELDS: left} if left else named
+    return {**named, unknown: left} if left else named
 
 
 def _name_within(type_: Type, value: Any) -> Any:

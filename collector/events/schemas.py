@@ -75,6 +75,6 @@ def load_class(key: str, schema: str) -> type:
         raise ConfigError(SECTION, key, schema, "is not a struct class that the thrift compiler wrote")
     if not read_declared(found):
         raise ConfigError(
-            SECTION, key, schema, "has no fields that can be read; compile it with --gen py:slots"
+            SECTION, key, schema, "has no fields that can be read; are there maps with struct or list keys?"
         )
     return found

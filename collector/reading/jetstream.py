@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import nats
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 10.0
 _FETCHED = 500
+_KEPT = 100_000  # events, where the newest are wanted first
 
 
 class JetStreamReader:
@@ -37,8 +39,11 @@ class JetStreamReader:
     def find(
         self, conditions: Sequence[Condition] = (), *, since: float = 0.0, newest_first: bool = False
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield what `Reader.find` says; always oldest first, since the stream is read once."""
-        del newest_first
+        """Yield what `Reader.find` says; of the newest no more than can be kept: the stream is read once."""
+        found = self._read(conditions, since)
+        yield from reversed(deque(found, maxlen=_KEPT)) if newest_first else found
+
+    def _read(self, conditions: Sequence[Condition], since: float) -> Iterator[tuple[Any, ...]]:
         stream = self._address.name
         last = self._state()["last_seq"]
         subscription = self._run(self._client.jetstream().pull_subscribe(f"{stream}.>", stream=stream))

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .address import StoreAddress
 
 _BATCH_MESSAGES = 1_000_000  # of an atomic batch, until a server says how many it takes
+_PROBE_BYTES = 64 * 1024
 _WRONG_SEQUENCE = 10071  # the subject has a message already
 _TOO_MANY = 10199
 _NO_STREAM = 10059
@@ -86,6 +87,7 @@ class JetStreamStore:
         self._timeout_seconds = timeout_seconds
         self._memory_seconds = int(dedupe_memory_seconds)
         self._max_messages = _BATCH_MESSAGES
+        self._failed = False  # whether the last batch could not be stored
         self._keep_seconds = keep_seconds
         self._loop = asyncio.new_event_loop()
         self._client = Client()
@@ -105,7 +107,8 @@ class JetStreamStore:
         try:
             receipt: Receipt = self._run(self._add(batch))
         except _PATIENCE as error:
-            return Receipt(Outcome.UNAVAILABLE, _say(error))
+            receipt = Receipt(Outcome.UNAVAILABLE, _say(error))
+        self._failed = receipt.outcome is Outcome.UNAVAILABLE
         return receipt
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
@@ -117,13 +120,18 @@ class JetStreamStore:
         return receipt
 
     def health(self) -> Health:
-        """Say whether the stream answers; the number of events includes manifests."""
+        """Say whether batches can be stored; the number of events includes manifests.
+
+        The stream is only asked, unless the last batch failed: then a message is tried that lives for a second.
+        """
         try:
             info = self._run(self._ask(f"STREAM.INFO.{self._stream}"))
+            refused = self._run(self._try_to_write()) if self._failed else ""
         except _PATIENCE as error:
             return Health(writable=False, reason=_say(error))
-        if "error" in info:
-            return Health(writable=False, reason=info["error"]["description"])
+        if "error" in info or refused:
+            return Health(writable=False, reason=refused or info["error"]["description"])
+        self._failed = False
         return Health(writable=True, events_stored=info["state"]["last_seq"])
 
     def tend(self) -> None:
@@ -189,6 +197,13 @@ class JetStreamStore:
         answer = await self._client.request(f"$JS.API.{what}", data, timeout=self._timeout_seconds)
         answered: dict[str, Any] = json.loads(answer.data)
         return answered
+
+    async def _try_to_write(self) -> str:
+        """Store a message for a second; return why that is not possible, or an empty text."""
+        subject, headers = f"{self._stream}._b.probe", {"Nats-TTL": "1s"}
+        size = b"." * _PROBE_BYTES  # about what a small batch takes, since a full stream has room for less
+        answer = await self._client.request(subject, size, headers=headers, timeout=self._timeout_seconds)
+        return str(json.loads(answer.data).get("error", {}).get("description", ""))
 
     async def _seen(self, batch: IncomingBatch) -> Receipt | None:
         for parent in batch.parents:

@@ -35,6 +35,14 @@ class UnknownFields:
         return self._found.get(id(struct), (struct, {}))[1]
 
 
+def name_unknown_fields(names: Collection[str]) -> str:
+    """Return the name that unknown fields stand under beside fields of these names."""
+    name = UNKNOWN_FIELDS
+    while name in names:
+        name += "_"
+    return name
+
+
 def to_plain(struct: Any, unknown: UnknownFields | None = None) -> dict[str, Any]:
     """Return a struct as a JSON object by field names, for stores and people; unset fields are left out.
 
@@ -49,10 +57,7 @@ def to_plain(struct: Any, unknown: UnknownFields | None = None) -> dict[str, Any
         if (value := getattr(struct, name)) is not None
     }
     if unknown and (fields := unknown.find(struct)):
-        name = UNKNOWN_FIELDS
-        while name in field_names(struct):
-            name += "_"
-        plain[name] = make_plain(fields)
+        plain[name_unknown_fields(field_names(struct))] = make_plain(fields)
     return plain
 
 

@@ -6,6 +6,7 @@ import contextlib
 import resource
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,10 +28,10 @@ KEYS = "[keys]\ntest = aHVudGVyMg==\n"
 class Starting:
     """A collector that does not serve yet."""
 
-    def __init__(self, folder: Path, *lines: str) -> None:
+    def __init__(self, folder: Path, *lines: str, port: int = 0) -> None:
         config = folder / "collector.ini"
         store = f"store.path = {folder}/events.sqlite"
-        config.write_text("\n".join(["[collector]", "listen = 127.0.0.1:0", store, *lines, KEYS]))
+        config.write_text("\n".join(["[collector]", f"listen = 127.0.0.1:{port}", store, *lines, KEYS]))
         self._ready, self._log = folder / "url", folder / "log"
         command = [sys.executable, "-m", "eventpub.collector", "--ready-file", str(self._ready), str(config)]
         with self._log.open("ab") as log:
@@ -52,8 +53,8 @@ class Starting:
 def start(tmp_path) -> Iterator[Callable[..., Starting]]:
     started: list[Starting] = []
 
-    def start(*lines: str) -> Starting:
-        started.append(Starting(tmp_path, *lines))
+    def start(*lines: str, port: int = 0) -> Starting:
+        started.append(Starting(tmp_path, *lines, port=port))
         return started[-1]
 
     yield start
@@ -76,6 +77,25 @@ def test_a_store_that_is_locked_at_the_start_is_waited_for(start, tmp_path):
         collector = start("store.busy_timeout = 50 ms")
         collector.waits("database is locked")
     assert requests.get(f"{collector.url()}/health", timeout=10).status_code == 200
+
+
+def test_a_collector_without_a_store_yet_lives_and_is_not_ready(start, tmp_path):
+    CollectorProcess(tmp_path, faults=None).stop()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with locked(tmp_path / "events.sqlite"):
+        collector = start("store.busy_timeout = 50 ms", port=port)
+        collector.waits("database is locked")
+
+        def probe(path):
+            return requests.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+
+        assert (probe("/livez").status_code, probe("/readyz").status_code) == (200, 503)
+        assert "database is locked" in probe("/readyz").json()["reason"]
+        refused = requests.post(f"http://127.0.0.1:{port}/v2j", b"[{}]", timeout=10)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        assert collector.process.poll() is None
+    wait_until(lambda: probe("/readyz").status_code == 200, "it is ready")
 
 
 def test_a_disk_that_is_full_at_the_start_is_waited_for(start):

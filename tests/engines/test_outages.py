@@ -17,10 +17,9 @@ from support.waiting import wait_until
 
 from eventpub.collector.config import Settings
 from eventpub.collector.engines import open_store
-from eventpub.collector.errors import NotYetError
 from eventpub.collector.store import Outcome, Store
 from eventpub.collector.store.address import parse_store
-from eventpub.errors import ConfigError
+from eventpub.errors import ConfigError, NotYetError
 
 nats = pytest.importorskip("nats", reason="pip install nats-py")
 psycopg = pytest.importorskip("psycopg", reason="pip install 'psycopg[binary]'")
@@ -98,8 +97,9 @@ def test_a_full_stream_is_unavailable_and_loses_nothing_that_is_in_it(nats_clust
         ).outcome is Outcome.STORED:
             stored += 1
             assert stored < 100
-    assert receipt.outcome is Outcome.UNAVAILABLE
-    assert "maximum bytes" in receipt.reason
+        assert receipt.outcome is Outcome.UNAVAILABLE
+        assert "maximum bytes" in receipt.reason
+        assert (store.health().writable, store.health().reason) == (False, "maximum bytes exceeded")
     assert len(names(nats_cluster.url, stream)) == 50 * stored
 
 

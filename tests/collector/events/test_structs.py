@@ -355,3 +355,9 @@ def test_what_a_newer_class_has_with_another_type_stays_unknown(tmp_path: Path) 
 def test_the_path_is_found_beside_a_field_that_is_called_unknown_fields_itself(own: object) -> None:
     plain = {"unknown_fields": own, "kids": [{"unknown_fields_": {"99": {"i32": 1}}}]}
     assert list(_find_unknown(plain)) == ["kids[0].99"]
+
+
+def test_a_class_with_a_field_of_that_name_is_named_too(tmp_path: Path) -> None:
+    made = compiled("struct Made { 1: string unknown_fields, 2: i32 size }", "py:slots", tmp_path)
+    plain = {"unknown_fields": "mine", "unknown_fields_": {"2": {"i32": 5}}}
+    assert name_unknown(made.Made, plain) == {"unknown_fields": "mine", "size": 5}
