@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 SETTING = "EVENTPUB"
 
+_opening = threading.RLock()  # nothing that is done within it switches greenlets
 _opened: list[AppEvents | None] = [None]  # the last counts; those before are of settings that a test overrides
 
 
@@ -27,11 +29,17 @@ def events() -> AppEvents:
         ConfigError: a setting cannot be used.
         QueueError: the queue cannot be opened.
     """
-    found = _opened[-1]
-    if found is None:
-        found = _opened[-1] = open_events(find_settings(), SETTING, _commit_hook)
-        found.adopt_processors(outer.tracker for outer in _opened[:-1] if outer)
-    return found
+    return _opened[-1] or _open()
+
+
+def _open() -> AppEvents:
+    with _opening:
+        found = _opened[-1]
+        if found is None:
+            found = open_events(find_settings(), SETTING, _commit_hook)
+            found.adopt_processors(outer.tracker for outer in _opened[:-1] if outer)
+            _opened[-1] = found
+        return found
 
 
 def find_settings() -> Any:

@@ -47,23 +47,22 @@ class ServedRequest:
         self.said: dict[str, Any] | None = None  # as long as there is more to find out
         self._describe = describe
         self._find_route = find_route
-        self._known: dict[str, Any] = {}  # besides what is described
+        self._known: list[dict[str, Any]] = []  # since the last event, besides what is described
         self._said: dict[str, Any] = {}
         self._began = perf_counter()
 
     def tell(self) -> dict[str, Any]:
         """Return what events say; it may grow."""
-        said = self._said
+        said, known = self._said, self._known
         if _NAME not in said and self._describe is not None:
             said.setdefault(_NAME, self._describe())  # of two threads the first has described it
         if self._find_route is not None and (route := self._find_route()):
             self._find_route = None
-            self._known["route"] = route
+            known.append({"route": route})
         if self._find_route is None:
             self.said = said  # before what is known is looked at: what comes to be known now takes it back
-        if self._known:
-            known, self._known = self._known, {}
-            said[_NAME] = {**said.get(_NAME, {}), **known}  # anew, since events hold what it was
+        while known:
+            said[_NAME] = {**said.get(_NAME, {}), **known.pop(0)}  # anew, since events hold what it was
         return said
 
     def say(self, said: Mapping[str, Any]) -> None:
@@ -78,11 +77,12 @@ class ServedRequest:
             kind = type(request).__name__
             raise TypeError(f"say(request=...) got a {kind}: give a mapping, such as {{'id': ...}}")
         self._said.update(more)
-        self.know(**request)
+        if request:
+            self.know(**request)
 
     def know(self, **known: Any) -> None:
         """Add to what is known of the request; the next event says it."""
-        self._known = {**self._known, **known}
+        self._known.append(known)
         self.said = None
 
     def finish(self) -> None:

@@ -93,14 +93,17 @@ class ContextBlock:
         TypeError: `ctx` is not a mapping.
     """
 
-    __slots__ = ("_begun", "_ctx", "_locator", "_name")
+    __slots__ = ("_binding", "_ctx", "_entries", "_locator", "_name")
 
-    def __init__(self, locator: ContextLocator, name: str, ctx: Mapping[str, Any]) -> None:
+    def __init__(
+        self, locator: ContextLocator, name: str, ctx: Mapping[str, Any], *, nested: bool = False
+    ) -> None:
         check_context(name, ctx)
         self._locator = locator
         self._name = name
-        self._ctx = ctx
-        self._begun: list[Binding | None] = []  # two at most: what was begun once can end elsewhere
+        self._ctx = {name: ctx} if nested else ctx
+        self._entries = 0
+        self._binding: Binding | None = None  # of the first entry, until it ends
 
     def __enter__(self) -> None:
         contexts = self._locator.get()
@@ -110,16 +113,17 @@ class ContextBlock:
             replaced = _Replaced(contexts, contexts.get(self._name, _ABSENT))
             contexts[self._name] = self._ctx
             binding = entered.begin(self, self, self._name, replaced)
-        if len(self._begun) < 2:  # noqa: PLR2004, once or more often
-            self._begun.append(binding)
+        self._entries += 1
+        if self._entries == 1:
+            self._binding = binding
 
     def __exit__(self, *_exc: object) -> None:
+        first, self._binding = self._binding, None  # a second exit does nothing
         binding = entered.end(self)
-        if len(self._begun) == 1:  # a second exit does nothing
-            begun, self._begun[:] = self._begun[0], (None, None)
-            if binding is None and begun is not None:
-                self._end_elsewhere(begun)
-        if binding is not None and binding.owner is self:
+        if binding is None:
+            if first is not None and self._entries == 1:  # else nobody knows which of them ends
+                self._end_elsewhere(first)
+        elif binding.owner is self:
             binding.context.put_back(self._name)
 
     def _end_elsewhere(self, binding: Binding) -> None:

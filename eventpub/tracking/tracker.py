@@ -260,10 +260,10 @@ class Tracker:
         Raises:
             TypeError: `ctx` is not a mapping, or the decorated function runs later, like a coroutine function.
         """
-        check_context(name, ctx)
         if values:
+            check_context(name, ctx)
             ctx = {**ctx, **values}
-        return ContextBlock(self.context_locator, name, {name: ctx} if nested else ctx)
+        return ContextBlock(self.context_locator, name, ctx, nested=nested)
 
 
 # --- trackers that the whole process knows ---------------------------------------------------------------

@@ -439,3 +439,14 @@ def test_the_example_runs_as_it_stands(queue_name: str):
     assert (event.source, event.noun, event.action) == ("shop", "tea", "buy")
     assert event.properties == {"kind": "oolong"}
     assert event.request.trace_id == TRACE_ID
+
+
+def test_threads_that_ask_at_once_open_one_queue(queue_name: str):
+    barrier = threading.Barrier(8)
+
+    def ask(_: int) -> int:
+        barrier.wait()
+        return id(events())
+
+    with project(queue_name), ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
