@@ -244,7 +244,7 @@ def test_tasks_say_the_request_that_sent_them_and_the_end_of_a_worker_loses_none
     )
     with shop.worker(*options):
         names = {"sold retried", "sold from a task"}
-        wait_until(lambda: names <= {name for name, _, _ in shop.events}, "the last tasks have run")
+        wait_until(lambda: names <= {name for name, _, _ in shop.events}, "the last tasks have run", 60)
     said: dict[str, list[Any]] = {}
     for name, context, _ in shop.events:
         said.setdefault(name, []).append(context)
