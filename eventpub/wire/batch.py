@@ -45,6 +45,8 @@ PARENT_HEADER = (
 )
 COUNT_HEADER = "X-Event-Count"  # how many events the sender put in the container
 
+# why eventpub's collector refuses a body without naming events: it cannot tell one from the other
+EVENT_ERRORS = frozenset({"bad_body", "event_count_differs"})
 # why eventpub's collector says 400 though the events may be good: the request was spoilt on its way
 TRANSPORT_ERRORS = frozenset(
     {

@@ -114,6 +114,11 @@ class Answer:
         return self.status == 422 and self.error == "invalid_events" and bool(self.rejected)  # noqa: PLR2004
 
     @property
+    def is_judgement_of_one(self) -> bool:
+        """Tell whether eventpub's collector has read this very batch, and refuses its only event."""
+        return bool(self.batch_id) and self.error in wire.EVENT_ERRORS
+
+    @property
     def is_taken_apart(self) -> bool:
         """Tell whether eventpub's collector has parts of the batch, and wants the others."""
         return self.status == 409 and self.error == "taken_apart"  # noqa: PLR2004

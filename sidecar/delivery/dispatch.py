@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,7 +52,7 @@ class Dispatcher:
     def dispatch(self, batch: Batch, contents: Contents) -> tuple[Answer, Verdict]:
         """Make one attempt at a batch; nothing else may pack a batch until it has a payload."""
         codec = self._negotiation.codec()
-        answer = self._post(batch, contents, codec)
+        answer = _keep_own(self._post(batch, contents, codec), contents.header.batch_id)
         verdict = judge_answer(answer)
         if answer.status is not None:
             self._negotiation.offered(answer.codings)
@@ -92,3 +93,10 @@ class Dispatcher:
         if version not in self._posters:
             self._posters[version] = Poster.of_config(self._config, version, self._config.publisher_concurrency)
         return self._posters[version]
+
+
+def _keep_own(answer: Answer, batch_id: str) -> Answer:
+    """Leave out of an answer what it says about another batch."""
+    if answer.batch_id in ("", batch_id):
+        return answer
+    return dataclasses.replace(answer, batch_id="", error="", rejected=())

@@ -94,10 +94,8 @@ class FollowUp:
         batch.timeouts += answer.kind in _SLOW_KINDS and answer.is_sent
         batch.is_refused = verdict in _REFUSALS
         if batch.is_refused:
-            self._proof.refused()
-        if self._may_split(batch, answer, verdict, is_proven=is_proven) and self._split(
-            batch, answer, verdict, is_proven=is_proven
-        ):
+            self._proof.refused(batch, stake.sent_at)
+        if self._may_split(batch, answer, verdict, is_proven=is_proven) and self._split(batch, answer, verdict):
             if batch.is_refused and (is_proven or answer.is_judgement):
                 gate.succeeded()
             else:
@@ -120,20 +118,19 @@ class FollowUp:
 
     def _may_split(self, batch: Batch, answer: Answer, verdict: Verdict, *, is_proven: bool) -> bool:
         """Tell whether a batch may be taken apart: it is refused, or keeps failing while others do not."""
-        if answer.is_judgement or (batch.is_refused and is_proven):
+        if answer.is_judgement:
             return True
         if batch.events == 1:
-            return False
-        if verdict is Verdict.BISECT:  # others, if there are any, give proof at no cost
-            return self._proof.guess(can_wait=self._outbox.has_untried())
-        if verdict is Verdict.HALVE:
-            return self._proof.guess()
+            return batch.is_refused and (answer.is_judgement_of_one or self._proof.is_bad(batch))
+        if batch.is_refused:
+            return is_proven or self._proof.guess()
         if is_proven and verdict is not Verdict.HOLD:
             return batch.timeouts >= _TIMEOUTS_TO_SPLIT or batch.attempts >= _FAILURES_TO_SPLIT
         return answer.kind == "timeout" and batch.timeouts > _TIMEOUTS_TO_SPLIT and self._proof.guess()
 
-    def _split(self, batch: Batch, answer: Answer, verdict: Verdict, *, is_proven: bool) -> bool:
+    def _split(self, batch: Batch, answer: Answer, verdict: Verdict) -> bool:
         """Take a batch apart; tell whether there was anything to take apart."""
+        is_proven = self._proof.is_bad(batch)
         plan = sort_out(batch.events, answer, verdict, is_proven=is_proven, is_report=batch.is_report)
         if plan is None:
             return False

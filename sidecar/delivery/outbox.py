@@ -90,10 +90,6 @@ class Outbox:
         self._aside = [entry for entry in self._aside if entry[2] is not batch]
         heapq.heapify(self._aside)
 
-    def has_untried(self) -> bool:
-        """Tell whether a batch waits that has not failed yet."""
-        return any(batch.failed_at is None for batch in self._ready)
-
     def hurry(self) -> None:
         """Let all batches that were set aside be taken now."""
         for _, _, batch in sorted(self._aside, reverse=True):

@@ -1,6 +1,6 @@
 """What becomes of the events of a batch that was refused: dead, or sent again, in which batches.
 
-Events that the collector names are dead, and all others go together. Where it names none, the batch is halved
+Events that our collector names are dead, and all others go together. Where it names none, the batch is halved
 until an event is refused alone. The sidecar and `eventpub dead-letters replay` both go by this; whether there
 is proof that the collector takes other events now, without which none is dead, they know themselves
 (`proof`).
@@ -36,24 +36,23 @@ def sort_out(
         events: how many the batch holds.
         answer: what it got.
         verdict: BISECT or HALVE, where events are refused; with any other, none is dead.
-        is_proven: whether the collector takes other events now.
+        is_proven: whether it is known that this event is bad, if there is only one.
         is_report: whether its event is a loss report, which is dead for a reason of its own.
     """
     everything = range(events)
     named = {index: detail for index, detail in answer.rejected if index in everything}
     is_refused = verdict in (Verdict.BISECT, Verdict.HALVE)
-    if verdict is Verdict.BISECT and named:
-        rest = [index for index in everything if index not in named]
-        if is_proven or answer.is_judgement:
-            reason = DeadReason.REPORT if is_report else DeadReason.REJECTED
-            buried = {index: Cause(reason, answer.status, detail) for index, detail in named.items()}
-            return Sorted([rest] if rest else [], buried)
-        if rest:
-            return Sorted([rest, sorted(named)], {})
+    rest = [index for index in everything if index not in named]
+    if named and answer.is_judgement:
+        reason = DeadReason.REPORT if is_report else DeadReason.REJECTED
+        buried = {index: Cause(reason, answer.status, detail) for index, detail in named.items()}
+        return Sorted([rest] if rest else [], buried)
+    if named and rest and is_refused:  # whoever names them, they are tried by themselves
+        return Sorted([rest, sorted(named)], {})
     if events > 1:
         half = events // 2
         return Sorted([everything[:half], everything[half:]], {})
-    if is_refused and is_proven and not answer.is_taken_apart:
+    if is_refused and (is_proven or answer.is_judgement_of_one) and not answer.is_taken_apart:
         reason = DeadReason.TOO_LARGE if verdict is Verdict.HALVE else DeadReason.REJECTED
         return Sorted([], {0: Cause(DeadReason.REPORT if is_report else reason, answer.status, answer.reason)})
     return None

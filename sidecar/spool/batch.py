@@ -48,6 +48,8 @@ class Batch:
         failed_at: where in the order of what was accepted it, or what it is a part of, failed; None if it
             never did.
         is_refused: whether its last answer was a refusal of its events.
+        refusals: how often its events were refused.
+        proven_refusals: how often they were while others were accepted.
         timeouts: how many of its attempts had no answer in time.
         recodings: how often it was sent again in another encoding.
         causes: why its events are dead, by place; it waits for room among the dead letters.
@@ -61,6 +63,8 @@ class Batch:
     is_report: bool = False
     failed_at: int | None = None
     is_refused: bool = False
+    refusals: int = 0
+    proven_refusals: int = 0
     timeouts: int = 0
     recodings: int = 0
     causes: Mapping[int, Cause] = field(default_factory=dict)

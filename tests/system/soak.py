@@ -49,7 +49,7 @@ _PAGE = {
     "body": "<html><head><title>Request Entity Too Large</title></head></html>",
 }
 _JSON = {"headers": {"Content-Type": "application/json"}, "body": json.dumps({"message": "Bad Request"})}
-DRAIN_SECONDS = 120.0
+DRAIN_SECONDS = 300.0
 PROGRESS_SECONDS = 2.0
 FAULTS: dict[str, list[dict[str, Any]]] = {
     "none": [],

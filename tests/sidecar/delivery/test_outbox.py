@@ -127,12 +127,3 @@ def test_refused_batches_are_called_back_once_others_are_accepted(outbox: Outbox
     outbox.set_aside(batch(2), 300)
     outbox.hurry_refused()
     assert numbers(outbox) == [1]
-
-
-def test_only_a_batch_that_has_not_failed_can_give_proof(outbox: Outbox) -> None:
-    failed = batch(1)
-    failed.failed_at = 0
-    outbox.put(failed)
-    assert not outbox.has_untried()
-    outbox.put(batch(2))
-    assert outbox.has_untried()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from eventpub import wire
 from eventpub.sidecar.delivery.answer import Answer, Rejection
 from eventpub.sidecar.delivery.refusal import Sorted, sort_out
 from eventpub.sidecar.spool.dead_letters import Cause
@@ -18,11 +19,8 @@ def refused(status: int = 422, *named: int, error: str = "invalid_events") -> An
     return Answer(status, "http", "no", rejected=rejected, error=error)
 
 
-@pytest.mark.parametrize(("error", "is_proven"), [("invalid_events", False), ("", True)])
-def test_events_that_our_collector_names_or_that_are_proven_bad_are_dead_and_the_others_go_together(
-    error: str, *, is_proven: bool
-) -> None:
-    plan = sort_out(5, refused(422, 3, 1, error=error), Verdict.BISECT, is_proven=is_proven)
+def test_events_that_our_collector_names_are_dead_and_the_others_go_together() -> None:
+    plan = sort_out(5, refused(422, 3, 1), Verdict.BISECT, is_proven=False)
     assert plan is not None
     assert plan.groups == [[0, 2, 4]]
     assert plan.buried == {
@@ -30,9 +28,19 @@ def test_events_that_our_collector_names_or_that_are_proven_bad_are_dead_and_the
     }  # fmt: skip
 
 
-def test_events_that_somebody_else_names_without_proof_are_only_taken_apart() -> None:
-    plan = sort_out(5, refused(422, 3, 1, error="no"), Verdict.BISECT, is_proven=False)
+@pytest.mark.parametrize("is_proven", [True, False])
+def test_events_that_somebody_else_names_are_only_taken_apart(*, is_proven: bool) -> None:
+    plan = sort_out(5, refused(422, 3, 1, error="no"), Verdict.BISECT, is_proven=is_proven)
     assert plan == Sorted([[0, 2, 4], [1, 3]], {})
+
+
+@pytest.mark.parametrize("error", sorted(wire.EVENT_ERRORS))
+def test_event_that_our_collector_has_read_alone_is_dead_without_proof(error: str) -> None:
+    ours, others = (Answer(400, "http", "no", batch_id=named, error=error) for named in ("aa", ""))
+    buried = {0: Cause(DeadReason.REJECTED, 400, "no")}
+    assert sort_out(1, ours, Verdict.BISECT, is_proven=False) == Sorted([], buried)
+    assert sort_out(5, ours, Verdict.BISECT, is_proven=False) == HALVES
+    assert sort_out(1, others, Verdict.BISECT, is_proven=False) is None
 
 
 def test_batch_whose_events_are_all_named_leaves_no_other() -> None:
