@@ -19,8 +19,8 @@ from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import write_file
 from eventpub.sidecar.spool.disk import Disk
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD, Folder
+from eventpub.sidecar.spool.plan import header_of
 from eventpub.sidecar.spool.slot import make_private, take_slot
-from eventpub.sidecar.spool.split import header_of
 from eventpub.sidecar.spool.staging import Part
 
 from . import survey

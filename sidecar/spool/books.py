@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from eventpub.sidecar.telemetry.metrics import Telemetry
 
     from .batch import Batch, OpenBatch
+    from .plan import Plan
     from .records import Contents
-    from .split import Plan
 
 
 class Books:

@@ -14,13 +14,13 @@ import os
 import pwd
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import SpoolError, map_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 MAX_SLOTS = 64  # sidecars on one queue; two or three saturate a collector
 _LOOK_SECONDS = 0.001  # `is_owned` holds a lock for a few microseconds
@@ -194,7 +194,7 @@ def _find_weakness_above(directory: Path) -> str:
             status = folder.stat()
         except FileNotFoundError:
             continue
-        if status.st_uid not in (0, os.geteuid()):
+        if status.st_uid not in (0, os.geteuid()) and status.st_uid not in _find_unmapped_uid():
             remedy = f"chown {os.geteuid()} {folder}"
             if os.geteuid() == 0:  # the service's own folder, most likely
                 remedy = f"this as its owner: sudo -u {_name_user(status.st_uid)} …"
@@ -202,6 +202,13 @@ def _find_weakness_above(directory: Path) -> str:
         if _can_others_write(status) and not status.st_mode & stat.S_ISVTX:
             return f"they may write to {folder}; run: chmod +t {folder}"
     return ""
+
+
+def _find_unmapped_uid() -> list[int]:
+    """Return the uid that stands for the host's root in a container with users of its own, if this is one."""
+    unmapped = int(Path("/proc/sys/fs/overflowuid").read_text())
+    ranges = (map(int, line.split()) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return [] if any(first <= unmapped < first + count for first, _, count in ranges) else [unmapped]
 
 
 def _name_user(uid: int) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from eventpub import wire
 
 from . import dead_letters
+from .plan import Plan, header_of
 from .reserve import is_full
-from .split import Plan, header_of
 from .staging import Part
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from .books import Books
 from .disk import Disk
 from .errors import SpoolDiskError
 from .folder import DAMAGED, DEAD, RESERVE, Folder
+from .plan import sift_events
 from .quota import Quota
 from .reserve import Reserve
 from .slot import claim_slot, make_private
-from .split import sift_events
 from .splitter import Splitter
 from .staging import Part
 

@@ -176,6 +176,17 @@ def test_a_link_does_not_hide_that_the_folder_it_leads_to_is_in_one_of_another_u
         make_private(shared / "link" / "spool")
 
 
+def test_in_a_container_with_users_of_its_own_the_folders_of_the_host_are_trusted(tmp_path):
+    """Its root, and everybody else outside, has the uid 65534 there."""
+    program = f"from pathlib import Path; from {make_private.__module__} import make_private; "
+    program += f"make_private(Path({str(tmp_path / 'spool')!r}))"
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if "unshare" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+
+
 # --- a system that cannot now ----------------------------------------------------------------------------
 
 
