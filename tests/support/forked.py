@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+# a child that became another user may not be able to read the library: what commands load is loaded before
+import configparser  # noqa: F401
 import ctypes
+import encodings.ascii  # noqa: F401
 import itertools
 import os
 import pickle

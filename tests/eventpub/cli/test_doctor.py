@@ -6,8 +6,6 @@ import errno
 import os
 import re
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ from support.commands import Done
 from support.entry_points import install
 from support.eventpub_command import eventpub, may_raise_limits, run, script
 from support.forked import as_root, in_own_namespace, other_uid, refuse_mq_open
-from support.paths import ROOT
 
 from eventpub.cli import doctor, host
 from eventpub.queue.kernel_limits import UNLIMITED, KernelLimits
@@ -154,21 +151,24 @@ def test_doctor_judges_a_queue_by_the_limits_of_the_process_that_created_it(queu
 
     def look() -> Done:
         uid = other_uid()
-        program = f"""
-import resource, sys
-resource.setrlimit(resource.RLIMIT_MSGQUEUE, (400_000, 400_000))
-from eventpub.queue.message_queue import MessageQueue
-with MessageQueue.open({queue_name!r}) as queue:
-    print(flush=True)
-    sys.stdin.read()
-"""
-        command = [sys.executable, "-c", program]
-        with subprocess.Popen(
-            command, stdin=-1, stdout=-1, stderr=-1, user=uid, group=uid, cwd=ROOT
-        ) as creator:
-            creator.stdout.readline()
-            resource.setrlimit(resource.RLIMIT_MSGQUEUE, (1000, 1000))
+        (ready, tell), (stay, leave) = os.pipe(), os.pipe()
+        creator = os.fork()  # and not a new Python, which another user may not be able to read
+        if creator == 0:
+            os.close(leave)
+            resource.setrlimit(resource.RLIMIT_MSGQUEUE, (400_000, 400_000))
+            os.setgid(uid)
+            os.setuid(uid)
+            with MessageQueue.open(queue_name):
+                os.write(tell, b"opened")
+                os.read(stay, 1)  # until the other end is closed
+            os._exit(0)
+        os.read(ready, 6)
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (1000, 1000))
+        try:
             return run("doctor", "--queue", queue_name)
+        finally:
+            os.close(leave)
+            os.waitpid(creator, 0)
 
     done = in_own_namespace(look, msg_max=100)
     assert "ok       this user cannot create another queue" in done.out
