@@ -88,7 +88,7 @@ class QueueMetrics:
             if growth := replaced_values.total() - QueueMetrics._replaced_sent:
                 self._count("values.replaced", growth)
                 QueueMetrics._replaced_sent += growth
-        except Exception as error:  # noqa: BLE001, the client may be anybody's; what it did not take is sent next time
+        except Exception as error:  # noqa: BLE001, third-party code; what it refused is sent next time
             logger.warning("counts of put could not be sent: %s: %s", type_name(error), show_error(error))
         finally:
             self._sending.release()

@@ -191,7 +191,7 @@ class Tracker:
         return self.context_locator.get()
 
     def resolve_context(self) -> dict[str, Any]:
-        """Return the context of events emitted here: all entered contexts, of which the latest wins.
+        """Return the context of events emitted here: all entered contexts; the latest wins.
 
         The request that is served, and what was said of it, comes before. What fails when it is asked is left
         out, which `failures` counts as "context NAME".

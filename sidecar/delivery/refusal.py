@@ -47,7 +47,7 @@ def sort_out(
         reason = DeadReason.REPORT if is_report else DeadReason.REJECTED
         buried = {index: Cause(reason, answer.status, detail) for index, detail in named.items()}
         return Sorted([rest] if rest else [], buried)
-    if named and rest and is_refused:  # whoever names them, they are tried by themselves
+    if named and rest and is_refused:  # a proxy may have named them: they are tried alone
         return Sorted([rest, sorted(named)], {})
     if events > 1:
         half = events // 2

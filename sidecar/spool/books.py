@@ -79,7 +79,7 @@ class Books:
         for reason, events in Counter(plan.buried[place].reason for place in plan.letters).items():
             self._telemetry.dead(events, reason)
         if batch.is_report and plan.letters:
-            self._telemetry.losses.settle()  # whoever looks at the letter sees what it tells
+            self._telemetry.losses.settle()  # the dead letter shows what it reported
         self._lose(batch, len(plan.beyond) if plan.is_lossy else 0, DropReason.DEAD_LETTERS_FULL)
 
     def _lose(self, batch: Batch, events: int, reason: DropReason) -> None:

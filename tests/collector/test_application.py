@@ -156,7 +156,7 @@ def test_every_answer_says_which_encodings_are_taken(collector):
         f"key=test, mac={MAC[:-1]}",
     ],
 )
-def test_whoever_has_no_key_gets_401_and_always_the_same(collector, batch_id, signature):
+def test_a_client_without_a_key_gets_401_and_always_the_same(collector, batch_id, signature):
     response = collector.post(BODY, identified(batch_id, **{"X-Signature": signature}))
     assert refused(response) == (401, "unauthorized")
     assert response.json() == {

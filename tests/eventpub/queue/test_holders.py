@@ -30,7 +30,7 @@ def test_queues_of_a_user_are_told_with_the_processes_that_have_them_open(queue:
 
 
 @as_root
-def test_a_queue_counts_as_its_owners_whoever_has_it_open(queue_name: str):
+def test_a_queue_counts_as_its_owners_even_if_others_have_it_open(queue_name: str):
     uid = other_uid()
     with MessageQueue.open(queue_name, max_messages=1, max_message_size=128) as queue:
         os.fchown(queue.fd, uid, -1)
