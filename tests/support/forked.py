@@ -12,6 +12,7 @@ import pickle
 import platform
 import signal
 import struct
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,18 @@ _CLONE_NEWIPC = 0x08000000
 _LIMIT_SECONDS = 30
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or make a namespace")
+
+
+def can_others_start_python() -> bool:
+    """Tell whether another user may start this interpreter; pyenv puts it below a home that may be private."""
+    interpreter = Path(sys.executable).resolve()
+    return all(folder.stat().st_mode & 0o001 for folder in interpreter.parents)
+
+
+starts_python_as_another = pytest.mark.skipif(
+    os.geteuid() != 0 or not can_others_start_python(),
+    reason="only root can become another user, who must be able to start this Python (it is in a private home?)",
+)
 
 
 def other_uid() -> int:

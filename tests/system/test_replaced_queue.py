@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.forked import as_root, in_child, in_own_namespace, other_uid
+from support.forked import as_root, in_child, in_own_namespace, other_uid, starts_python_as_another
 from support.paths import ROOT
 from support.rigs import Run, killed_at_the_end
 from support.sidecar_process import SidecarProcess
@@ -152,7 +152,7 @@ def test_two_sidecars_lose_nothing_when_their_queue_is_replaced(
     assert spooled(*sidecars) == expected
 
 
-@as_root
+@starts_python_as_another
 def test_queue_replaced_under_load_loses_nothing_of_applications_that_may_only_write(
     run: Callable[..., SidecarProcess], queue_name: str
 ) -> None:
@@ -234,7 +234,7 @@ def with_room_for(queues: float, test: Callable[[Path], None]) -> None:
         in_own_namespace(limited, uid=uid)
 
 
-@as_root
+@starts_python_as_another
 def test_dropped_queue_that_applications_keep_from_being_as_large_again_is_smaller_for_a_while(
     queue_name: str,
 ) -> None:
@@ -262,7 +262,7 @@ def test_dropped_queue_that_applications_keep_from_being_as_large_again_is_small
     with_room_for(1.6, live_through_a_drop)
 
 
-@as_root
+@starts_python_as_another
 def test_queue_that_cannot_be_made_anew_at_all_is_tried_again_until_it_can(
     queue_name: str,
 ) -> None:
@@ -293,7 +293,7 @@ def reopened(name: str) -> MessageQueue | None:
         return None
 
 
-@as_root
+@starts_python_as_another
 def test_start_is_not_refused_for_a_queue_that_others_hold(queue_name: str) -> None:
     def start(folder: Path) -> None:
         with MessageQueue.open(f"{queue_name}-first", **SIZE._asdict()):
