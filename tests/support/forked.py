@@ -30,7 +30,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become ano
 
 
 def can_others_start_python() -> bool:
-    """Tell whether another user may start this interpreter; pyenv puts it below a home that may be private."""
+    """Tell whether another user may start this interpreter, which pyenv puts into a home."""
     interpreter = Path(sys.executable).resolve()
     return all(folder.stat().st_mode & 0o001 for folder in interpreter.parents)
 
