@@ -37,7 +37,7 @@ def can_others_start_python() -> bool:
 
 starts_python_as_another = pytest.mark.skipif(
     os.geteuid() != 0 or not can_others_start_python(),
-    reason="only root can become another user, who must be able to start this Python (it is in a private home?)",
+    reason="only root can become another user, who must be able to start this Python",
 )
 
 
