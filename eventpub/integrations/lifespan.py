@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from eventpub.tracking import drain
 
+from .sigterm import drained_by_sigterm
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
     from typing import Any
@@ -57,14 +59,17 @@ async def serve_lifespan(app: Application, scope: Scope, receive: Receive, send:
             drain()
         await send(message)
 
-    try:
-        await app(scope, receive_counting, send_drained)
-    except Exception:
-        if received:
-            raise
-    if not has_answered:  # the server would take it that there is no lifespan, and would not announce the end
-        if not received:
+    with drained_by_sigterm():
+        try:
+            await app(scope, receive_counting, send_drained)
+        except Exception:
+            if received:
+                raise
+        if (
+            not has_answered
+        ):  # the server would take it that there is no lifespan, and would not announce the end
+            if not received:
+                await receive()
+            await send({"type": "lifespan.startup.complete"})
             await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send_drained({"type": "lifespan.shutdown.complete"})
+            await send_drained({"type": "lifespan.shutdown.complete"})

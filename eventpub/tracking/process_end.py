@@ -6,6 +6,7 @@
 | of a child of multiprocessing or billiard      | a finalizer of theirs; they do without `atexit`       |
 | of a Celery worker's child, by `os._exit`      | its signal `worker_process_shutdown`                  |
 | of a server by the signal it got, as uvicorn   | the end of the ASGI lifespan, where `drain` is called |
+| of a worker of hypercorn, by SIGTERM           | a handler of it, as long as the lifespan lasts        |
 
 Nothing can be done where a process is killed, ends by `os._exit`, or by a signal that nobody handles.
 """
@@ -14,16 +15,10 @@ from __future__ import annotations
 
 import atexit
 import logging
-import signal
 import sys
-import threading
 import time
 import weakref
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any
 
 logger = logging.getLogger(__name__.rpartition(".")[0])
 
@@ -47,30 +42,12 @@ def drain(timeout: float = EXIT_SECONDS) -> bool:
         Whether nothing waits any more; else that is logged.
     """
     deadline = time.monotonic() + timeout
-    with _sigterm_held():
-        late = [one for one in list(living) if not one.flush(max(0.0, deadline - time.monotonic()))]
+    late = [one for one in list(living) if not one.flush(max(0.0, deadline - time.monotonic()))]
     for waiting in late:
         logger.warning(
             "events wait in %r after %s s still, and are lost if the process is killed now", waiting, timeout
         )
     return not late
-
-
-@contextmanager
-def _sigterm_held() -> Iterator[None]:
-    """Put off a SIGTERM that would end the process now; hypercorn sends one when another worker has ended."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    held: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _frame: held.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if held:
-            signal.raise_signal(signal.SIGTERM)
 
 
 def notice_ends() -> None:

@@ -74,6 +74,8 @@ SERVERS = {
     "uvicorn --workers 2": ("-m", "uvicorn", "shop:asgi", "--log-level", "warning", "--workers", "2"),
     "hypercorn": ("-m", "hypercorn", "shop:asgi"),
     "hypercorn --workers 2": ("-m", "hypercorn", "shop:asgi", "--workers", "2"),
+    "hypercorn --workers 2 -k uvloop": ("-m", "hypercorn", "shop:asgi", "--workers", "2", "-k", "uvloop"),
+    "hypercorn --workers 2 -k trio": ("-m", "hypercorn", "shop:asgi", "--workers", "2", "-k", "trio"),
     "gunicorn": (*GUNICORN, "shop:wsgi"),
     "gunicorn -k gthread": (*GUNICORN, "shop:wsgi", "-k", "gthread", "--threads", "4"),
     "gunicorn -k gevent": (*GUNICORN, "shop:wsgi", "-k", "gevent"),
