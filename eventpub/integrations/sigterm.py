@@ -1,7 +1,7 @@
 """A worker that SIGTERM would end at once, and that delivers what waits before it does.
 
-Servers that handle SIGTERM themselves are left alone. Hypercorn's workers do not: when the first of them has ended,
-the parent sends SIGTERM to the others, which may not have been told yet that the lifespan is over.
+Servers that handle SIGTERM themselves are left alone. Hypercorn's workers do not: when the first of them has
+ended, the parent sends SIGTERM to the others, which may not have been told yet that the lifespan is over.
 """
 
 from __future__ import annotations
