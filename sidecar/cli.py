@@ -16,7 +16,7 @@ from eventpub.cli.terminal import complain, say
 from eventpub.errors import ConfigError, EventPubError, NotYetError, QueueError, QueueMissingError
 from eventpub.printable import configure_logging
 from eventpub.queue.message_queue import MessageQueue
-from eventpub.sidecar.delivery.certificates import check_certificates
+from eventpub.sidecar.http.certificates import check_certificates
 from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.spool.errors import SpoolError
 

@@ -1,12 +1,12 @@
 """One attempt: payload -> POST -> answer, over connections that are kept.
 
-Whatever happens on the way there or back is an `Answer` (`trouble` has the words). An answer that breaks off is
-no answer: its batch is sent again under the same id. Nothing is followed, retried, remembered or decompressed.
+Whatever happens on the way there or back is an `Answer`. An answer that breaks off is no answer: its batch is
+sent again under the same id. Nothing is followed, retried, remembered or decompressed.
 
-Every wait ends (`patience`), every answer has bounds (`reading`), and a connection carries another request only
-after an answer that ended where it said. The deadline for the whole attempt is gevent's where it waits for what
-is not ours, a name server or a TLS handshake, and so holds there in a process that gevent has patched, as the
-sidecar is.
+Every wait ends (`http/patience`), every answer has bounds (`http/reading`), and a connection carries another
+request only after an answer that ended where it said. The deadline for the whole attempt is gevent's where it
+waits for what is not ours, a name server or a TLS handshake, and so holds there in a process that gevent has
+patched, as the sidecar is.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING
 import gevent
 
 from eventpub import wire
+from eventpub.sidecar.http.connections import Connections
+from eventpub.sidecar.http.errors import NoAnswerError
+from eventpub.sidecar.http.exchange import Exchange, write_head
+from eventpub.sidecar.http.patience import DEADLINE_TIMEOUTS, SLOWEST_BYTES_PER_SECOND, Patience
+from eventpub.sidecar.http.reading import MAX_BODY_BYTES, AnswerReader
+from eventpub.sidecar.http.route import PROXY_WANTS_PASSWORD
+from eventpub.sidecar.http.trouble import explain_failure
 
 from .answer import Answer
-from .connections import Connections
-from .errors import NoAnswerError
-from .exchange import Exchange, write_head
-from .patience import DEADLINE_TIMEOUTS, SLOWEST_BYTES_PER_SECOND, Patience
-from .reading import MAX_BODY_BYTES, AnswerReader
-from .route import PROXY_WANTS_PASSWORD
-from .trouble import explain_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from eventpub.sidecar.config import SidecarConfig
+    from eventpub.sidecar.http.reading import Received
 
     from .payload import Payload
-    from .reading import Received
 
 __all__ = ["DEADLINE_TIMEOUTS", "MAX_BODY_BYTES", "Poster"]
 
@@ -124,7 +124,8 @@ class Poster:
                 raise
             return Answer.none("timeout", patience.explain_deadline(), is_sent=patience.is_sending)
         except _FAILURES as error:
-            return explain_failure(error, is_sent=patience.is_sending, guess=self._guess)
+            trouble = explain_failure(error, guess=self._guess)
+            return Answer.none(trouble.kind, trouble.reason, is_sent=patience.is_sending)
         self._guess = ""
         if received.status == _PROXY_AUTHENTICATION_REQUIRED:
             return Answer.none("proxy", PROXY_WANTS_PASSWORD)

@@ -19,7 +19,7 @@ from support.waiting import DEADLINE_SECONDS, wait_until
 from eventpub.sidecar.delivery.answer import Answer, judge_answer
 from eventpub.sidecar.delivery.payload import Payload
 from eventpub.sidecar.delivery.post import MAX_BODY_BYTES, Poster
-from eventpub.sidecar.delivery.trouble import explain_failure
+from eventpub.sidecar.http.trouble import explain_failure
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
 NO_SUCH_HOST = "[fe80::1%25nowhere]"  # fails in the resolver without asking a name server
@@ -421,7 +421,7 @@ print(answer.kind, answer.is_sent, answer.reason, sep="|")
 @pytest.mark.parametrize("number", [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL])
 def test_no_way_to_the_collector_is_unreachable(number):
     """`other`, as it was; no test can count on an address that every network refuses to route."""
-    assert explain_failure(OSError(number, os.strerror(number)), is_sent=False).kind == "unreachable"
+    assert explain_failure(OSError(number, os.strerror(number))).kind == "unreachable"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What ends an attempt without an answer; `trouble` makes an `Answer` of it and of all that Python raises."""
+"""What ends an attempt without an answer; `trouble` explains it, and all else that Python raises."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from eventpub.errors import EventPubError
 class NoAnswerError(EventPubError):
     """Raised where an attempt cannot come to an answer any more; its batch is kept and sent again.
 
-    `kind` is the short word of `Answer.kind`, `reason` what went wrong and how to fix it, if an operator must.
+    `kind` is a short fixed word (`trouble` has the list), `reason` what went wrong and how to fix it, if an
+    operator must.
     """
 
     def __init__(self, kind: str, reason: str) -> None:

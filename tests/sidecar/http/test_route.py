@@ -1,4 +1,4 @@
-"""Whom to trust and what to ask for, by URL and environment: `sidecar/delivery/route.py`."""
+"""Whom to trust and what to ask for, by URL and environment: `sidecar/http/route.py`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.paths import CERTIFICATES
 
-from eventpub.sidecar.delivery.errors import NoAnswerError
-from eventpub.sidecar.delivery.route import find_route
+from eventpub.sidecar.http.errors import NoAnswerError
+from eventpub.sidecar.http.route import find_route
 
 URL = "https://collector.example:8443/ingest/v2"
 AUTHORITY = str(CERTIFICATES / "ca.pem")

@@ -1,4 +1,4 @@
-"""The way to the collector: proxies, certificates, age: `sidecar/delivery/connections.py`."""
+"""The way to the collector: proxies, certificates, age: `sidecar/http/connections.py`."""
 
 from __future__ import annotations
 

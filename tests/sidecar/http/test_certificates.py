@@ -1,4 +1,4 @@
-"""The files of TLS are looked at before they are needed: `sidecar/delivery/certificates.py`."""
+"""The files of TLS are looked at before they are needed: `sidecar/http/certificates.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.paths import CERTIFICATES
 
 from eventpub.errors import ConfigError
 from eventpub.sidecar.config import SidecarConfig
-from eventpub.sidecar.delivery.certificates import check_certificates
+from eventpub.sidecar.http.certificates import check_certificates
 
 AUTHORITY, CLIENT, SERVER = (CERTIFICATES / f"{name}.pem" for name in ("ca", "client", "server"))
 

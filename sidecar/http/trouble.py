@@ -1,4 +1,4 @@
-"""An error that ends an attempt without an answer -> an `Answer` with a fixed kind, and what to do about it.
+"""An error that ends an attempt without an answer -> a fixed kind, and what to do about it.
 
 | kind          | what happened                                                              |
 |---------------|----------------------------------------------------------------------------|
@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 import urllib3
 from urllib3.util.ssl_match_hostname import CertificateError
 
-from .answer import Answer
 from .dial import UNREACHABLE
 from .errors import NoAnswerError
 
@@ -66,12 +65,18 @@ _REMEDIES = (  # of the first whose words are in the error's reason
 )
 
 
-def explain_failure(error: BaseException, *, is_sent: bool, guess: str = "") -> Answer:
-    """Return the outcome of an attempt that this error ended.
+class Trouble(NamedTuple):
+    """Why an attempt got no answer: a short fixed word, and what went wrong with what to do about it."""
+
+    kind: str
+    reason: str
+
+
+def explain_failure(error: BaseException, *, guess: str = "") -> Trouble:
+    """Return why an attempt that this error ended got no answer.
 
     Args:
         error: whatever was raised.
-        is_sent: whether any of the request may have reached the other end.
         guess: what to do, where the connection was reset and nothing else says why.
     """
     causes = tuple(_list_causes(error))
@@ -81,7 +86,7 @@ def explain_failure(error: BaseException, *, is_sent: bool, guess: str = "") -> 
         reason = f"{type(error).__name__}: {reason}"
     remedy = next((remedy for cause in causes if (remedy := _find_remedy(cause))), "")
     remedy = remedy or (guess if kind == "reset" else "")
-    return Answer.none(kind, f"{reason}; {remedy}" if remedy else reason, is_sent=is_sent)
+    return Trouble(kind, f"{reason}; {remedy}" if remedy else reason)
 
 
 def _name_kind(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Bytes -> one answer, whatever the bytes: `sidecar/delivery/reading.py`."""
+"""Bytes -> one answer, whatever the bytes: `sidecar/http/reading.py`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventpub.sidecar.delivery.errors import NoAnswerError
-from eventpub.sidecar.delivery.reading import (
+from eventpub.sidecar.http.errors import NoAnswerError
+from eventpub.sidecar.http.reading import (
     MAX_ANSWER_BYTES,
     MAX_BODY_BYTES,
     MAX_LINES,

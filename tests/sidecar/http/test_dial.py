@@ -1,4 +1,4 @@
-"""Which of a name's addresses is connected to, and how long that takes: `sidecar/delivery/dial.py`."""
+"""Which of a name's addresses is connected to, and how long that takes: `sidecar/http/dial.py`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from support.peer import closed_port
 from support.waiting import DEADLINE_SECONDS
 
-from eventpub.sidecar.delivery.dial import Dialer
-from eventpub.sidecar.delivery.patience import Patience
+from eventpub.sidecar.http.dial import Dialer
+from eventpub.sidecar.http.patience import Patience
 
 Lookup = Callable[..., list[tuple[object, ...]]]
 TIMEOUT_SECONDS = 2.0
