@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ Names: TypeAlias = "Mapping[str, Binding]"
 Bound: TypeAlias = "tuple[Served | None, Mapping[object, Names], tuple[Binding, ...], Bound | None]"
 Kept: TypeAlias = "tuple[Mapping[object, Names], tuple[Binding, ...]]"
 
-NOTHING_KEPT: Kept = (MappingProxyType({}), ())
+NOTHING_KEPT: Kept = ({}, ())  # never changed; a MappingProxyType would make each block 0.3 us slower
 NOTHING: Bound = (None, *NOTHING_KEPT, None)
 
 
@@ -72,10 +71,9 @@ class Binding:
         "told_before",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917, by keyword they cost 0.1 us in each block
         self,
         context: Any,
-        *,
         block: object = None,
         owner: object = None,
         name: str = "",

@@ -98,7 +98,8 @@ class ContextBlock:
     def __init__(
         self, locator: ContextLocator, name: str, ctx: Mapping[str, Any], *, nested: bool = False
     ) -> None:
-        check_context(name, ctx)
+        if type(ctx) is not dict:
+            check_context(name, ctx)
         self._locator = locator
         self._name = name
         self._ctx = {name: ctx} if nested else ctx
@@ -106,8 +107,10 @@ class ContextBlock:
         self._binding: Binding | None = None  # of the first entry, until it ends
 
     def __enter__(self) -> None:
-        contexts = self._locator.get()
-        if isinstance(contexts, Entered):
+        locator = self._locator
+        if type(locator) is DefaultContextLocator:
+            binding = entered.begin(self, locator, self._name, self._ctx)
+        elif isinstance(contexts := locator.get(), Entered):
             binding = entered.begin(self, contexts.owner, self._name, self._ctx)
         else:
             replaced = _Replaced(contexts, contexts.get(self._name, _ABSENT))

@@ -6,7 +6,6 @@ They are a part of what `eventpub.ambient` keeps, so each thread, greenlet, task
 from __future__ import annotations
 
 from itertools import takewhile
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from eventpub.ambient import NOTHING, Binding, bound_here, find_bound, reset_here
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from eventpub.ambient import Bound, Names
 
-_NO_NAMES: Names = MappingProxyType({})
+_NO_NAMES: Names = {}  # never changed, as no `Names` are
 
 
 def list_contexts(owner: object) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def begin(block: object, owner: object, name: str, context: Any) -> Binding:
     served, contexts, blocks, around = bound
     names = contexts.get(owner, _NO_NAMES)
     covered = names.get(name)
-    binding = Binding(context, block=block, owner=owner, name=name, before=bound, covered=covered)
+    binding = Binding(context, block, owner, name, bound, covered)
     entered = {**names, name: binding} if covered is None else {**_without(names, name), name: binding}
     binding.after = after = (served, {**contexts, owner: entered}, (*blocks, binding), around)
     binding.token = bound_here.set(after)
@@ -69,7 +68,8 @@ def end(block: object) -> Binding | None:
     bound = bound_here.get()
     if (blocks := bound[2]) and (binding := blocks[-1]).block is block and bound is binding.after:
         binding.after = NOTHING  # which it is a part of
-        if binding.token is not None and reset_here(binding.token):
+        token = binding.token
+        if token is not None and reset_here(token):
             binding.token = None
             return binding
     return _end_within(block, find_bound())
