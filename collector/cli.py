@@ -16,7 +16,8 @@ import gevent
 import gevent.event
 
 from eventpub import __version__
-from eventpub.cli.arguments import parse_as
+from eventpub.cli.arguments import CommandParser, parse_as
+from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_NOT_YET, EXIT_OK, EXIT_UNAVAILABLE
 from eventpub.cli.terminal import complain, say
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
@@ -43,12 +44,6 @@ _RETRY_SECONDS = 1.0
 _TELL_SECONDS = 60.0
 _CLOSE_PATIENCE_SECONDS = 5.0  # together with `timeout.stop` less than supervisors wait before they kill
 
-EXIT_OK = 0  # stopped by a signal; every request in flight had its answer
-EXIT_USAGE = 2  # the command line makes no sense; argparse's own
-EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: cannot listen on the address
-EXIT_CUT_OFF = 75  # EX_TEMPFAIL: stopped with requests in flight; their senders will repeat them
-EXIT_CONFIG = 78  # EX_CONFIG: the file, or something that it names, cannot be used
-
 _PROGRAM = "eventpub.collector"
 _EXAMPLES = """\
 examples:
@@ -62,7 +57,7 @@ examples:
   %(prog)s --faults faults.json collector.ini
 
 exit codes:
-  0 stopped by a signal   2 wrong arguments   69 cannot listen   75 stopped with requests in flight
+  0 stopped by a signal   64 wrong arguments   69 cannot listen   75 stopped with requests in flight
   78 wrong configuration, or the store cannot be opened; while a store is locked or full, or a file of tls.*
      does not exist yet, the collector waits
 
@@ -74,7 +69,7 @@ signals:
 
 def main(arguments: Sequence[str] | None = None, *, name: str = "python -m eventpub.collector") -> int:
     """Run the collector; return its exit code. `name` is how it was started, for its help."""
-    options = _build_parser(name).parse_args(arguments)
+    options = build_parser(name).parse_args(arguments)
     level = logging.DEBUG if options.debug else logging.INFO
     configure_logging(level, "%(asctime)s %(levelname)s %(name)s %(message)s")
     stop, reload = _watch_signals()
@@ -149,7 +144,7 @@ def _serve(
         stop.wait()
         cut_off = server.finish()
         logger.info("stopped requests_cut_off=%d", cut_off)
-        return EXIT_CUT_OFF if cut_off else EXIT_OK
+        return EXIT_NOT_YET if cut_off else EXIT_OK
     finally:
         reloader.kill()
         store.close()
@@ -182,7 +177,7 @@ def _watch_signals() -> tuple[gevent.event.Event, gevent.event.Event]:
 
     def on_stop() -> None:
         if stop.is_set():
-            os._exit(EXIT_CUT_OFF)
+            os._exit(EXIT_NOT_YET)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -235,14 +230,17 @@ def _announce_url(path: Path, url: str) -> None:
     draft.replace(path)
 
 
-def _build_parser(name: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def build_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line of a program that is called `name`."""
+    parser = CommandParser(
         prog=name,
         description="Take signed batches of events over HTTP and store every event once.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", type=Path, help="INI file; see deploy/collector.ini for every key")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG.ini", help="INI file; deploy/collector.ini has every key"
+    )
     parser.add_argument("--check-config", action="store_true", help="check the file and exit")
     parser.add_argument("--debug", action="store_true", help="log more, such as why requests are refused")
     parser.add_argument(

@@ -11,15 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eventpub
-from eventpub.cli.arguments import queue_name
+from eventpub.cli.arguments import CommandParser
+from eventpub.cli.errors import UsageError
+from eventpub.cli.exit_codes import (
+    EXIT_BROKEN,
+    EXIT_CONFIG,
+    EXIT_NO_SPOOL,
+    EXIT_NOT_YET,
+    EXIT_OK,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+)
 from eventpub.cli.terminal import complain, say
-from eventpub.errors import ConfigError, EventPubError, NotYetError, QueueError, QueueMissingError
+from eventpub.errors import ConfigError, NotYetError, QueueError, QueueMissingError
 from eventpub.printable import configure_logging
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.http.certificates import check_certificates
 from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.spool.errors import SpoolError
 
+from .arguments import add_config_file, add_queue_name, choose_queue
 from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
 from .daemon import Daemon, StoppedEarly
 from .signals import Wakeups
@@ -30,16 +41,14 @@ if TYPE_CHECKING:
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _KEPT_BYTES = 32 * 1024 * 1024  # the largest value that glibc accepts for the second
 
-EXIT_OK = 0  # stopped by a signal; what was not delivered is in the spool
-EXIT_USAGE = 2  # the command line is wrong (argparse's own code)
-EXIT_BROKEN = 70  # a stage broke (EX_SOFTWARE): start it again, nothing is lost
-EXIT_NO_QUEUE = 69  # the queue cannot be opened (EX_UNAVAILABLE)
-EXIT_NO_SPOOL = 73  # the spool cannot be used (EX_CANTCREAT)
-EXIT_NOT_YET = 75  # a file with key or certificates is not there yet (EX_TEMPFAIL): start it again
-EXIT_CONFIG = 78  # the configuration is wrong (EX_CONFIG): starting it again does not help
-# 128 + N: a second signal N ended it at once; what was received is in the spool
-
 _PROGRAM = "eventpub.sidecar"
+_EXITS = (  # of the first that fits
+    (UsageError, EXIT_USAGE),
+    (NotYetError, EXIT_NOT_YET),
+    (ConfigError, EXIT_CONFIG),
+    (QueueError, EXIT_UNAVAILABLE),
+    (SpoolError, EXIT_NO_SPOOL),
+)
 _EPILOG = """\
 examples:
   %(prog)s --queue-name v2 example.ini                 deliver the events of queue v2
@@ -53,7 +62,7 @@ signals:
   SIGHUP           read the file again; a bad file is reported, and the old settings stay
 
 exit codes:
-  0 stopped   2 wrong arguments   69 no queue   70 broke, start again   73 no spool
+  0 stopped   64 wrong arguments   69 no queue   70 broke, start again   73 no spool
   75 a file with key or certificates is not there yet, start again   78 wrong configuration
   128 + N ended by a second signal N
 """
@@ -69,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     Returns:
         One of the EXIT codes.
     """
-    options = _build_parser(name).parse_args(arguments)
+    options = build_parser(name).parse_args(arguments)
     level = logging.DEBUG if options.debug else logging.INFO
     configure_logging(level, "%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.umask(0o077)  # files created from here on are for this user only
@@ -78,27 +87,25 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     if not options.check_config:
         wakeups.subscribe()  # before anything that a signal could cut short
     try:
-        config = load_config(options.config_file, options.queue_name)
+        queue_name = choose_queue(options.config_file, options.queue_name)
+        config = load_config(options.config_file, queue_name)
         config.signing_key()
         if options.check_config:
-            check_host(config, SECTION_PREFIX + options.queue_name)
-            check_certificates(config, SECTION_PREFIX + options.queue_name)
+            check_host(config, SECTION_PREFIX + queue_name)
+            check_certificates(config, SECTION_PREFIX + queue_name)
             spool = config.spool_dir or default_spool_dir()
-            for doubt in filter(None, (config.exposure(), _find_misfit(config, options.queue_name))):
+            for doubt in filter(None, (config.exposure(), _find_misfit(config, queue_name))):
                 complain(doubt, program=_PROGRAM)
             say(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")
             return EXIT_OK
         _keep_freed_memory()
-        Daemon(config, options.config_file, options.queue_name, wakeups=wakeups).run()
+        Daemon(config, Path(options.config_file), queue_name, wakeups=wakeups).run()
     except StoppedEarly:
         pass  # it has said so
-    except ConfigError as error:
-        is_soon = isinstance(error, NotYetError) and not options.check_config
-        return _fail_with(EXIT_NOT_YET if is_soon else EXIT_CONFIG, error)
-    except QueueError as error:
-        return _fail_with(EXIT_NO_QUEUE, error)
-    except SpoolError as error:
-        return _fail_with(EXIT_NO_SPOOL, error)
+    except (UsageError, ConfigError, QueueError, SpoolError) as error:
+        complain(str(error), program=_PROGRAM)
+        code = next(code for kind, code in _EXITS if isinstance(error, kind))
+        return EXIT_CONFIG if code == EXIT_NOT_YET and options.check_config else code
     except Exception:
         logging.getLogger(__name__).exception("a stage broke; what was received is in the spool")
         return EXIT_BROKEN
@@ -134,26 +141,16 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def _fail_with(code: int, error: EventPubError) -> int:
-    complain(str(error), program=_PROGRAM)
-    return code
-
-
-def _build_parser(name: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def build_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line of a program that is called `name`."""
+    parser = CommandParser(
         prog=name,
         description="Deliver every event of one queue to an HTTP collector.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config_file", type=Path, help="INI file with a section [event-publisher:NAME]")
-    parser.add_argument(
-        "--queue-name",
-        type=queue_name,
-        default="main",
-        metavar="NAME",
-        help="queue, section and folder in the spool (default: main)",
-    )
+    add_config_file(parser, is_needed=True)
+    add_queue_name(parser)
     parser.add_argument("--debug", action="store_true", help="log each batch")
     parser.add_argument("--check-config", action="store_true", help="check the file and exit")
     version = f"eventpub {eventpub.__version__} loops={describe_loops()}"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from eventpub.errors import QueueNameError
 from eventpub.queue.refusal import check_name
+
+from .exit_codes import EXIT_USAGE
+from .terminal import make_printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +21,27 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001, it has no other name
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser with its own exit code for a wrong command line; options may stand between arguments."""
+
+    _is_between = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse a command line; a command without subcommands reports unknown arguments with its own usage."""
+        if self._subparsers is not None or self._is_between:
+            return super().parse_known_args(args, namespace)
+        self._is_between = True  # the next line calls this method again, for options and then for arguments
+        found, unknown = self.parse_known_intermixed_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and exit."""
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {make_printable(message)}\n")
 
 
 def parse_as(kind: Kind[T]) -> Callable[[str], T]:
@@ -49,3 +74,8 @@ def add_command(commands: Commands, name: str, *, help: str, epilog: str) -> arg
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def add_json(parser: argparse.ArgumentParser, text: str = "print one JSON document") -> None:
+    """Declare `--json`, which every command has that prints facts."""
+    parser.add_argument("--json", action="store_true", help=text)

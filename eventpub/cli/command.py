@@ -6,15 +6,25 @@ import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import eventpub
-from eventpub.errors import EventPubError, QueueError
+from eventpub.errors import ConfigError, EventPubError, QueueError
 from eventpub.printable import configure_logging
 
 from . import doctor, put, queue
-from .exit_codes import EXIT_FAILING, EXIT_INTERRUPTED, EXIT_IO, EXIT_NO_QUEUE, EXIT_OK, EXIT_USAGE
-from .terminal import complain, make_printable, say
+from .arguments import CommandParser
+from .errors import UsageError
+from .exit_codes import (
+    EXIT_CONFIG,
+    EXIT_FAILING,
+    EXIT_INTERRUPTED,
+    EXIT_IO,
+    EXIT_OK,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+)
+from .terminal import complain, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +47,8 @@ exit codes:
 `python -m eventpub.sidecar` is the same as `eventpub sidecar`; `python -m eventpub.collector` likewise.
 """
 
+_EXITS = ((UsageError, EXIT_USAGE), (QueueError, EXIT_UNAVAILABLE), (ConfigError, EXIT_CONFIG))
+
 
 def run_command(words: Sequence[str]) -> int:
     """Run the command that `words` ask for, without the program's name; return its exit code."""
@@ -49,8 +61,8 @@ def run_command(words: Sequence[str]) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except EventPubError as error:
-        complain(str(error))
-        return EXIT_NO_QUEUE if isinstance(error, QueueError) else EXIT_FAILING
+        complain(f"{error} (see --help)" if isinstance(error, UsageError) else str(error))
+        return next((code for kind, code in _EXITS if isinstance(error, kind)), EXIT_FAILING)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output stopped reading
@@ -68,26 +80,6 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser with its own exit code for a wrong command line; options may stand between arguments."""
-
-    _is_between = False
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse a command line; a command without subcommands reports unknown arguments with its own usage."""
-        if self._subparsers is not None or self._is_between:
-            return super().parse_known_args(args, namespace)
-        self._is_between = True  # the next line calls this method again, for options and then for arguments
-        found, unknown = self.parse_known_intermixed_args(args, namespace)
-        if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return found, unknown
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(EXIT_USAGE, f"{self.prog}: {make_printable(message)}\n")
-
-
 class _ShowVersion(argparse.Action):
     """Prints the version and what else there is to say of what is installed; looks for that only then."""
 
@@ -101,7 +93,7 @@ class _ShowVersion(argparse.Action):
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser for a command line; the first word that is not an option names the command."""
-    parser: argparse.ArgumentParser = _Parser(
+    parser: argparse.ArgumentParser = CommandParser(
         prog="eventpub",
         description="Run sidecars and collectors, inspect queues and spools, and put events.",
         epilog=_EPILOG,

@@ -1,8 +1,12 @@
-"""What ends a command before it runs."""
+"""What ends a command before it has done anything."""
 
 from __future__ import annotations
 
 from eventpub.errors import EventPubError
+
+
+class UsageError(EventPubError):
+    """The command line is wrong in a way that the parser cannot check."""
 
 
 class ExtensionError(EventPubError):

@@ -13,7 +13,7 @@ from eventpub.settings import ini
 
 from . import host
 from .arguments import add_command, parse_as, queue_name
-from .exit_codes import EXIT_NO_QUEUE, EXIT_OK, EXIT_WARNING
+from .exit_codes import EXIT_OK, EXIT_UNAVAILABLE, EXIT_WARNING
 from .resize import add_resize
 from .terminal import complain, print_table, say
 
@@ -143,7 +143,7 @@ def run_drop(options: argparse.Namespace) -> int:
         queue = MessageQueue.open(options.name, create=False)
     except QueuePermissionError as error:  # its owner may remove it even if its mode denies opening it
         complain(f"{error}; its owner can drop it, contents unchecked, with --yes")
-        return EXIT_NO_QUEUE
+        return EXIT_UNAVAILABLE
     with queue:
         if waiting := queue.depth():
             complain(f"{queue.name}: holds events ({waiting:,}); start its sidecar, or drop them with --yes")

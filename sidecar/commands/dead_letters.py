@@ -8,8 +8,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from eventpub.cli.arguments import add_command, parse_as
+from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, print_table, say
+from eventpub.cli.wording import count_noun, format_json
 from eventpub.settings import ini
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.disk import Disk
@@ -17,8 +19,8 @@ from eventpub.sidecar.spool.folder import DEAD
 from eventpub.sidecar.telemetry.reasons import DeadReason
 
 from . import journal, letters
-from .errors import UsageError
-from .place import add_place, count_noun, format_json, guard_command, locate_spool
+from .guard import guard_command
+from .place import add_place, locate_spool
 
 if TYPE_CHECKING:
     import argparse

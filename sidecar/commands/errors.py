@@ -1,12 +1,8 @@
-"""What ends a command on a spool; `guard_command` turns each into its exit code."""
+"""What ends a command on a spool, besides what `spool` raises; `guard_command` turns it into an exit code."""
 
 from __future__ import annotations
 
 from eventpub.errors import EventPubError
-
-
-class UsageError(EventPubError):
-    """The command line is wrong in a way that the parser cannot check."""
 
 
 class BusyError(EventPubError):

@@ -18,7 +18,7 @@ from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.folder import DEAD
 
 from .errors import BusyError
-from .place import explain_denied
+from .guard import explain_denied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

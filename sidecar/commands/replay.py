@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say, show_progress
+from eventpub.cli.wording import count_noun
 from eventpub.sidecar.delivery import compression, payload
 from eventpub.sidecar.delivery.answer import judge_answer
 from eventpub.sidecar.delivery.post import Poster
@@ -33,7 +34,6 @@ from eventpub.sidecar.telemetry.verdicts import Verdict
 
 from . import journal
 from .letters import read_letter
-from .place import count_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

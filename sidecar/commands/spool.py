@@ -9,15 +9,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from eventpub.cli.arguments import add_command
+from eventpub.cli.arguments import add_command, add_json
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
+from eventpub.cli.wording import count_noun
 from eventpub.printable import escape_controls
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED
 
-from . import repair, status, survey
-from .place import add_place, count_noun, explain_denied, guard_command, locate_spool
+from . import pending, repair, survey
+from .guard import explain_denied, guard_command
+from .place import add_place, locate_spool
 
 if TYPE_CHECKING:
     import argparse
@@ -93,7 +95,7 @@ def add_parser(commands: Commands) -> None:
     shown = add_command(
         actions, "status", help="show pending batches and each slot's owner", epilog=_STATUS_EPILOG
     )
-    shown.add_argument("--json", action="store_true", help="as one JSON document")
+    add_json(shown)
     shown.set_defaults(run=guard_command(run_status))
 
     check = add_command(actions, "check", help="read every file and report damage", epilog=_CHECK_EPILOG)
@@ -114,7 +116,7 @@ def add_parser(commands: Commands) -> None:
 
 def run_status(options: argparse.Namespace) -> int:
     """Show pending batches."""
-    status.show_status(locate_spool(options), as_json=options.json)
+    pending.show_pending(locate_spool(options), as_json=options.json)
     return EXIT_OK
 
 

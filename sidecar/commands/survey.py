@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eventpub.cli.wording import count_noun
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX, Batch, sequence_of
 from eventpub.sidecar.spool.folder import is_in_its_place
@@ -19,7 +20,6 @@ from eventpub.sidecar.spool.slot import is_owned
 from eventpub.sidecar.spool.staging import CUT_SUFFIX, SPLIT_SUFFIX
 
 from . import letters
-from .place import count_noun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
+from eventpub.cli import exit_codes
 from eventpub.cli.exit_codes import EXIT_USAGE
 from eventpub.sidecar.telemetry.reasons import DropReason
 
@@ -48,3 +49,8 @@ def test_sections_that_the_page_points_to_are_there() -> None:
         for title in re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
     }
     assert set(re.findall(r"\(#([^)]*)\)", PAGE)) <= titles
+
+
+def test_the_table_of_exit_codes_has_all_of_them() -> None:
+    listed = {int(code) for code in re.findall(r"^\| (\d+) +\|", PAGE, re.MULTILINE)}
+    assert listed == {code for name, code in vars(exit_codes).items() if name.startswith("EXIT_")}

@@ -159,7 +159,7 @@ def test_missing_section_exits_78_and_lists_those_there_are(config: Path) -> Non
 
 
 def test_wrong_arguments_exit_2() -> None:
-    assert run("--no-such-option").returncode == 2
+    assert run("--no-such-option").returncode == 64
 
 
 def test_queue_larger_than_the_kernel_allows_exits_69_with_the_commands_that_allow_it(

@@ -18,8 +18,8 @@ from support.rigs import Run, killed_at_the_end
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
+from eventpub.cli.exit_codes import EXIT_BROKEN
 from eventpub.queue.message_queue import MessageQueue
-from eventpub.sidecar.cli import EXIT_BROKEN
 
 TLS = {"tls.certificate": str(CERTIFICATES / "server.pem"), "tls.key": str(CERTIFICATES / "server.pem")}
 OWN_CA = {"collector_ca_file": str(CERTIFICATES / "ca.pem")}

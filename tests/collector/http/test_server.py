@@ -18,7 +18,7 @@ from support.collector_process import CollectorProcess
 from support.paths import CERTIFICATES
 from support.waiting import wait_until
 
-from eventpub.collector.cli import EXIT_CUT_OFF
+from eventpub.cli.exit_codes import EXIT_NOT_YET
 
 BODY = b'[{"example": "value"}]'
 HEALTH = b"GET /health HTTP/1.1\r\n\r\n"
@@ -74,7 +74,7 @@ def test_requests_that_take_too_long_are_cut_off_and_the_exit_code_tells(tmp_pat
         with ThreadPoolExecutor() as threads:
             answer = threads.submit(collector.post, BODY)
             wait_until(collector.requests, "the request is in flight")
-            assert collector.stop() == EXIT_CUT_OFF
+            assert collector.stop() == EXIT_NOT_YET
             assert answer.exception() is not None or answer.result().status_code == 500
         assert "requests_cut_off=1" in collector.log()
         assert collector.events() == []
@@ -88,7 +88,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path, second):
         terminate(collector)
         started = time.monotonic()
         collector.process.send_signal(second)
-        assert collector.process.wait(10) == EXIT_CUT_OFF
+        assert collector.process.wait(10) == EXIT_NOT_YET
         assert time.monotonic() - started < 5
         assert isinstance(answer.exception(), requests.ConnectionError)
 

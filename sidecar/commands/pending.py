@@ -10,24 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventpub.cli.terminal import print_table, say, say_styled
+from eventpub.cli.wording import format_duration, format_json
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, Batch
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED, DEAD
 from eventpub.sidecar.spool.staging import SPLIT_SUFFIX
 
 from . import survey
-from .place import format_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .place import Place
 
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
 
 @dataclass(slots=True)
-class SlotStatus:
+class SlotBacklog:
     """What is pending in one slot.
 
     Attributes:
@@ -52,11 +50,11 @@ class SlotStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueStatus:
+class QueueBacklog:
     """What a queue has on the disk."""
 
     name: str
-    slots: list[SlotStatus]
+    slots: list[SlotBacklog]
     dead_letters: int
     dead_letter_bytes: int
     damaged_copies: int
@@ -64,7 +62,7 @@ class QueueStatus:
     copy_bytes: int  # of both
 
 
-def show_status(place: Place, *, as_json: bool) -> None:
+def show_pending(place: Place, *, as_json: bool) -> None:
     """Print it.
 
     Raises:
@@ -84,10 +82,10 @@ def show_status(place: Place, *, as_json: bool) -> None:
             say_styled(queue.name, "bold", f": {text}")
 
 
-def _read_queue(path: Path) -> QueueStatus:
+def _read_queue(path: Path) -> QueueBacklog:
     dead = _list_sizes(path / DEAD, ".json")
     damaged, backups = (_list_sizes(path / folder, "") for folder in (DAMAGED, BACKUPS))
-    return QueueStatus(
+    return QueueBacklog(
         path.name,
         [_read_slot(slot) for slot in survey.list_slots(path)],
         dead_letters=len(dead),
@@ -98,8 +96,8 @@ def _read_queue(path: Path) -> QueueStatus:
     )
 
 
-def _read_slot(path: Path) -> SlotStatus:
-    slot = SlotStatus(path.name, survey.find_owner(path))
+def _read_slot(path: Path) -> SlotBacklog:
+    slot = SlotBacklog(path.name, survey.find_owner(path))
     slot.open = len(list(path.glob(f"*{OPEN_SUFFIX}")))
     slot.splits = len(list(path.glob(f"*{SPLIT_SUFFIX}")))
     for file in survey.batch_files(path):
@@ -133,13 +131,13 @@ def _list_sizes(folder: Path, suffix: str) -> list[int]:
     return sizes
 
 
-def _describe_row(queue: QueueStatus, slot: SlotStatus) -> tuple[str, ...]:
-    oldest = "-" if slot.oldest_seconds is None else _format_duration(slot.oldest_seconds)
+def _describe_row(queue: QueueBacklog, slot: SlotBacklog) -> tuple[str, ...]:
+    oldest = "-" if slot.oldest_seconds is None else format_duration(slot.oldest_seconds)
     numbers = (f"{number:,}" for number in (slot.batches, slot.events, slot.bytes))
     return queue.name, slot.number, slot.owner or "nobody", *numbers, oldest, str(slot.open), str(slot.splits)
 
 
-def _list_remarks(queue: QueueStatus, place: Place) -> list[str]:
+def _list_remarks(queue: QueueBacklog, place: Place) -> list[str]:
     remarks = []
     forsaken = [slot for slot in queue.slots if not slot.owner and (slot.batches or slot.open or slot.splits)]
     if forsaken:
@@ -157,8 +155,3 @@ def _list_remarks(queue: QueueStatus, place: Place) -> list[str]:
             f"eventpub spool export --damaged {place.words}"
         )
     return remarks
-
-
-def _format_duration(seconds: float) -> str:
-    length, unit = next((pair for pair in _UNITS if seconds >= 2 * pair[0]), _UNITS[-1])
-    return f"{int(seconds // length)} {unit}"
