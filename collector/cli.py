@@ -148,6 +148,7 @@ def _serve(
     finally:
         reloader.kill()
         store.close()
+        application.close()
 
 
 def _run_workers(

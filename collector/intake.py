@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gevent.threadpool import ThreadPool
 
 from eventpub import wire
+from eventpub.process.threads import end_threads
 
 from . import encodings
 from .budget import Budget
@@ -71,6 +72,10 @@ class Intake:
     def use_keys(self, secrets: Mapping[str, tuple[bytes, ...]]) -> None:
         """Take requests that are signed by one of these secrets, from the next one on."""
         self._keyring = Keyring(secrets)
+
+    def close(self) -> None:
+        """End the threads; no request may come any more."""
+        end_threads(self._threads)
 
     def read(self, environ: WSGIEnvironment) -> SignedBody:
         """Return the signed body of a request; the caller ends its loan.

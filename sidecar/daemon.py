@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import gevent
 
 from eventpub.errors import ConfigError
+from eventpub.process.threads import end_threads
 from eventpub.settings import ini
 from eventpub.sidecar.delivery.sender import Sender
 from eventpub.sidecar.native import describe_loops
@@ -224,6 +225,7 @@ class Daemon:
         logger.log(logging.INFO if is_clean else logging.WARNING, "stopped %s", ledger)
         self._spool.close()
         self._receiver.close()
+        end_threads(gevent.get_hub().threadpool)  # which look up names
 
 
 def _open_spool(

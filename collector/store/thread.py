@@ -15,6 +15,7 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 from eventpub.errors import ConfigError
+from eventpub.process.threads import end_threads
 
 from . import Health, Outcome, Receipt
 
@@ -45,7 +46,7 @@ class StoreThread:
         self._thread = ThreadPool(1)
         opened: tuple[Store, Health] | ConfigError = self._thread.apply(_try_open, (open_store,))
         if isinstance(opened, ConfigError):
-            self._thread.kill()
+            end_threads(self._thread)
             raise opened
         self._store, self._health = opened
         self._probe: gevent.Greenlet[[], Health] | None = None
@@ -83,7 +84,7 @@ class StoreThread:
         closing = gevent.spawn(self._thread.apply, self._store.close)
         closing.join(self._close_patience_seconds)
         if closing.ready():
-            self._thread.kill()
+            end_threads(self._thread)
         else:
             logger.warning("the store does not answer and is left as it is; what was acknowledged is in it")
 

@@ -42,6 +42,7 @@ from . import registry
 from .access import DEFAULT_MODE
 from .arguments import Message, encode_message, read_timeout, show_error
 from .kernel_queue import Refused
+from .log import warn
 from .message_queue import MessageQueue
 from .metrics import Counts, QueueMetrics
 from .removal import RemovedQueues
@@ -295,5 +296,5 @@ class EventQueue(Generic[T]):
             self._refusal = exc
             self._look_at = -math.inf  # no direct sends until it can be opened
         else:
-            logger.warning("event queue %r was removed; switched to its replacement", self.name)
+            warn(logger, "event queue %r was removed; switched to its replacement", self.name)
             self._removed.add(queue, self._queue)

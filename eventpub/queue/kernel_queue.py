@@ -17,6 +17,7 @@ from eventpub.wire import QUEUE_PREFIX
 
 from . import holders, kernel_limits, remedies
 from .kernel_limits import SizeRange
+from .log import warn
 from .refusal import is_about_size, map_refusal
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def create_new(
         else:
             if size != wish.sizes.wanted:
                 text = remedies.explain_size(limits, wish.sizes, got=size, describe_holders=_describe_holders)
-                logger.warning("event queue %r was created smaller than wanted: %s", name, text)
+                warn(logger, "event queue %r was created smaller than wanted: %s", name, text)
             return queue
     text = remedies.explain_size(limits, wish.sizes, describe_holders=_describe_holders)
     raise QueueLimitError(name, text) from refused

@@ -30,6 +30,7 @@ from . import access, kernel_limits
 from .access import DEFAULT_MODE, Wish
 from .kernel_queue import Refused, create_new, open_existing
 from .kernel_queue import remove_queue as remove_queue  # noqa: PLC0414, found here too
+from .log import warn
 from .refusal import check_name
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class MessageQueue:
                     raise
             else:
                 if create and (found := wish.differences(queue.size, queue.status())):
-                    logger.warning("event queue %r existed already and stays as it is: %s", name, found)
+                    warn(logger, "event queue %r existed already and stays as it is: %s", name, found)
                 return queue
             if created := create_new(name, wish, read=read, write=write, or_less=or_less):
                 queue = cls(name, created, created=True)

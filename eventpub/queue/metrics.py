@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from eventpub.serialization.unwritable import replaced_values, type_name
 
 from .arguments import show_error
+from .log import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,7 @@ class QueueMetrics:
                 self._count("values.replaced", growth)
                 QueueMetrics._replaced_sent += growth
         except Exception as error:  # noqa: BLE001, third-party code; what it refused is sent next time
-            logger.warning("counts of put could not be sent: %s: %s", type_name(error), show_error(error))
+            warn(logger, "counts of put could not be sent: %s: %s", type_name(error), show_error(error))
         finally:
             self._sending.release()
 

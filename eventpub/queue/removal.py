@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from eventpub.errors import QueuePermissionError
 
+from .log import warn
+
 if TYPE_CHECKING:
     from .message_queue import MessageQueue
 
@@ -113,7 +115,8 @@ class RemovedQueues:
             time.sleep(min(remaining_seconds, _RETRY_SECONDS))
             self.move_messages(successor)
         for old in self._queues:
-            logger.warning(
+            warn(
+                logger,
                 "event queue %r was removed, and the new one is full: %d events are left to the sidecar of the "
                 "old one, and lost where it had none",
                 successor.name,
@@ -131,6 +134,6 @@ def _finish(old: RemovedQueue, successor: MessageQueue) -> bool:
     if not old.move_messages(successor):
         return False
     if old.moved:
-        logger.warning("event queue %r: %d events moved to the new one", successor.name, old.moved)
+        warn(logger, "event queue %r: %d events moved to the new one", successor.name, old.moved)
     old.close()
     return True

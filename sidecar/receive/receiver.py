@@ -23,6 +23,7 @@ from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
 from eventpub.errors import QueueError, QueueLimitError
+from eventpub.process.threads import end_threads
 from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolError
 
@@ -132,8 +133,9 @@ class Receiver:
         os.eventfd_write(self._wake_fd, 1)
 
     def close(self) -> None:
-        """Close the queue; its messages stay."""
+        """Close the queue, whose messages stay, and end the threads."""
         self.queue.close()
+        end_threads(self._threads)
 
     def _watch(self) -> None:
         """Wake the receiver when there is something to see to beside the queue itself."""

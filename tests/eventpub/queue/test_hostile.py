@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -196,3 +197,25 @@ def test_a_text_that_lies_about_itself_is_sent_as_it_is(make: Any):
     queue = make(lambda _: Text("text"))
     queue.put({})
     assert queue._queue.receive() == b"text"
+
+
+@pytest.mark.parametrize("broken", ["handler", "filter"])
+def test_logging_that_fails_makes_no_put_fail(queue_name: str, broken: str):
+    handler = logging.Handler()
+    if broken == "handler":
+        handler.emit = fail(ZeroDivisionError())  # type: ignore[method-assign]
+    else:
+        handler.addFilter(fail(ZeroDivisionError()))
+    logging.getLogger("eventpub").addHandler(handler)
+    try:
+        metrics = fail(OSError())
+        with EventQueue(queue_name, bytes, max_messages=2, max_message_size=128, metrics=metrics) as queue:
+            queue.put(b"before")
+            remove_queue(queue_name)
+            queue._look_at = 0
+            queue.put(b"after")
+            with pytest.raises(EventQueueFullError):
+                queue.put(b"too many")
+            assert [queue._queue.receive(), queue._queue.receive()] == [b"before", b"after"]
+    finally:
+        logging.getLogger("eventpub").removeHandler(handler)

@@ -1,0 +1,1 @@
+"""What the sidecar and the collector share as processes; applications never import it."""
