@@ -150,6 +150,15 @@ class SidecarConfig:
         "metrics.endpoint", address.endpoint(), default=None, live=False
     )
 
+    # --- looking at it
+    status_listen: tuple[str, int] | str | None = ini.setting(
+        "status.listen", address.endpoint(), default=None, live=False
+    )
+    status_overdue_seconds: float = ini.setting("status.overdue", ini.seconds(1, 86_400), default=60.0)
+    watchdog_timeout_seconds: float = ini.setting(
+        "watchdog.timeout", _interval_kind(), default=60.0, live=False
+    )  # six times what a busy disk takes at worst
+
     # --- accepted so that baseplate's files work, without effect
     metrics_log_if_unconfigured: bool = ini.setting("metrics.log_if_unconfigured", ini.boolean(), default=False)
     metrics_swallow_network_errors: bool = ini.setting(

@@ -28,6 +28,9 @@ from eventpub.sidecar.receive.source import Source
 from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
 from eventpub.sidecar.spool.spool import Spool
+from eventpub.sidecar.status.answering import Answering
+from eventpub.sidecar.status.observer import Observer
+from eventpub.sidecar.status.routes import make_routes
 from eventpub.sidecar.telemetry.metrics import Telemetry
 
 from .config import SidecarConfig, default_spool_dir, load_config
@@ -89,6 +92,19 @@ class Daemon:
             config,
             on_batch=self._sender.put,
             make_room=self._sender.make_room,
+            progress=self._telemetry.progress,
+        )
+        self._observer = Observer(
+            config,
+            queue_name=queue_name,
+            config_path=config_path,
+            spool=self._spool,
+            receiver=self._receiver,
+            sender=self._sender,
+            telemetry=self._telemetry,
+        )
+        self._answering = Answering(
+            self._spool.directory, make_routes(self._observer.record), config.status_listen
         )
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
         self._exposure: str | None = None
@@ -107,6 +123,7 @@ class Daemon:
         for greenlet in (*stages, ticker):
             greenlet.link_exception(lambda _: self._wakeups.put(Wake.CRASHED))
         self._look_at_key()
+        self._answer()
         loops = describe_loops()
         level = logging.INFO if loops == "compiled" else logging.WARNING
         logger.log(level, "started queue=%s spool=%s loops=%s", self._receiver.queue, self._spool, loops)
@@ -120,6 +137,7 @@ class Daemon:
             )
         if woken.why is not Wake.CRASHED:
             logger.info("stopping reason=%s", woken)
+            self._observer.phase = "stopping"
             gevent.spawn(_exit_at_second, self._wakeups)
             self._report_losses()
             self._receiver.stop()
@@ -155,7 +173,7 @@ class Daemon:
             return
         for key in sorted(ini.changed_keys(self._config, config, live=False)):
             logger.warning("reload: a change of %s takes effect at the next start", key)
-        self._config = self._receiver.config = config
+        self._config = self._receiver.config = self._observer.config = config
         self._report_at = min(self._report_at, time.monotonic() + config.loss_report_interval_seconds)
         self._receiver.wake()
         self._sender.configure(config)
@@ -164,11 +182,22 @@ class Daemon:
     def _tick(self) -> None:
         while True:
             gevent.sleep(_TICK_SECONDS)
-            for look in (self._look_at_losses, self._look_at_spool, self._look_at_key, self._flush):
+            self._telemetry.progress.loop.did("turned")
+            for look in (
+                self._look_at_losses,
+                self._look_at_spool,
+                self._look_at_key,
+                self._flush,
+                self._answer,
+            ):
                 try:
                     look()
                 except OSError as error:  # such as a folder that cannot be read for a moment
                     self._telemetry.disk_error(error)
+
+    def _answer(self) -> None:
+        self._answering.look()
+        self._observer.listens = self._answering.url
 
     def _look_at_losses(self) -> None:
         if time.monotonic() >= self._report_at:
@@ -223,6 +252,7 @@ class Daemon:
         ledger = self._telemetry.ledger()
         is_clean = not (ledger.dead or ledger.dropped or ledger.unaccounted)
         logger.log(logging.INFO if is_clean else logging.WARNING, "stopped %s", ledger)
+        self._answering.close()
         self._spool.close()
         self._receiver.close()
         end_threads(gevent.get_hub().threadpool)  # which look up names

@@ -7,7 +7,6 @@ only work that the next start continues.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from eventpub.cli.wording import count_noun
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX, Batch, sequence_of
 from eventpub.sidecar.spool.folder import is_in_its_place
+from eventpub.sidecar.spool.slot import find_owner as find_owner_pid
 from eventpub.sidecar.spool.slot import is_owned
 from eventpub.sidecar.spool.staging import CUT_SUFFIX, SPLIT_SUFFIX
 
@@ -23,8 +23,6 @@ from . import letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_FLOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +56,8 @@ def find_owner(slot: Path) -> str:
     """Return who owns a slot: `pid 123`, `another process` if its id is not visible, or nothing."""
     if not is_owned(slot):
         return ""
-    inode = str(slot.stat().st_ino)
-    found = (match[1] for match in _FLOCK.finditer(Path("/proc/locks").read_text()) if match[2] == inode)
-    pid = next(found, "0")  # in another PID namespace a process has no number here
-    return "another process" if pid == "0" else f"pid {pid}"
+    pid = find_owner_pid(slot)
+    return "another process" if pid is None else f"pid {pid}"
 
 
 def examine_slot(slot: Path, *, owned: bool | None = None) -> Iterator[Flaw]:

@@ -88,6 +88,7 @@ class Answer:
         location: where a redirect points; empty for any other answer.
         is_sent: whether the other end may have got anything of the batch; False only where that is certain.
         lacks_receipt: whether it had to name the batch, and does not.
+        date: its `Date`, as it came; empty where it has none.
     """
 
     status: int | None
@@ -102,6 +103,7 @@ class Answer:
     location: str = ""
     is_sent: bool = True
     lacks_receipt: bool = False
+    date: str = ""
 
     @classmethod
     def none(cls, kind: str, reason: str, *, is_sent: bool = True) -> Answer:
@@ -155,6 +157,7 @@ class Answer:
             _read_text(document, "batch_id"),
             _read_text(document, "error"),
             _clean_text(fields.get("location", "")) if status // 100 == 3 else "",  # noqa: PLR2004, redirects
+            date=fields.get("date", ""),
         )
 
 

@@ -11,6 +11,8 @@ from eventpub.sidecar.telemetry.verdicts import Verdict
 
 from . import compression, payload
 from .answer import Answer, judge_answer
+from .event_time import read_event_time
+from .patience import DEADLINE_TIMEOUTS, SLOWEST_BYTES_PER_SECOND
 from .post import Poster
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ class Dispatcher:
         """Return where a batch is posted."""
         return self._config.collector_url_of(self._version_of(contents))
 
+    def allowed_seconds(self, contents: Contents) -> float:
+        """Return how long an attempt at a batch may take."""
+        timeouts_seconds = DEADLINE_TIMEOUTS * self._config.collector_timeout_seconds
+        return timeouts_seconds + len(contents.packed.joined) / SLOWEST_BYTES_PER_SECOND
+
     def dispatch(self, batch: Batch, contents: Contents) -> tuple[Answer, Verdict]:
         """Make one attempt at a batch; nothing else may pack a batch until it has a payload."""
         codec = self._negotiation.codec()
@@ -71,6 +78,8 @@ class Dispatcher:
         except ConfigError as error:
             return Answer.none("key", str(error), is_sent=False)
         version = self._version_of(contents)
+        if batch.event_at is None:
+            batch.event_at = read_event_time(version, contents.packed.joined)
         request = payload.build_payload(
             version,
             contents.packed.joined,
@@ -84,6 +93,7 @@ class Dispatcher:
         started = time.monotonic()
         answer = self._poster(version).post(request)
         self._telemetry.post_finished(time.monotonic() - started)
+        self._telemetry.attempts.dated(answer.date)
         return answer
 
     def _version_of(self, contents: Contents) -> str:

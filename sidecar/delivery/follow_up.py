@@ -79,6 +79,7 @@ class FollowUp:
             self._proof.accepted()
             self._outbox.hurry_refused()  # now is when to find out whether they are bad
             self._tell(verdict, batch, answer)
+            self._telemetry.attempts.arrived(batch.received_at, batch.event_at)
             batch.is_accepted = True
             self.finish(batch)
             return

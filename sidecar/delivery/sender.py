@@ -55,8 +55,24 @@ class Sender:
         self._crash: BaseException | None = None
         self._packer = compiled_packer() or PythonPacker()
         self._follow_up = FollowUp(spool, telemetry, self._outbox)
+        self._stage = telemetry.progress.deliver
         self._slow = 0  # attempts in flight at batches that timed out before
         self._use(config)
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts there are right now."""
+        return len(self._attempts)
+
+    @property
+    def allowed(self) -> int:
+        """How many there may be."""
+        return self._gate.allowed
+
+    def seconds_to_attempt(self) -> float | None:
+        """Return in how many seconds the next may start; None if nothing waits, or one in flight ends first."""
+        waits = (self._gate.seconds_to_open(), self._outbox.seconds_to_next(self._allow_slow()))
+        return None if None in waits else max(wait for wait in waits if wait is not None)
 
     def configure(self, config: SidecarConfig) -> None:
         """Use another configuration from the next attempt on."""
@@ -164,8 +180,7 @@ class Sender:
         return idle or time.monotonic() >= self._deadline
 
     def _seconds_to_next(self) -> float | None:
-        waits = (self._gate.seconds_to_open(), self._outbox.seconds_to_next(self._allow_slow()))
-        wait_seconds = None if None in waits else max(wait for wait in waits if wait is not None)
+        wait_seconds = self.seconds_to_attempt()
         if self._deadline is None:
             return wait_seconds
         left_seconds = max(0.001, self._deadline - time.monotonic())
@@ -186,7 +201,8 @@ class Sender:
             if contents is None:
                 stake.gate.leave()
                 return
-            answer, verdict = self._dispatcher.dispatch(batch, contents)
+            with self._stage.doing("sending a batch", self._dispatcher.allowed_seconds(contents)):
+                answer, verdict = self._dispatcher.dispatch(batch, contents)
             self._follow_up.act(batch, answer, verdict, stake)
         except OSError as error:  # the spool's disk: the batch stays, and the others need not wait
             stake.gate.leave()

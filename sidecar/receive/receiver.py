@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 from gevent.event import Event
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from eventpub.sidecar.config import SidecarConfig
     from eventpub.sidecar.spool.batch import Batch, OpenBatch
     from eventpub.sidecar.spool.spool import Spool
+    from eventpub.sidecar.telemetry.progress import Progress
 
     from .source import Source
 
@@ -49,6 +50,13 @@ _ENLARGE_SECONDS = 2.0  # how often to try to enlarge a queue that had to be too
 _MAX_SEALING = 4  # batches received and not yet sealed; with more, wait for the disk
 
 
+class Pause(NamedTuple):
+    """Why no messages are taken, and since when in monotonic seconds."""
+
+    why: str
+    since: float
+
+
 class Receiver:
     """Takes messages from one queue into the spool.
 
@@ -58,6 +66,11 @@ class Receiver:
         config: batch.max_size and batch.max_age; replace the attribute to change them from the next batch on.
         on_batch: called with each sealed batch.
         make_room: called when the spool is full; returns whether it made room.
+        progress: where receiving and sealing are noted.
+
+    Attributes:
+        pause: why no messages are taken, and since when in monotonic seconds; None while they are.
+        filling: the batch that is being received into.
     """
 
     def __init__(
@@ -68,6 +81,7 @@ class Receiver:
         *,
         on_batch: Callable[[Batch], None],
         make_room: Callable[[], bool],
+        progress: Progress,
     ) -> None:
         self.config = config
         self.queue = source.open()
@@ -78,8 +92,9 @@ class Receiver:
         self._on_batch = on_batch
         self._make_room = make_room
         self._loop = compiled_loop() or PythonLoop()
-        self._paused = ""
-        self._paused_at = 0.0
+        self._progress = progress
+        self.pause: Pause | None = None
+        self.filling: OpenBatch | None = None
         self._disk_error = ""
         self._threads = ThreadPool(3)  # one receives, one seals, one makes the next file
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -167,6 +182,8 @@ class Receiver:
             if str(error) != self._refusal:
                 logger.error("the queue cannot be created again: %s", error)  # noqa: TRY400, no traceback
             self._refusal = str(error)
+            if self.queue.fd < 0:
+                self._note_pause(f"the queue cannot be created again: {error}")
             return False
         self._refusal = ""
         logger.warning("the queue was removed; creating it again queue=%s", queue.name)
@@ -208,12 +225,14 @@ class Receiver:
         gevent.joinall(list(self._sealing))
 
     def _pause(self, why: str) -> None:
-        if why != self._paused:
+        if self.pause is None or why != self.pause.why:
             logger.error("receiving is paused: %s queue=%s", why, self.queue.name)
-        if not self._paused:
-            self._paused_at = time.monotonic()
-        self._paused = why
+        self._note_pause(why)
         self._stopping.wait(RETRY_SECONDS)
+
+    def _note_pause(self, why: str) -> None:
+        self.pause = Pause(why, self.pause.since if self.pause else time.monotonic())
+        self._progress.receive.did("paused")
 
     def _disk_failed(self, error: Exception) -> None:
         if str(error) != self._disk_error:
@@ -222,19 +241,20 @@ class Receiver:
 
     def _create(self, queue: MessageQueue) -> OpenBatch | None:
         try:
-            return self._spool.create(
-                body_limit_bytes=self.config.batch_max_size_bytes,
-                message_size_bytes=queue.max_message_size,
-            )
+            with self._progress.seal.doing("making a batch file"):
+                return self._spool.create(
+                    body_limit_bytes=self.config.batch_max_size_bytes,
+                    message_size_bytes=queue.max_message_size,
+                )
         except OSError as error:
             self._disk_failed(error)
             return None
 
     def _fill(self, batch: OpenBatch, queue: MessageQueue, *, wait: bool) -> Ended:
-        if self._paused:
-            paused_seconds = time.monotonic() - self._paused_at
+        if self.pause is not None:
+            paused_seconds = time.monotonic() - self.pause.since
             logger.info("receiving again queue=%s paused=%.0fs", queue.name, paused_seconds)
-        self._paused = ""
+        self.pause = None
         self._disk_error = ""
         try:
             batch.receive_as(self.config.collector_version)
@@ -247,7 +267,10 @@ class Receiver:
         state.wait = wait
         state.gather, state.max_pause_ns = plan_gathering(queue.max_messages)
         state.max_age_ns = int(self.config.batch_max_age_seconds * 1e9)
+        self.filling = batch
         ended: Ended = self._threads.apply(self._loop.receive, (state, batch.memory))
+        self.filling = None
+        self._progress.receive.did("filled a batch" if state.events else "looked for messages")
         if ended is Ended.WOKEN:
             os.eventfd_read(self._wake_fd)
         return ended
@@ -260,7 +283,8 @@ class Receiver:
     def _seal_until_done(self, batch: OpenBatch) -> None:
         while True:
             try:
-                sealed = self._threads.apply(self._spool.seal, (batch,))
+                with self._progress.seal.doing("sealing a batch"):
+                    sealed = self._threads.apply(self._spool.seal, (batch,))
             except (OSError, SpoolError) as error:
                 self._disk_failed(error)
                 if self._stopping.wait(RETRY_SECONDS):

@@ -5,6 +5,7 @@ One batch is one file and the file system is the index. Below `spool.dir`:
 | name                          | what                                                                       |
 |-------------------------------|----------------------------------------------------------------------------|
 | `QUEUE/SLOT/`                 | locked by the sidecar that owns the slot, a number from 0                  |
+| `QUEUE/SLOT.sock`             | where that sidecar answers `eventpub status` (`status.answering`)          |
 | `QUEUE/SLOT/NNN.open`         | the batch that is filling, and a spare; read back and sealed at start      |
 | `QUEUE/SLOT/NNN.EVENTS.batch` | a sealed batch of that many events                                         |
 | `QUEUE/SLOT/NNN.splitting`    | parts being written; thrown away at start                                  |

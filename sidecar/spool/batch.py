@@ -11,6 +11,7 @@ import errno
 import mmap
 import os
 import stat
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ class Batch:
         path: the file.
         events: how many events it holds.
         size_bytes: how much disk it takes.
+        received_at: when its first event was received, seconds since 1970; 0 for just now.
+        event_at: the own time of its first event, likewise; None until it is known, 0 where it has none.
         attempts: how often this process has posted it.
         is_accepted: the collector has it, though its file may not have been removed yet.
         is_report: its event is a loss report of this process.
@@ -58,6 +61,8 @@ class Batch:
     path: Path
     events: int
     size_bytes: int
+    received_at: float = 0.0
+    event_at: float | None = None
     attempts: int = 0
     is_accepted: bool = False
     is_report: bool = False
@@ -72,7 +77,8 @@ class Batch:
     @classmethod
     def at(cls, path: Path) -> Batch:
         """Describe the sealed batch file at `path`; its name holds the event count."""
-        return cls(path, int(path.name.split(".")[1]), path.stat().st_size)
+        status = path.stat()
+        return cls(path, int(path.name.split(".")[1]), status.st_size, status.st_mtime)
 
     @property
     def sequence(self) -> int:
@@ -170,7 +176,8 @@ class OpenBatch:
         else:
             self._disk.remove(self.path)
         os.close(self._fd)
-        return Batch(sealed, events, size) if events else None
+        age_seconds = (time.monotonic_ns() - self.state.first_ns) / 1e9
+        return Batch(sealed, events, size, time.time() - age_seconds) if events else None
 
 
 def _map(fd: int, size_bytes: int) -> mmap.mmap:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
 from eventpub.sidecar.telemetry.reasons import DropReason
@@ -29,12 +30,24 @@ class Books:
     Attributes:
         events: events in sealed batches.
         size_bytes: bytes of sealed batches.
+        received_at: when the first event of each batch was received, by its number; the oldest first.
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
         self.events = 0
         self.size_bytes = 0
+        self.received_at: OrderedDict[int, float] = OrderedDict()
         self._telemetry = telemetry
+
+    @property
+    def batches(self) -> int:
+        """How many sealed batches there are."""
+        return len(self.received_at)
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the first event of the oldest was received, seconds since 1970; None if there is none."""
+        return next(iter(self.received_at.values()), None)
 
     def recover(self, batch: Batch) -> None:
         """Enter a batch that an earlier process left."""
@@ -71,8 +84,10 @@ class Books:
     def split(self, batch: Batch, contents: Contents, plan: Plan, parts: Sequence[Batch]) -> None:
         """Enter what took the place of a batch."""
         self._dismiss(batch)
-        for part in parts:
+        for part in reversed(parts):
+            part.received_at = batch.received_at
             self._admit(part)
+            self.received_at.move_to_end(part.sequence, last=False)
         missing = batch.events - len(contents.events)  # below 0 where the file's name says too few
         self._lose(batch, max(0, missing), DropReason.DAMAGED)
         self._telemetry.recovered(max(0, -missing))
@@ -91,7 +106,10 @@ class Books:
     def _admit(self, batch: Batch) -> None:
         self.events += batch.events
         self.size_bytes += batch.size_bytes
+        batch.received_at = batch.received_at or time.time()
+        self.received_at[batch.sequence] = batch.received_at
 
     def _dismiss(self, batch: Batch) -> None:
         self.events -= batch.events
         self.size_bytes -= batch.size_bytes
+        self.received_at.pop(batch.sequence, None)

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import re
 import stat
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_SLOTS = 64  # sidecars on one queue; two or three saturate a collector
+_FLOCK = re.compile(r"^\d+: FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ", re.MULTILINE)
 _LOOK_SECONDS = 0.001  # `is_owned` holds a lock for a few microseconds
 
 
@@ -254,6 +256,15 @@ def is_owned(directory: Path) -> bool:
         return not _lock_folder(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
+
+
+def find_owner(directory: Path) -> int | None:
+    """Return the id of the process that has locked a slot; None where this namespace does not show it."""
+    inode = str(directory.stat().st_ino)
+    for match in _FLOCK.finditer(Path("/proc/locks").read_text()):
+        if match[2] == inode and match[1] != "0":
+            return int(match[1])
+    return None
 
 
 def _open_folder(directory: Path) -> int:

@@ -53,6 +53,7 @@ class Spool:
 
     Attributes:
         recovered: the batches an earlier process left, oldest first.
+        books: what it holds, and since when.
 
     Raises:
         SpoolError: the folder cannot be used.
@@ -75,7 +76,8 @@ class Spool:
         self._max_bytes = max_bytes
         self._fsync = fsync
         self._telemetry = telemetry
-        self._books = Books(telemetry)
+        self._stage = telemetry.progress.store
+        self.books = Books(telemetry)
         self._reserved_bytes = 0
         make_private(directory)
         base = directory / queue
@@ -115,7 +117,7 @@ class Spool:
             orphan.release()
         self.recovered = self._folder.batches()
         for batch in self.recovered:
-            self._books.recover(batch)
+            self.books.recover(batch)
         if self.recovered:
             with contextlib.suppress(OSError):  # what is delivered frees some
                 self._reserve.hold(_SLACK_BYTES + max(batch.size_bytes for batch in self.recovered))
@@ -127,25 +129,25 @@ class Spool:
             OSError: the disk failed; call it again for the others.
         """
         for batch in self._folder.restore_unread():
-            self._books.recover(batch)
+            self.books.recover(batch)
             yield batch
 
     def _restore(self, slot: Slot) -> Folder:
         folder = Folder(slot.directory, self._dead, self._damaged, self._disk, fsync=self._fsync)
         folder.restore()
         for events in folder.take_cuts():
-            self._books.recover_damaged(events)
+            self.books.recover_damaged(events)
         return folder
 
     @property
     def events(self) -> int:
         """How many events are in sealed batches."""
-        return self._books.events
+        return self.books.events
 
     @property
     def size_bytes(self) -> int:
         """How many bytes sealed batches take."""
-        return self._books.size_bytes
+        return self.books.size_bytes
 
     def __repr__(self) -> str:
         return f"<Spool {self.directory} events={self.events} bytes={self.size_bytes}>"
@@ -183,11 +185,11 @@ class Spool:
     def leave_open(self, batch: OpenBatch) -> None:
         """Leave an open batch that cannot be sealed to the next start; count it where its file is gone."""
         if batch.state.events and not batch.path.exists():
-            self._books.lose_open(batch)
+            self.books.lose_open(batch)
 
     def received(self, batch: Batch) -> None:
         """Enter a batch that was just sealed into the books."""
-        self._books.receive(batch)
+        self.books.receive(batch)
 
     def delivered(self, batch: Batch) -> None:
         """Remove a batch that the collector has.
@@ -195,8 +197,9 @@ class Spool:
         Raises:
             OSError: it cannot be removed; it is still in the books, and may be delivered again under its id.
         """
-        self._disk.remove(batch.path)
-        self._books.deliver(batch)
+        with self._stage.doing("removing a batch"):
+            self._disk.remove(batch.path)
+        self.books.deliver(batch)
 
     def drop(self, batch: Batch, reason: DropReason) -> None:
         """Remove a batch that nobody will get.
@@ -205,7 +208,7 @@ class Spool:
             OSError: it cannot be removed; it is still in the books.
         """
         self._disk.remove(batch.path)
-        self._books.lose(batch, reason)
+        self.books.lose(batch, reason)
 
     def add_report(self, report: bytes, version: str) -> Batch:
         """Keep a loss report as a batch of its own, and return that.
@@ -225,11 +228,12 @@ class Spool:
             OSError: it cannot be read now, which says nothing about what is in it.
         """
         try:
-            return read_file(batch.path)
+            with self._stage.doing("reading a batch"):
+                return read_file(batch.path)
         except FileNotFoundError:
             if self._slot.is_moved():  # and the batch with it
                 raise
-        self._books.lose(batch, DropReason.MISSING)
+        self.books.lose(batch, DropReason.MISSING)
         return None
 
     def vet(self, batch: Batch, contents: records.Contents) -> list[Batch]:
@@ -285,12 +289,13 @@ class Spool:
         Raises:
             OSError: the disk failed, or has no room even for the parts; the batch stays as it was.
         """
-        plan, parts = self._splitter.split(batch, contents, groups, buried)
+        with self._stage.doing("splitting a batch"):
+            plan, parts = self._splitter.split(batch, contents, groups, buried)
         self._telemetry.letters_waiting(len(plan.waiting))
         if parts is None:
             batch.causes = plan.waiting
             return [batch]
-        self._books.split(batch, contents, plan, parts)
+        self.books.split(batch, contents, plan, parts)
         return parts
 
     def is_in_place(self) -> bool:

@@ -38,9 +38,11 @@ import time
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
+from .attempts import Attempts
 from .ledger import Ledger
 from .log_limit import LogLimit
 from .losses import Losses
+from .progress import Progress
 from .reasons import DeadReason, DropReason
 from .statsd_client import StatsdClient
 from .verdicts import Verdict
@@ -69,6 +71,8 @@ class Telemetry:
     Attributes:
         spooled: events on disk; the caller sets it before `flush` or `ledger`.
         losses: events dead or dropped of which no loss report was delivered.
+        attempts: how those at the collector went.
+        progress: what each stage did last.
     """
 
     def __init__(
@@ -79,6 +83,8 @@ class Telemetry:
     ) -> None:
         self.spooled = 0
         self.losses = Losses()
+        self.attempts = Attempts(clock)
+        self.progress = Progress(clock)
         self._counts: defaultdict[str, int] = defaultdict(int)
         self._sent: dict[str, int] = {}
         self._gauges: dict[str, int] = {}
@@ -148,6 +154,17 @@ class Telemetry:
         """Count a loss report that is in the spool."""
         self._counts["reported"] += 1
 
+    def count(self, name: str) -> int:
+        """Return how often what has this name in the table has happened."""
+        return self._counts.get(name, 0)
+
+    def by_reason(self, name: str) -> dict[str, int]:
+        """Return `dead` or `dropped` by reason."""
+        prefix = f"{name}."
+        return {
+            key.removeprefix(prefix): number for key, number in self._counts.items() if key.startswith(prefix)
+        }
+
     def ledger(self) -> Ledger:
         """Return the books as they stand."""
         counts = self._counts
@@ -165,6 +182,7 @@ class Telemetry:
     def post_finished(self, seconds: float) -> None:
         """Time an attempt, whatever its outcome."""
         self._post_ms.append(seconds * 1000)
+        self.attempts.seconds.observe(seconds)
 
     def answered(
         self,
@@ -194,12 +212,14 @@ class Telemetry:
         """
         facts = f"batch={batch} events={events} attempt={attempt}"
         if verdict is Verdict.ACCEPTED:
+            self.attempts.accepted(status)
             logger.debug("batch was delivered %s status=%s", facts, status)
             if self._failed_attempts:
                 self._limit.over(_OUTAGE_FACTS)
                 logger.info("delivery works again %s failed_attempts=%d", facts, self._failed_attempts)
             self._failed_attempts = 0
             return
+        self.attempts.failed(verdict, status, kind, reason, is_failing=is_failing)
         self._failed_attempts += verdict.is_outage and is_failing
         if status is None:
             self._count("error.io", kind, 1)

@@ -1,0 +1,236 @@
+"""What a real sidecar tells on the socket beside its slot, in the states that matter, and at status.listen."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.collector_process import CollectorProcess
+from support.nursery import Nursery, NurserySidecar
+from support.sidecar_process import SidecarProcess
+from support.waiting import wait_until
+
+import eventpub
+from eventpub.queue.message_queue import MessageQueue
+from eventpub.sidecar.status.answering import socket_path
+from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, connect_slot, find_slots, find_spools
+from eventpub.sidecar.status.record import StatusRecord
+
+PATIENT_SECONDS = 20.0
+
+
+@pytest.fixture
+def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    with CollectorProcess(tmp_path, nursery=nursery) as running:
+        yield running
+
+
+@pytest.fixture
+def sidecar(
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
+) -> Iterator[SidecarProcess]:
+    running = NurserySidecar(
+        nursery, tmp_path, queue_name, collector.port, collector_version="2j", status_overdue="1 s"
+    )
+    yield running
+    running.kill()
+
+
+def slot_of(sidecar: SidecarProcess) -> Path:
+    return sidecar.spool / sidecar.queue_name / "0"
+
+
+def ask(sidecar: SidecarProcess) -> StatusRecord:
+    asked = ask_slot(slot_of(sidecar), seconds=PATIENT_SECONDS)
+    assert asked.record is not None, asked
+    assert asked.pid == sidecar.process.pid
+    return asked.record
+
+
+def get(sidecar: SidecarProcess, path: str, method: str = "GET") -> tuple[int, str]:
+    with contextlib.closing(connect_slot(slot_of(sidecar), PATIENT_SECONDS)) as connection:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+def put(sidecar: SidecarProcess, *messages: bytes) -> None:
+    with MessageQueue.open(sidecar.queue_name) as queue:
+        for message in messages:
+            wait_until(lambda m=message: queue.send(m), "the queue has room")
+
+
+def has_trouble(sidecar: SidecarProcess, code: str) -> str:
+    return next((trouble.words for trouble in ask(sidecar).troubles if trouble.code == code), "")
+
+
+def test_a_sidecar_that_is_well_tells_everything_on_a_private_socket(
+    sidecar: SidecarProcess, collector: CollectorProcess
+) -> None:
+    path = socket_path(slot_of(sidecar))
+    wait_until(path.exists, "it answers")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert get(sidecar, "/livez") == get(sidecar, "/readyz") == (200, "ok\n")
+    with MessageQueue.open(sidecar.queue_name):  # held by this process, so the sidecar sees it
+        put(sidecar, b'{"n":1,"client_timestamp":1700000000000}', b'{"n":2}')
+        wait_until(lambda: ask(sidecar).ledger.delivered == 2, "they are delivered")
+        record = wait_until(lambda: (r := ask(sidecar)).queue.open_in and r, "the look into /proc is done")
+    assert (record.version, record.state, record.why, record.troubles) == (1, "running", "", ())
+    assert record.is_ready
+    assert record.is_alive
+    assert (record.process.pid, record.process.slot) == (sidecar.process.pid, 0)
+    assert record.process.eventpub == eventpub.__version__
+    assert record.process.directory == str(slot_of(sidecar))
+    assert record.process.config_path == str(sidecar.config)
+    assert (record.queue.name, record.queue.depth_messages) == (sidecar.queue_name, 0)
+    assert (record.queue.capacity_messages, record.queue.message_size_bytes) == (10, 8192)
+    assert os.getpid() in [holder.pid for holder in record.queue.open_in]
+    ledger = record.ledger
+    assert (ledger.received, ledger.delivered, ledger.spooled, ledger.unaccounted) == (2, 2, 0, 0)
+    assert record.spool.oldest_at is None
+    assert record.delivery.last_success_at is not None
+    assert record.delivery.last_success_at <= record.taken_at
+    assert record.delivery.failing_since is None
+    assert record.delivery.url == f"http://127.0.0.1:{collector.port}/v2j"
+    assert set(record.delivery.attempts) == {"accepted 200"}
+    assert record.delivery.clock_offset_seconds is not None
+    assert abs(record.delivery.clock_offset_seconds) < 30
+    stages = {stage.name: stage for stage in record.stages}
+    assert list(stages) == ["receive", "seal", "deliver", "store", "loop"]
+    assert all(stage.count for name, stage in stages.items() if name != "loop")  # it turns once a second
+    assert stages["deliver"].last == "sending a batch"
+
+
+def test_heads_are_answered_and_nothing_of_it_is_in_the_log(sidecar: SidecarProcess) -> None:
+    before = sidecar.log()
+    assert get(sidecar, "/readyz", "HEAD") == get(sidecar, "/status", "HEAD") == (200, "")
+    assert get(sidecar, "/elsewhere")[0] == 404
+    assert get(sidecar, "/status", "POST")[0] == 405
+    assert sidecar.log() == before
+
+
+def test_a_refused_key_is_told_with_the_collectors_words(sidecar: SidecarProcess) -> None:
+    sidecar.configure(key_secret="d3Jvbmc=")
+    sidecar.signal(signal.SIGHUP)
+    wait_until(lambda: "reloaded" in sidecar.log(), "the key is wrong")
+    put(sidecar, b'{"n":1}')
+    words = wait_until(lambda: has_trouble(sidecar, "refused"), "the key is refused")
+    assert "rejects this key" in words
+    assert "401" in words
+    record = ask(sidecar)
+    assert (record.state, record.is_ready, record.is_alive) == ("refused", False, True)
+    assert record.delivery.last_refusal is not None
+    assert (record.delivery.last_refusal.verdict, record.delivery.last_refusal.status) == ("hold", 401)
+    assert record.delivery.last_refusal.remedy
+    assert record.spool.events == 1
+    assert record.spool.oldest_at is not None
+    status, text = get(sidecar, "/readyz")
+    assert (status, text.splitlines()[0]) == (503, f"refused: {has_trouble(sidecar, 'refused')}")
+    assert get(sidecar, "/livez") == (200, "ok\n")  # to start it again would not help
+
+
+def test_a_collector_that_is_down_is_told_once_events_have_waited(
+    sidecar: SidecarProcess, collector: CollectorProcess
+) -> None:
+    collector.stop()
+    put(sidecar, b'{"n":1}')
+    words = wait_until(lambda: has_trouble(sidecar, "overdue"), "they have waited for status.overdue")
+    assert re.match(r"1 events? waits?, and none was accepted for \d+ s: .*refused", words)
+    assert get(sidecar, "/readyz")[0] == 503
+    record = ask(sidecar)
+    assert record.state == "running"
+    assert record.delivery.failing_since is not None
+    assert record.delivery.next_attempt_at is not None or record.delivery.in_flight
+    collector.start()
+    wait_until(lambda: get(sidecar, "/readyz") == (200, "ok\n"), "they are delivered")
+    assert ask(sidecar).delivery.failing_since is None
+
+
+def test_a_stopped_process_is_hung_and_a_killed_one_dead(sidecar: SidecarProcess) -> None:
+    assert isinstance(sidecar, NurserySidecar)
+    sidecar.pause()
+    asked = ask_slot(slot_of(sidecar), seconds=0.2)
+    assert (asked.condition, asked.pid) == (Condition.HUNG, sidecar.process.pid)
+    assert "SIGSTOP" in asked.words
+    sidecar.signal(signal.SIGCONT)
+    assert ask(sidecar).state == "running"
+    sidecar.kill()
+    assert ask_slot(slot_of(sidecar)) == Asked(
+        slot_of(sidecar), Condition.DEAD, words="no sidecar holds this slot"
+    )
+
+
+def test_the_socket_of_a_killed_sidecar_is_replaced_and_that_of_a_live_one_is_not(
+    sidecar: SidecarProcess, nursery: Nursery, tmp_path: Path, collector: CollectorProcess
+) -> None:
+    sidecar.kill()
+    assert socket_path(slot_of(sidecar)).exists()
+    sidecar.start()
+    assert ask(sidecar).process.slot == 0
+    second = NurserySidecar(nursery, tmp_path, sidecar.queue_name, collector.port, collector_version="2j")
+    try:
+        slots = find_slots(sidecar.spool)
+        assert [slot.name for slot in slots] == ["0", "1"]
+        records = [ask_slot(slot, seconds=PATIENT_SECONDS).record for slot in slots]
+        pids = [record.process.pid for record in records if record]
+        assert pids == [sidecar.process.pid, second.process.pid]
+        assert sidecar.spool in find_spools()
+    finally:
+        second.kill()
+
+
+def test_a_stopped_sidecar_leaves_no_socket_and_one_that_somebody_removed_comes_back(
+    sidecar: SidecarProcess,
+) -> None:
+    path = socket_path(slot_of(sidecar))
+    path.unlink()
+    wait_until(path.exists, "it is made again")
+    assert ask(sidecar).state == "running"
+    assert sidecar.stop() == 0
+    assert not path.exists()
+    assert ask_slot(slot_of(sidecar)).condition is Condition.DEAD
+
+
+def test_a_spool_with_a_long_path_has_a_socket_too(
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
+) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    running = NurserySidecar(nursery, folder, queue_name, collector.port)
+    try:
+        assert ask(running).process.directory == str(slot_of(running))
+    finally:
+        running.kill()
+
+
+@pytest.mark.parametrize("is_path", [True, False])
+def test_status_listen_answers_what_anybody_may_ask(
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess, *, is_path: bool
+) -> None:
+    path = tmp_path / "looking.sock"
+    running = NurserySidecar(
+        nursery, tmp_path, queue_name, collector.port, status_listen=str(path) if is_path else "127.0.0.1:0"
+    )
+    try:
+        url = wait_until(lambda: ask(running).process.listens, "it listens")
+        if is_path:
+            assert url == f"unix:{path}"
+            connection = connect_slot(path.with_suffix(""), PATIENT_SECONDS)
+        else:
+            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENT_SECONDS)
+        with contextlib.closing(connection):
+            connection.request("GET", "/status")
+            document = json.load(connection.getresponse())
+        assert document["process"]["pid"] == running.process.pid
+        assert running.stop() == 0
+        assert not path.exists()
+    finally:
+        running.kill()
