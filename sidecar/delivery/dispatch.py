@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventpub.errors import ConfigError
+from eventpub.sidecar.http.patience import DEADLINE_TIMEOUTS, SLOWEST_BYTES_PER_SECOND
 from eventpub.sidecar.telemetry.verdicts import Verdict
 
 from . import compression, payload
 from .answer import Answer, judge_answer
 from .event_time import read_event_time
-from .patience import DEADLINE_TIMEOUTS, SLOWEST_BYTES_PER_SECOND
 from .post import Poster
 
 if TYPE_CHECKING:
