@@ -18,6 +18,7 @@ import gevent.event
 from eventpub import __version__
 from eventpub.cli.arguments import CommandParser, parse_as
 from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_NOT_YET, EXIT_OK, EXIT_UNAVAILABLE
+from eventpub.cli.help_format import FoldedHelp
 from eventpub.cli.terminal import complain, say
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
@@ -57,13 +58,14 @@ examples:
   %(prog)s --faults faults.json collector.ini
 
 exit codes:
-  0 stopped by a signal   64 wrong arguments   69 cannot listen   75 stopped with requests in flight
-  78 wrong configuration, or the store cannot be opened; while a store is locked or full, or a file of tls.*
-     does not exist yet, the collector waits
+  0 stopped by a signal   64 wrong arguments   69 cannot listen
+  75 stopped with requests in flight
+  78 wrong configuration, or the store cannot be opened; while a store is locked
+     or full, or a file of tls.* does not exist yet, the collector waits
 
 signals:
-  TERM, INT  answer the requests in flight, then stop; a second one stops at once
-  HUP        read [keys] and the files of tls.* again; all other changes take a restart
+  TERM, INT  answer the requests in flight, then stop; a second one: at once
+  HUP        read [keys] and the files of tls.* again; all else takes a restart
 """
 
 
@@ -237,7 +239,7 @@ def build_parser(name: str) -> argparse.ArgumentParser:
         prog=name,
         description="Take signed batches of events over HTTP and store every event once.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FoldedHelp,
     )
     parser.add_argument(
         "config", type=Path, metavar="CONFIG.ini", help="INI file; deploy/collector.ini has every key"

@@ -22,6 +22,7 @@ from eventpub.cli.exit_codes import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
 )
+from eventpub.cli.help_format import FoldedHelp
 from eventpub.cli.terminal import complain, say
 from eventpub.errors import ConfigError, NotYetError, QueueError, QueueMissingError
 from eventpub.printable import configure_logging
@@ -56,14 +57,15 @@ examples:
   %(prog)s --queue-name v2 --debug example.ini         log each batch
 
 signals:
-  SIGTERM, SIGINT  receive for shutdown.grace, empty the queue, deliver for up to shutdown.timeout, keep the
-                   rest on disk, exit 0
-                   (a second one, number N, exits at once with 128 + N; nothing is lost)
-  SIGHUP           read the file again; a bad file is reported, and the old settings stay
+  SIGTERM, SIGINT  receive for shutdown.grace, empty the queue, deliver for up
+                   to shutdown.timeout, keep the rest on disk, exit 0; a second
+                   one, number N, exits at once with 128 + N, and loses nothing
+  SIGHUP           read the file again; if it is wrong, the old settings stay
 
 exit codes:
-  0 stopped   64 wrong arguments   69 no queue   70 broke, start again   73 no spool
-  75 a file with key or certificates is not there yet, start again   78 wrong configuration
+  0 stopped   64 wrong arguments   69 no queue   70 broke, start again
+  73 no spool   75 a file with key or certificates is not there yet, start again
+  78 wrong configuration
   128 + N ended by a second signal N
 """
 
@@ -147,7 +149,7 @@ def build_parser(name: str) -> argparse.ArgumentParser:
         prog=name,
         description="Deliver every event of one queue to an HTTP collector.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FoldedHelp,
     )
     add_config_file(parser, is_needed=True)
     add_queue_name(parser)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventpub.collector.reading.reader import Reader
 
 _ORIGIN = 4  # columns that are not of the event itself
-_EPILOG = """
+_EPILOG = """\
 examples:
   eventpub store find --uuid 3f0c0a2e-8f7e-4b57-9d8e-2f3a0c1d4e5f collector.ini
   eventpub store find --user t2_1 --limit 20 events.sqlite
@@ -30,7 +30,10 @@ examples:
   eventpub store find --batch 00112233445566778899aabbccddeeff events.sqlite | jq .event
 
 Prints a line of JSON for each event: when it was received, by which key and in which batch, and the event as it
-is stored. The exit code is 1 if there is none.
+is stored.
+
+exit codes: 0 found   1 none found   2 the store cannot be read   64 wrong arguments
+            78 wrong configuration
 """
 
 

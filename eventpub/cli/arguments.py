@@ -10,6 +10,7 @@ from eventpub.errors import QueueNameError
 from eventpub.queue.refusal import check_name
 
 from .exit_codes import EXIT_USAGE
+from .help_format import FoldedHelp
 from .terminal import make_printable
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def add_command(commands: Commands, name: str, *, help: str, epilog: str) -> arg
         help=help,
         description=help[0].upper() + help[1:] + ".",
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FoldedHelp,
     )
 
 

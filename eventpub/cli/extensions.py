@@ -29,11 +29,14 @@ class Extension(NamedTuple):
         module: the name of the module whose `add_parser` declares the command.
         is_program: the module's `main` is a `Program` instead; the module is imported before the rest of the
             command line, so it can patch what others import.
+        parser_module: of a program, the module whose `build_parser(name)` returns its parser and patches
+            nothing; for completion.
     """
 
     help: str
     module: str
     is_program: bool = False
+    parser_module: str = ""
 
 
 class _Declares(Protocol):
@@ -79,6 +82,25 @@ def add_parsers(commands: Commands, wanted: str) -> None:
             if entry_point.name == wanted:
                 raise ExtensionError(wanted, str(error) or repr(error)) from error
             _announce(commands, entry_point.name, f"cannot be loaded: {error}".replace("%", "%%"))
+
+
+def add_all_parsers(commands: Commands) -> None:
+    """Declare all commands and programs with their arguments.
+
+    Raises:
+        ExtensionError: one of them cannot be loaded.
+    """
+    for entry_point in sorted(entry_points(group=GROUP)):
+        try:
+            extension: Extension = entry_point.load()
+            if not extension.is_program:
+                cast("_Declares", importlib.import_module(extension.module)).add_parser(commands)
+            elif extension.parser_module:
+                build = importlib.import_module(extension.parser_module).build_parser
+                commands.add_parser(entry_point.name, help=extension.help)
+                commands.choices[entry_point.name] = build(f"eventpub {entry_point.name}")
+        except (Exception, SystemExit) as error:
+            raise ExtensionError(entry_point.name, str(error) or repr(error)) from error
 
 
 def read_facts() -> dict[str, str]:

@@ -16,6 +16,9 @@ DEAD_LETTERS = Extension(
     "eventpub.sidecar.commands.dead_letters",
 )
 SIDECAR = Extension(
-    "deliver the events of a queue to a collector, until stopped", "eventpub.sidecar.__main__", is_program=True
+    "deliver the events of a queue to a collector, until stopped",
+    "eventpub.sidecar.__main__",
+    is_program=True,
+    parser_module="eventpub.sidecar.cli",
 )
 SPOOL = Extension("inspect, check, export and repair a spool", "eventpub.sidecar.commands.spool")

@@ -48,7 +48,7 @@ examples:
   eventpub dead-letters list --queue-name v2 example.ini --json
 
 exit codes: 0 listed   1 some files are not dead letters
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _SHOW_EPILOG = """\
 examples:
@@ -56,7 +56,7 @@ examples:
   eventpub dead-letters show --spool /var/spool/eventpub 0f3a5b7c9d1e
 
 exit codes: 0 shown   1 no such letter
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _REPLAY_EPILOG = """\
 examples:
@@ -69,7 +69,7 @@ refused ones stay, with the new reason. Repeat a replay that was interrupted or 
 collector has already are not stored again, as long as it remembers batch ids and key.name is the same.
 
 exit codes: 0 all accepted   1 some stayed   2 no usable answer from the collector, or another replay is running
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _DROP_EPILOG = """\
 examples:
@@ -78,7 +78,7 @@ examples:
   eventpub dead-letters drop --spool /var/spool/eventpub --all --yes
 
 exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a replay is running
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _MAX_DETAIL_CHARACTERS = 60
 _REASONS = tuple(reason.value for reason in DeadReason)
