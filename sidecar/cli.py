@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import logging
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eventpub
-from eventpub.cli.arguments import CommandParser
+from eventpub.cli.arguments import CommandParser, add_config_file, add_queue_name
 from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import (
     EXIT_BROKEN,
@@ -24,19 +23,20 @@ from eventpub.cli.exit_codes import (
 )
 from eventpub.cli.help_format import FoldedHelp
 from eventpub.cli.terminal import complain, say
-from eventpub.errors import ConfigError, NotYetError, QueueError, QueueMissingError
+from eventpub.errors import ConfigError, NotYetError, QueueError
 from eventpub.printable import configure_logging
-from eventpub.queue.message_queue import MessageQueue
+from eventpub.sidecar.doctor.queue import find_misfit
 from eventpub.sidecar.http.certificates import check_certificates
 from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.spool.errors import SpoolError
 
-from .arguments import add_config_file, add_queue_name, choose_queue
-from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
+from .config import SECTION_PREFIX, check_host, default_spool_dir, load_config
 from .daemon import Daemon, StoppedEarly
+from .queue_choice import choose_queue
 from .signals import Wakeups
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             check_host(config, SECTION_PREFIX + queue_name)
             check_certificates(config, SECTION_PREFIX + queue_name)
             spool = config.spool_dir or default_spool_dir()
-            for doubt in filter(None, (config.exposure(), _find_misfit(config, queue_name))):
+            for doubt in filter(None, (config.exposure(), find_misfit(config, queue_name))):
                 complain(doubt, program=_PROGRAM)
             say(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")
             return EXIT_OK
@@ -112,27 +112,6 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         logging.getLogger(__name__).exception("a stage broke; what was received is in the spool")
         return EXIT_BROKEN
     return EXIT_OK
-
-
-def _find_misfit(config: SidecarConfig, name: str) -> str | None:
-    """Return why this kernel would refuse a queue of the configured size, or None; leaves nothing behind."""
-    messages, size_bytes = config.max_queue_size_events, config.max_message_size_bytes
-    if messages is None and size_bytes is None:
-        return None
-    scratch = f"{name[:150]}-check-{os.getpid()}"
-    try:
-        MessageQueue.open(name, read=False, create=False).close()  # an existing queue stays as it is
-    except QueueMissingError:
-        try:
-            with MessageQueue.open(
-                scratch, max_messages=messages or 1, max_message_size=size_bytes or 128
-            ) as queue:
-                queue.unlink()
-        except QueueError as error:
-            return f"the queue cannot be created: {error.reason}"
-    except QueueError as error:
-        return str(error)
-    return None
 
 
 def _keep_freed_memory() -> None:

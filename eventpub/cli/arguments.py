@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DEFAULT_QUEUE = "main"  # baseplate's
+
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001, it has no other name
 
@@ -80,3 +82,21 @@ def add_command(commands: Commands, name: str, *, help: str, epilog: str) -> arg
 def add_json(parser: argparse.ArgumentParser, text: str = "print one JSON document") -> None:
     """Declare `--json`, which every command has that prints facts."""
     parser.add_argument("--json", action="store_true", help=text)
+
+
+def add_config_file(parser: argparse.ArgumentParser, *, is_needed: bool = False) -> None:
+    """Declare the sidecar's configuration file, which all commands that are about a sidecar name alike."""
+    text = "INI file with a section [event-publisher:NAME]"
+    parser.add_argument("config_file", metavar="CONFIG.ini", nargs=None if is_needed else "?", help=text)
+
+
+def add_queue_name(
+    parser: argparse.ArgumentParser, default: str = f"the file's only one, or {DEFAULT_QUEUE}"
+) -> None:
+    """Declare which queue, and so which section of the configuration file, is meant."""
+    parser.add_argument(
+        "--queue-name",
+        type=queue_name,
+        metavar="NAME",
+        help=f"queue, section and folder in the spool (default: {default})",
+    )

@@ -73,7 +73,7 @@ def run_completion(options: argparse.Namespace) -> int:
             action.complete = _FILE_COMPLETION  # type: ignore[attr-defined]  # where shtab looks for it
         elif action.dest in ("name", "queue_name"):
             action.complete = _QUEUE_COMPLETION  # type: ignore[attr-defined]
-    print(shtab.complete(parser, options.shell, preamble=_QUEUE_NAMES))  # noqa: T201, a script and no text for people
+    print(shtab.complete(parser, options.shell, preamble=_QUEUE_NAMES[options.shell]))  # noqa: T201, a script and no text for people
     return EXIT_OK
 
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .arguments import Commands
+    from .findings import Examiner
 
 GROUP = "eventpub.commands"
 FACTS = "eventpub.facts"
+EXAMINERS = "eventpub.doctor"
 
 
 class Extension(NamedTuple):
@@ -116,6 +118,21 @@ def read_facts() -> dict[str, str]:
         except (Exception, SystemExit) as error:  # noqa: BLE001, third-party code must not keep us from answering
             facts[entry_point.name] = f"unknown ({error})"
     return facts
+
+
+def load_examiners() -> list[Examiner]:
+    """Return the modules that try what a configuration file needs: entry points of the group `eventpub.doctor`.
+
+    Raises:
+        ExtensionError: one of them cannot be loaded.
+    """
+    found = []
+    for entry_point in sorted(entry_points(group=EXAMINERS)):
+        try:
+            found.append(cast("Examiner", entry_point.load()))
+        except (Exception, SystemExit) as error:
+            raise ExtensionError("doctor", str(error) or repr(error)) from error
+    return found
 
 
 def _announce(commands: Commands, name: str, text: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from eventpub.cli.arguments import add_command, add_json
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
-from eventpub.cli.wording import count_noun
+from eventpub.cli.wording import count_noun, format_json
 from eventpub.printable import escape_controls
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED
@@ -164,9 +164,8 @@ def _report_flaws(flaws: Iterable[Flaw], *, as_json: bool) -> int:
     code = EXIT_OK
     for flaw in flaws:
         if as_json:
-            facts = {"file": str(flaw.path), "flaw": flaw.text, "repair": flaw.remedy}
-            facts |= {"damage": flaw.damage, "unreadable": flaw.unreadable}
-            say(format_json(facts, indent=None))
+            facts = {"file": str(flaw.path), "flaw": flaw.text, "repair": flaw.remedy, "damage": flaw.damage}
+            say(format_json({**facts, "unreadable": flaw.unreadable}, indent=None))
         else:
             say(str(flaw))
         code = max(code, EXIT_FAILING if flaw.unreadable else EXIT_WARNING if flaw.damage else EXIT_OK)
