@@ -16,7 +16,7 @@ import gevent
 import gevent.event
 
 from eventpub import __version__
-from eventpub.cli.arguments import CommandParser, parse_as
+from eventpub.cli.arguments import CommandParser, add_version, parse_as
 from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_NOT_YET, EXIT_OK, EXIT_UNAVAILABLE
 from eventpub.cli.help_format import FoldedHelp
 from eventpub.cli.terminal import complain, say
@@ -261,5 +261,5 @@ def build_parser(name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)  # what a worker inherits
     parser.add_argument("--watcher", type=int, help=argparse.SUPPRESS)  # the process that started the worker
-    parser.add_argument("--version", action="version", version=f"eventpub {__version__}")
+    add_version(parser, lambda: f"eventpub {__version__}")
     return parser

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eventpub
-from eventpub.cli.arguments import CommandParser, add_config_file, add_queue_name
+from eventpub.cli.arguments import CommandParser, add_config_file, add_queue_name, add_version
 from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import (
     EXIT_BROKEN,
@@ -134,6 +134,5 @@ def build_parser(name: str) -> argparse.ArgumentParser:
     add_queue_name(parser)
     parser.add_argument("--debug", action="store_true", help="log each batch")
     parser.add_argument("--check-config", action="store_true", help="check the file and exit")
-    version = f"eventpub {eventpub.__version__} loops={describe_loops()}"
-    parser.add_argument("--version", action="version", version=version.replace("%", "%%"))
+    add_version(parser, lambda: f"eventpub {eventpub.__version__} loops={describe_loops()}")
     return parser

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 from eventpub.errors import QueueNameError
 from eventpub.queue.refusal import check_name
 
-from .exit_codes import EXIT_USAGE
+from .exit_codes import EXIT_OK, EXIT_USAGE
 from .help_format import FoldedHelp
-from .terminal import make_printable
+from .terminal import make_printable, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,3 +100,14 @@ def add_queue_name(
         metavar="NAME",
         help=f"queue, section and folder in the spool (default: {default})",
     )
+
+
+def add_version(parser: argparse.ArgumentParser, describe: Callable[[], str]) -> None:
+    """Declare `--version`, which prints what `describe` returns; it is called only then."""
+
+    class ShowVersion(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+            say(describe())
+            parser.exit(EXIT_OK)
+
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version, and exit")

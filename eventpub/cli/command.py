@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import eventpub
 from eventpub.errors import ConfigError, EventPubError, QueueError
 from eventpub.printable import configure_logging
 
 from . import completion, doctor, put, queue
-from .arguments import CommandParser
+from .arguments import CommandParser, add_version
 from .errors import UsageError
 from .exit_codes import (
     EXIT_CONFIG,
@@ -25,9 +24,10 @@ from .exit_codes import (
     EXIT_USAGE,
 )
 from .help_format import FoldedHelp
-from .terminal import complain, say
+from .terminal import complain
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from .arguments import Commands
@@ -83,15 +83,11 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _ShowVersion(argparse.Action):
-    """Prints the version and what else there is to say of what is installed; looks for that only then."""
+def _describe_version() -> str:
+    from . import extensions  # noqa: PLC0415, see below
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from . import extensions  # noqa: PLC0415, see below
-
-        facts = [f"{name}={fact}" for name, fact in extensions.read_facts().items()]
-        say(" ".join(["eventpub", eventpub.__version__, *facts]))
-        parser.exit(EXIT_OK)
+    facts = [f"{name}={fact}" for name, fact in extensions.read_facts().items()]
+    return " ".join(["eventpub", eventpub.__version__, *facts])
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -106,10 +102,11 @@ def _build_parsers(words: Sequence[str]) -> tuple[argparse.ArgumentParser, Comma
         epilog=_EPILOG,
         formatter_class=FoldedHelp,
     )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version, and exit")
+    add_version(parser, _describe_version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (doctor, queue, put, completion):
+    for command in (doctor, queue, put):
         command.add_parser(commands)
+    completion.add_parser(commands, build_whole_parser)
     wanted = next((word for word in words if not word.startswith("-")), "")
     if wanted not in commands.choices:  # our own commands do not pay for the look-up
         from . import extensions  # noqa: PLC0415, the look-up alone takes as long as the rest

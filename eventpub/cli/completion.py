@@ -16,7 +16,7 @@ from .exit_codes import EXIT_FAILING, EXIT_OK
 from .terminal import complain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .arguments import Commands
 
@@ -49,13 +49,13 @@ end""",
 }
 
 
-def add_parser(commands: Commands) -> None:
-    """Declare the command."""
+def add_parser(commands: Commands, build_whole_parser: Callable[[], argparse.ArgumentParser]) -> None:
+    """Declare the command; it needs the parser with all commands, which is built when it runs."""
     parser = add_command(
         commands, "completion", help="print a script that completes this command in a shell", epilog=_EPILOG
     )
     parser.add_argument("shell", choices=_SHELLS, help="which shell")
-    parser.set_defaults(run=run_completion)
+    parser.set_defaults(run=run_completion, build_whole_parser=build_whole_parser)
 
 
 def run_completion(options: argparse.Namespace) -> int:
@@ -65,9 +65,7 @@ def run_completion(options: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         complain(f"completion needs shtab: {suggest_install('completion')}")
         return EXIT_FAILING
-    from .command import build_whole_parser  # noqa: PLC0415, it imports this module
-
-    parser = build_whole_parser()
+    parser = options.build_whole_parser()
     for action in _list_actions(parser):
         if action.metavar in _FILES:
             action.complete = _FILE_COMPLETION  # type: ignore[attr-defined]  # where shtab looks for it
