@@ -11,9 +11,9 @@ from eventpub.cli.arguments import add_command, parse_as
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
 from eventpub.collector.events.naming import name_unknown
-from eventpub.collector.events.schemas import load_class
 from eventpub.collector.reading.reader import COLUMNS, Condition
-from eventpub.errors import ConfigError
+from eventpub.serialization.errors import StructClassError
+from eventpub.serialization.struct_class import load_struct_class
 from eventpub.serialization.thrift_plain import UNKNOWN_FIELDS
 from eventpub.settings import ini
 
@@ -107,8 +107,8 @@ def add_schema(action: argparse.ArgumentParser) -> None:
 
 def _parse_schema(text: str) -> type:
     try:
-        return load_class("--schema", text)
-    except ConfigError as error:
+        return load_struct_class(text)
+    except StructClassError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from eventpub.cli.extensions import Extension
 
 DEAD_LETTERS = Extension(
-    "list, show, send again and drop the events that the collector refused",
+    "list, show, correct, send again and drop the events that the collector refused",
     "eventpub.sidecar.commands.dead_letters",
 )
 SIDECAR = Extension(
