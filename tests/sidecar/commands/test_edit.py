@@ -55,7 +55,8 @@ def test_a_corrected_event_is_sent_and_its_letter_removed(
     seen = tmp_path / "seen"
     change = replacing('"one"', "1")
     env = editor(tmp_path, f"pathlib.Path({str(seen)!r}).write_text(text)\n{change}")
-    assert run_edit(config, env) == (0, "accepted 1, stayed 0\n")
+    done = run_edit(config, env)
+    assert (done.code, done.screen.endswith("accepted 1, stayed 0\n")) == (0, True)
     assert stored(collector) == [{"n": 1}]
     assert list(spool.dead.iterdir()) == []
     head, _, body = seen.read_text().partition("\n\n")
@@ -73,7 +74,8 @@ def test_a_struct_is_corrected_by_the_names_of_its_fields(
     wrong[number] = {"str": "now"}
     spool.letter(json.dumps(wrong).encode(), batch_id=BATCH, version="2")
     env = editor(tmp_path, replacing('{\n    "str": "now"\n  }', "7"))
-    assert run_edit(config, env) == (0, "accepted 1, stayed 0\n")
+    done = run_edit(config, env)
+    assert (done.code, done.screen.endswith("accepted 1, stayed 0\n")) == (0, True)
     (event,) = stored(collector)
     assert event.items() >= {"noun": "tea", "client_timestamp": 7}.items()
     assert event["unknown_fields"] == {"201": {"str": "new"}}
@@ -179,8 +181,7 @@ def test_a_killed_edit_leaves_one_event_the_old_or_the_new_and_it_is_stored_once
 
     def correct(disk: KillingDisk) -> None:
         _, terminal = pty.openpty()
-        for descriptor in (0, 1):
-            os.dup2(terminal, descriptor)
+        sys.stdin, sys.stdout = os.fdopen(terminal), os.fdopen(os.dup(terminal), "w")
         os.environ |= env
         options = argparse.Namespace(spool=None, config_file=str(config), queue_name=QUEUE)
         (letter,) = letters.find_letters(spool.queue)[0]
