@@ -78,7 +78,9 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     if options.watcher is not None:
         stop_with(options.watcher)
     try:
-        loaded = config.load_config(options.config)
+        loaded = _load_config(options, stop)
+        if loaded is None:
+            return EXIT_OK
         script = _read_script(options.faults or loaded.settings.faults, options.workers)
         if options.check_config:
             tls_context(loaded.settings)
@@ -91,6 +93,13 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         complain(str(error), program=_PROGRAM)
         return EXIT_CONFIG
     return EXIT_OK if stop.is_set() else _run(options, loaded, script, tls, stop=stop, reload=reload)
+
+
+def _load_config(options: argparse.Namespace, stop: gevent.event.Event) -> config.Config | None:
+    """Read the file, and wait where this host cannot open it now; return None if `stop` comes first."""
+    if options.check_config:
+        return config.load_config(options.config)
+    return _wait_for(lambda: config.load_config(options.config), stop)
 
 
 def _run(

@@ -25,7 +25,7 @@ NOTHING = b"GET /nowhere HTTP/1.1\r\n\r\n"
 
 @contextlib.contextmanager
 def turns_of(sent: bytes, read: Callable[[Any], object] = lambda _: None) -> Iterator[list[int]]:
-    """Send it, serve it, and count the turns of this greenlet meanwhile; yield the turns when `read` was called."""
+    """Send it, serve it, count the turns of this greenlet meanwhile; yield those when `read` was called."""
     turns = itertools.count()
     seen: list[int] = []
 
