@@ -22,3 +22,4 @@ SIDECAR = Extension(
     parser_module="eventpub.sidecar.cli",
 )
 SPOOL = Extension("inspect, check, export and repair a spool", "eventpub.sidecar.commands.spool")
+TAP = Extension("show the events that pass through a queue", "eventpub.sidecar.commands.tap")
