@@ -53,7 +53,7 @@ exit codes: 0 listed   1 some files are not dead letters
 _SHOW_EPILOG = """\
 examples:
   eventpub dead-letters show --queue-name v2 example.ini 0f3a5b7c9d1e-12
-  eventpub dead-letters show --spool /var/spool/eventpub --all --json | jq .event
+  eventpub dead-letters show --spool /var/spool/eventpub --all --json
   eventpub dead-letters show v2.ini 0f3a5b7c9d1e --schema eventpub.schemas.event.ttypes:Event
 
 Shows version 2 events by the field names of the schema. A value that is not of its field's type stands as it

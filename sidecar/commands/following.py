@@ -84,7 +84,9 @@ class Followers:
         try:
             return self._passed.get(timeout=seconds) if seconds else self._passed.get_nowait()
         except queue.Empty:
-            return None
+            with self._lock:
+                slot, lost = self._lost.popitem() if self._lost else (None, 0)
+            return Passed(slot, lost=lost) if slot else None
 
     def _follow(self, slot: Path, response: http.client.HTTPResponse) -> None:
         reader, version = frames.FrameReader(), ""

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventpub.cli.arguments import add_command, add_json, parse_as, queue_name
+from eventpub.cli.arguments import add_command, add_config_file, add_json, parse_as, queue_name
 from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_UNAVAILABLE
 from eventpub.cli.terminal import complain, say
 from eventpub.cli.wording import count_noun, format_json
 from eventpub.settings import ini
-from eventpub.sidecar.arguments import add_config_file
 from eventpub.sidecar.config import default_spool_dir, load_config
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.folder import DEAD
@@ -39,7 +38,7 @@ _EPILOG = """\
 examples:
   eventpub tap v2                                       show the events of queue v2 as they pass
   eventpub tap v2 --where action=buy --where user.id=u1 --limit 10
-  eventpub tap v2 example.ini --json | jq .event
+  eventpub tap v2 example.ini --json                    one JSON object a line, for jq and others
   eventpub tap v2 --dead                                show events that become dead letters, and why
 
 Shows an event once it is safe in the sidecar's batch file, and takes none away. If this command is slower than
@@ -195,7 +194,8 @@ def _show_dead(options: argparse.Namespace, shown: _Shown) -> int:
     folders = [spool / options.name / DEAD for spool in _list_spools(options)]
     if not any(folder.parent.is_dir() for folder in folders):
         complain(
-            f"no spool of queue {options.name} was found; name its CONFIG.ini: eventpub tap NAME CONFIG.ini --dead"
+            f"no spool of queue {options.name} was found; name its CONFIG.ini: "
+            f"eventpub tap {options.name} CONFIG.ini --dead"
         )
         return EXIT_UNAVAILABLE
     known = {path for folder in folders for path in _list_letters(folder)}
