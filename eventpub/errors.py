@@ -165,7 +165,11 @@ class QueueLimitError(QueueError):
 
 
 class QueueUnsupportedError(QueueError):
-    """This kernel, or this container, has no POSIX message queues."""
+    """This system, kernel or container has no POSIX message queues: `reason` says what to do instead."""
+
+
+class QueueStandInError(QueueError):
+    """What EVENTPUB_QUEUE or `stand_in` asks for is unknown, or would keep events from another process."""
 
 
 # --- raised when a pipeline is built ---------------------------------------------------------------------

@@ -30,7 +30,6 @@ from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
 from eventpub.sidecar.spool.spool import Spool
 from eventpub.sidecar.status.answering import Answering
 from eventpub.sidecar.status.observer import Observer
-from eventpub.sidecar.status.passing import Passing
 from eventpub.sidecar.status.routes import make_routes
 from eventpub.sidecar.telemetry.metrics import Telemetry
 
@@ -87,12 +86,11 @@ class Daemon:
         self._telemetry = Telemetry(config.metrics_namespace, config.metrics_endpoint)
         self._spool = _open_spool(config, queue_name, self._telemetry, self._wakeups, disk)
         self._sender = Sender(self._spool, config, self._telemetry)
-        self._passing = Passing()
         self._receiver = Receiver(
             Source(config, queue_name),
             self._spool,
             config,
-            on_batch=self._take_batch,
+            on_batch=self._sender.put,
             make_room=self._sender.make_room,
             progress=self._telemetry.progress,
         )
@@ -108,7 +106,6 @@ class Daemon:
         self._answering = Answering(
             self._spool.directory, make_routes(self._observer.record), config.status_listen
         )
-        self._answering.add("/tap", self._passing.answer)
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
         self._exposure: str | None = None
         self._sender.resume(self._spool.recovered)
@@ -197,10 +194,6 @@ class Daemon:
                     look()
                 except OSError as error:  # such as a folder that cannot be read for a moment
                     self._telemetry.disk_error(error)
-
-    def _take_batch(self, batch: Batch) -> None:
-        self._passing.show(batch)  # first, since its file goes once it is delivered
-        self._sender.put(batch)
 
     def _answer(self) -> None:
         self._answering.look()

@@ -5,9 +5,7 @@ Uses only descriptors and stat results, and never opens a queue.
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import stat
 from types import NoneType
 from typing import TYPE_CHECKING, NamedTuple
@@ -63,6 +61,8 @@ class Wish(NamedTuple):
             OSError: this user may not give a queue to that group.
         """
         if self.group is not None:
+            import grp  # noqa: PLC0415, Windows has none
+
             gid = int(self.group) if self.group.isdecimal() else grp.getgrnam(self.group).gr_gid
             os.fchown(fd, -1, gid)
         os.fchmod(fd, self.mode)
@@ -96,6 +96,8 @@ def describe_owner(status: os.stat_result) -> str:
 
 def user_name(uid: int) -> str:
     """Return a user's name, or its number if it has none."""
+    import pwd  # noqa: PLC0415, Windows has none
+
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -104,6 +106,8 @@ def user_name(uid: int) -> str:
 
 def group_name(gid: int) -> str:
     """Return a group's name, or its number if it has none."""
+    import grp  # noqa: PLC0415, Windows has none
+
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:

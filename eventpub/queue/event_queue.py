@@ -46,6 +46,7 @@ from .log import warn
 from .message_queue import MessageQueue
 from .metrics import Counts, QueueMetrics
 from .removal import RemovedQueues
+from .stand_in import find_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,12 +73,13 @@ class EventQueue(Generic[T]):
             version 2 events, mappings JSON.
         max_messages: events it holds, if it must be created; None for what the kernel allows, up to 10,000.
         max_message_size: bytes of an event, likewise; None for what the kernel allows, up to 102,400.
-        mode: permission bits, likewise.
-        group: name or number of its group, likewise; None for this process's.
+        mode, group: permission bits, and name or number of its group, likewise; None for this process's group.
         metrics: called by `put`, at most every ten seconds, and by `close`, with the name of a counter and its
             increment (see `queue.metrics`); must not block. Examples: `statsd.StatsClient(…).incr`, and for
             baseplate's client `lambda name, number: client.counter(name).increment(number)`.
         serializer_default: given to the serializer as `default`, which writes values of your own types.
+        stand_in: in development, "print", "discard" or "memory" takes the events in the kernel's place; None
+            for what EVENTPUB_QUEUE says (see `queue.stand_in`).
 
     Raises:
         QueueError: it cannot be opened or created; a subclass for each reason, with its remedy.
@@ -97,6 +99,7 @@ class EventQueue(Generic[T]):
         group: str | None = None,
         metrics: Callable[[str, int], object] | None = None,
         serializer_default: Callable[[Any], Any] | None = None,
+        stand_in: str | None = None,
     ) -> None:
         if event_serializer is not None and not callable(event_serializer):
             raise TypeError(
@@ -106,12 +109,9 @@ class EventQueue(Generic[T]):
         serialize: Callable[..., Message] = event_serializer or serialize_event
         self._serialize = partial(serialize, default=serializer_default) if serializer_default else serialize
         self._queue: MessageQueue
-        self._wishes: dict[str, Any] = {
-            "max_messages": max_messages,
-            "max_message_size": max_message_size,
-            "mode": mode,
-            "group": group,
-        }
+        self._stand_in = find_stand_in(name, stand_in)
+        sizes = {"max_messages": max_messages, "max_message_size": max_message_size}
+        self._wishes: dict[str, Any] = {**sizes, "mode": mode, "group": group}
         self._accepted = self._full = self._too_large = self._unserializable = 0
         self._metrics = QueueMetrics(metrics, lambda: self.counts) if metrics else None
         self._removed = RemovedQueues()
@@ -235,7 +235,7 @@ class EventQueue(Generic[T]):
             queue = self._queue
             try:
                 queue.is_orphaned()  # else it is closed; another thread may be at the look
-                if not (self._refusal or self._removed.want_room(queue)) and queue.send(message):
+                if self._refusal is None and queue.send(message):
                     self._accepted += 1
                     return
                 remaining_seconds = deadline - monotonic()
@@ -257,8 +257,8 @@ class EventQueue(Generic[T]):
 
     def _open(self, *, create: bool) -> MessageQueue:
         """Open it for both directions, or only for sending if its owner allows no more."""
-        if registry.stand_in:
-            return registry.stand_in(self)
+        if open_instead := registry.stand_in or self._stand_in:
+            return open_instead(self)
         with contextlib.suppress(QueuePermissionError):
             return MessageQueue.open(self.name, create=create, **self._wishes)
         return MessageQueue.open(self.name, create=create, read=False, **self._wishes)
@@ -286,9 +286,8 @@ class EventQueue(Generic[T]):
         queue = self._queue
         self._look_at = -math.inf  # for good if it was closed: its descriptor may be another's by now
         was_removed = queue.is_orphaned()
+        self._look_at = monotonic() + _LOOK_SECONDS
         self._removed.move_messages(queue)
-        if not self._removed.want_room(queue):  # what is in hand would be lost with this process: it goes first
-            self._look_at = monotonic() + _LOOK_SECONDS
         if not was_removed:
             return
         try:  # only its former owner creates the new one, so that it has the right owner

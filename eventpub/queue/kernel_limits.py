@@ -12,7 +12,6 @@ and `raise_soft_limit` is pure; nothing here opens a queue.
 
 from __future__ import annotations
 
-import resource
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -182,6 +181,8 @@ def _shrink(before: QueueSize, after: QueueSize, budget_bytes: int) -> QueueSize
 
 def read_limits() -> KernelLimits:
     """Read the limits of this process; those of a fresh kernel if /proc does not show them."""
+    import resource  # noqa: PLC0415, Windows has none
+
     soft, hard = (count_bytes(limit) for limit in resource.getrlimit(resource.RLIMIT_MSGQUEUE))
     return KernelLimits(
         msg_max=_read_sysctl("msg_max"),
@@ -194,11 +195,15 @@ def read_limits() -> KernelLimits:
 
 def count_bytes(limit: int) -> int:
     """Return a value of RLIMIT_MSGQUEUE as a number that can be compared."""
+    import resource  # noqa: PLC0415, Windows has none
+
     return UNLIMITED if limit == resource.RLIM_INFINITY else limit
 
 
 def raise_soft_limit() -> None:
     """Raise this process's soft RLIMIT_MSGQUEUE to its hard limit, which every process may do."""
+    import resource  # noqa: PLC0415, Windows has none
+
     _, hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (hard, hard))
 

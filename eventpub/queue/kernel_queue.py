@@ -1,6 +1,6 @@
 """Opens, creates and removes queues by posix_ipc, and maps what it raises to our errors.
 
-Only this module and `message_queue` import posix_ipc. Sizes are tried as `SizeRange` says, the best first.
+Sizes are tried as `SizeRange` says, the best first.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-import posix_ipc
-
 from eventpub.errors import QueueError, QueueLimitError
 from eventpub.wire import QUEUE_PREFIX
 
 from . import holders, kernel_limits, remedies
 from .kernel_limits import SizeRange
 from .log import warn
+from .posix import posix_ipc
 from .refusal import is_about_size, map_refusal
 
 if TYPE_CHECKING:

@@ -17,8 +17,6 @@ import os
 import select
 from typing import TYPE_CHECKING
 
-import posix_ipc
-
 from eventpub.errors import (
     EventQueueClosedError,
     EventTooLargeError,
@@ -31,6 +29,7 @@ from .access import DEFAULT_MODE, Wish
 from .kernel_queue import Refused, create_new, open_existing
 from .kernel_queue import remove_queue as remove_queue  # noqa: PLC0414, found here too
 from .log import warn
+from .posix import posix_ipc
 from .refusal import check_name
 
 if TYPE_CHECKING:

@@ -72,7 +72,8 @@ class QueueMetrics:
             if metrics := this():
                 metrics._begin()  # noqa: SLF001, our own
 
-        os.register_at_fork(after_in_child=begin_in_child)
+        if hasattr(os, "register_at_fork"):  # Windows does not fork
+            os.register_at_fork(after_in_child=begin_in_child)
 
     def send(self, *, now: bool = False) -> None:
         """Send the increments since the last time, if that is `SEND_SECONDS` ago or `now` is given."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import string
+import sys
 
 from eventpub.errors import (
     QueueError,
@@ -19,6 +20,7 @@ from eventpub.errors import (
 )
 
 from . import access, kernel_limits
+from .posix import HAS_QUEUES
 
 _NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
 _NAME_LENGTH = 200  # the kernel takes 255; the rest is for the prefix and for what doctor appends
@@ -77,12 +79,26 @@ def map_refusal(name: str, number: int, doing: str, status: os.stat_result | Non
             return QueueLimitError(
                 name, f"there are {count} queues already; run `sysctl -w fs.mqueue.queues_max={2 * count}`"
             )
+        case _ if not HAS_QUEUES:
+            return QueueUnsupportedError(name, explain_absence())
         case _:
             return QueueUnsupportedError(
                 name,
                 f"this kernel or container refuses POSIX message queues ({os.strerror(number)}); it needs "
                 "CONFIG_POSIX_MQUEUE, and a seccomp profile that allows mq_open as docker's default does",
             )
+
+
+def explain_absence() -> str:
+    """Say what to do on a system that has no queues."""
+    system: str = sys.platform  # or mypy takes this for Linux
+    if system == "linux":
+        return "posix_ipc cannot be imported; run `pip install --force-reinstall posix-ipc`"
+    system = {"darwin": "macOS", "win32": "Windows"}.get(system, system)
+    return (
+        f"{system} has no POSIX message queues; to develop here, set EVENTPUB_QUEUE to print, discard or "
+        "memory; to have events delivered, run on Linux, for instance in a container"
+    )
 
 
 def _have_descriptors() -> bool:

@@ -59,5 +59,6 @@ def _take_leave() -> None:
         queue.take_leave()
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_begin_in_child)
 atexit.register(_take_leave)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +142,8 @@ def _as_owner(uid: int) -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
+    import resource  # noqa: PLC0415, Windows has none
+
     before = os.getuid()
     with contextlib.suppress(ValueError, OSError):  # a container's root may not
         resource.setrlimit(resource.RLIMIT_MSGQUEUE, (resource.RLIM_INFINITY,) * 2)

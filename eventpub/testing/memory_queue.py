@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventpub.errors import QueueLimitError
-from eventpub.queue.access import DEFAULT_MODE, Wish
 from eventpub.queue.event_queue import EventQueue
-from eventpub.queue.message_queue import MessageQueue
-from eventpub.queue.refusal import check_name
-from eventpub.queue.remedies import explain_impossible
+from eventpub.queue.stand_in import StandIn
 from eventpub.serialization.serialize import serialize_event
-from eventpub.wire import MAX_EVENT_SIZE
 
 from .record import Put, Record, active, note_events, note_sent
 
@@ -25,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class MemoryMessages(MessageQueue):
+class MemoryMessages(StandIn):
     """The part of a message queue that an `EventQueue` uses; messages are appended to a list.
 
     Args:
@@ -40,16 +34,7 @@ class MemoryMessages(MessageQueue):
     def __init__(
         self, name: str, puts: list[Put], max_messages: int | None, max_message_size: int | None
     ) -> None:
-        check_name(name)
-        wish = Wish(max_messages, max_message_size, DEFAULT_MODE, None).checked()
-        if refusal := explain_impossible(wish.sizes):
-            raise QueueLimitError(name, refusal)
-        self.name = name
-        self.max_messages = sys.maxsize if max_messages is None else max_messages
-        self.max_message_size = MAX_EVENT_SIZE if max_message_size is None else max_message_size
-        self.created = True
-        self.fd = 0  # not negative: open
-        self.raw_send = self._put_down
+        super().__init__(name, self._put_down, max_messages, max_message_size)
         self._puts = puts
         self._full = False
         self._changed = threading.Condition()
@@ -81,23 +66,10 @@ class MemoryMessages(MessageQueue):
         self._check_open()
         return len(self._puts)
 
-    def is_orphaned(self) -> bool:
-        """Return False: it can be closed, but not removed."""
-        self._check_open()
-        return False
-
     def close(self) -> None:
         """Close it; does nothing if it is closed already."""
         with self._changed:
             self.fd = -1
-
-    @property
-    def holds_descriptor(self) -> bool:
-        """Whether it has to be closed: never."""
-        return False
-
-    def __del__(self) -> None:
-        """Do nothing: there is nothing to close."""
 
     def __repr__(self) -> str:
         return f"<MemoryMessages {self.name!r}, {'closed' if self.fd < 0 else f'{len(self._puts):,} messages'}>"

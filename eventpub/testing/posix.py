@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from eventpub.errors import QueueMissingError
 from eventpub.queue.event_queue import EventQueue
 from eventpub.queue.message_queue import MessageQueue, remove_queue
+from eventpub.queue.stand_in import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,11 +59,15 @@ def posix_queue(
 def take_messages(queue_name: str) -> list[bytes]:
     """Take all waiting messages from a real queue, oldest first, as a sidecar does.
 
+    With EVENTPUB_QUEUE=memory they are those that this process has put.
+
     Args:
         queue_name: as passed to `EventQueue`.
 
     Raises:
         QueueError: it does not exist, or this user may not read it.
     """
+    if queue_name in kept:
+        return [kept[queue_name].popleft() for _ in range(len(kept[queue_name]))]
     with MessageQueue.open(queue_name, write=False, create=False) as queue:
         return list(iter(queue.receive, None))

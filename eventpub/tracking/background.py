@@ -264,4 +264,5 @@ def _begin_in_child() -> None:
         backend._begin()  # noqa: SLF001, our own
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_begin_in_child)

@@ -93,14 +93,14 @@ def test_dependencies_point_one_way(importer: str, taboo: str):
     ]
 
 
-def test_only_the_kernels_queue_and_the_open_one_import_posix_ipc():
+def test_only_one_module_imports_posix_ipc():
     importers = {
         str(path.relative_to(ROOT))
         for folder in FOLDERS.values()
         for path in modules(folder)
         if "posix_ipc" in imported(path)
     }
-    assert importers == {"eventpub/queue/kernel_queue.py", "eventpub/queue/message_queue.py"}
+    assert importers == {"eventpub/queue/posix.py"}
 
 
 def test_no_module_is_imported_under_a_second_name():

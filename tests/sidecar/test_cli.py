@@ -53,6 +53,17 @@ def test_check_config_says_what_a_good_file_means(config: Path, tmp_path: Path) 
     assert f"http://127.0.0.1:9/v2, spool in {tmp_path / 'spool'}" in shown.stdout
 
 
+def test_no_sidecar_starts_where_events_are_told_to_go_elsewhere(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTPUB_QUEUE", "print")
+    shown = run("--queue-name", "v2", config)
+    assert shown.returncode == 78
+    assert (
+        "[environment] EVENTPUB_QUEUE = print: is for development without a sidecar; unset it" in shown.stderr
+    )
+
+
 def test_check_config_warns_of_a_secret_file_that_others_may_read(config: Path, tmp_path: Path) -> None:
     secret_file = tmp_path / "secret"
     secret_file.write_text(SECRET)
