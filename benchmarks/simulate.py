@@ -16,25 +16,26 @@ balancer gives each attempt to a collector at random.
 from __future__ import annotations
 
 import argparse
+import gc
 import heapq
 import itertools
+import math
 import random
 import resource
 import sys
 import time
+from bisect import bisect_right
 from collections import Counter, deque
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from eventpub.sidecar.delivery.backoff import Backoff
 from eventpub.sidecar.delivery.gate import Gate
 from eventpub.sidecar.delivery.outbox import Outbox
-from eventpub.sidecar.spool.batch import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Answered = Callable[[str, float | None], None]
+    from eventpub.sidecar.spool.batch import Batch
 
 BATCH_SECONDS = 10.0  # between two batches of one sidecar
 SERVICE_SECONDS = 0.05
@@ -54,21 +55,46 @@ class Clock:
         self.now = 0.0
         self.randomness = random.Random(seed)
         self._tie = itertools.count()
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
+    def after(self, seconds: float, action: Callable[..., None], *arguments: object) -> None:
         """Have something happen later."""
-        heapq.heappush(self._agenda, (self.now + seconds, next(self._tie), action))
+        heapq.heappush(self._agenda, (self.now + seconds, next(self._tie), action, arguments))
 
-    def run(self, until: float, is_over: Callable[[], bool]) -> None:
-        """Let time pass."""
-        while self._agenda and self._agenda[0][0] <= until and not is_over():
-            self.now, _, action = heapq.heappop(self._agenda)
-            action()
+    def run(self, until: float) -> None:
+        """Let time pass until then."""
+        while self._agenda and self._agenda[0][0] <= until:
+            self.now, _, action, arguments = heapq.heappop(self._agenda)
+            action(*arguments)
+        self.now = until
+
+
+class WaitingBatch:
+    """What `Outbox` needs of a batch, in a fifth of the memory: a fleet has millions after an outage.
+
+    Attributes:
+        made_at: when it was full, in simulated seconds.
+        attempts: how often it was sent.
+    """
+
+    __slots__ = ("attempts", "made_at")
+    timeouts = 0  # an attempt that is silent here was refused at once
+
+    def __init__(self, made_at: float) -> None:
+        self.made_at = made_at
+        self.attempts = 0
+
+
+class Attempt(NamedTuple):
+    """A batch on its way."""
+
+    sidecar: Sidecar
+    batch: WaitingBatch
+    entered: int
 
 
 class Collector:
-    """One process behind the load balancer; `post` calls back with `served`, `refused` or `silent`."""
+    """One process behind the load balancer; it answers with `served`, `refused` or `silent`."""
 
     def __init__(self, clock: Clock, at_once: int) -> None:
         self.is_away = False
@@ -77,103 +103,127 @@ class Collector:
         self._clock = clock
         self._at_once = at_once
         self._busy = 0
-        self._waiting: deque[Answered] = deque()
+        self._waiting: deque[Attempt] = deque()
 
-    def post(self, answered: Answered) -> None:
+    def post(self, attempt: Attempt) -> None:
         """Take an attempt."""
         if self.is_away:
-            self._clock.after(0.002, lambda: answered("silent", None))
+            self._clock.after(0.002, attempt.sidecar.hear, attempt, "silent", None)
         elif self.is_full or len(self._waiting) >= self._at_once * PATIENCE_SECONDS / self._seconds:
-            self._clock.after(NETWORK_SECONDS, lambda: answered("refused", RETRY_AFTER_SECONDS))
+            self._clock.after(NETWORK_SECONDS, attempt.sidecar.hear, attempt, "refused", RETRY_AFTER_SECONDS)
         elif self._busy < self._at_once:
-            self._serve(answered)
+            self._serve(attempt)
         else:
-            self._waiting.append(answered)
+            self._waiting.append(attempt)
 
     @property
     def _seconds(self) -> float:
         return SERVICE_SECONDS * self.slowness
 
-    def _serve(self, answered: Answered) -> None:
+    def _serve(self, attempt: Attempt) -> None:
         self._busy += 1
+        self._clock.after(self._seconds, self._finish, attempt)
 
-        def finish() -> None:
-            self._busy -= 1
-            self._clock.after(NETWORK_SECONDS, lambda: answered("served", None))
-            if self._waiting:
-                self._serve(self._waiting.popleft())
-
-        self._clock.after(self._seconds, finish)
+    def _finish(self, attempt: Attempt) -> None:
+        self._busy -= 1
+        self._clock.after(NETWORK_SECONDS, attempt.sidecar.hear, attempt, "served", None)
+        if self._waiting:
+            self._serve(self._waiting.popleft())
 
 
 class Fleet:
-    """All sidecars, and what is counted of them."""
+    """All sidecars, and what is counted of them.
+
+    Attributes:
+        attempts: how many were made in each second.
+        fresh_at: when the first fresh event was stored after `ended_at`.
+        ended_at: when the trouble is over.
+    """
 
     def __init__(self, clock: Clock, sidecars: int, collectors: list[Collector]) -> None:
         self.clock = clock
         self.collectors = collectors
         self.attempts: Counter[int] = Counter()
-        self.fresh_seconds: dict[int, list[float]] = {}
-        self.waiting = 0
-        for _ in range(sidecars):
-            Sidecar(self)
+        self.ended_at = math.inf
+        self.fresh_at: float | None = None
+        self._served = 0
+        self._begins = sorted(clock.randomness.random() * BATCH_SECONDS for _ in range(sidecars))
+        for begins_at in self._begins:
+            Sidecar(self, begins_at)
+
+    @property
+    def waiting(self) -> int:
+        """How many batches were made and are not stored yet."""
+        rounds, part = divmod(self.clock.now, BATCH_SECONDS)
+        made = int(rounds) * len(self._begins) + bisect_right(self._begins, part)
+        return made - self._served
+
+    def count_served(self, batch: WaitingBatch) -> None:
+        """Count a batch that is stored."""
+        self._served += 1
+        if self.fresh_at is None and (now := self.clock.now) >= self.ended_at:
+            self.fresh_at = now if now - batch.made_at < 2 * BATCH_SECONDS else None
 
 
 class Sidecar:
-    """What `Sender` does with a batch, around the real objects."""
+    """What `Sender` does with a batch, around the real objects.
 
-    def __init__(self, fleet: Fleet) -> None:
+    It comes to its batches only when one may be sent; those that were full before then are put in the outbox.
+    """
+
+    __slots__ = ("_clock", "_fleet", "_gate", "_next_at", "_outbox", "_wakes_at")
+
+    def __init__(self, fleet: Fleet, begins_at: float) -> None:
         self._fleet = fleet
         self._clock = clock = fleet.clock
         self._outbox = Outbox(lambda: clock.now)
         self._gate = Gate(CONCURRENCY, Backoff(1.0, 30.0), randomness=clock.randomness, clock=lambda: clock.now)
-        self._made_at: dict[int, float] = {}
-        self._number = 0
-        self._wakes_at = -1.0
-        clock.after(clock.randomness.random() * BATCH_SECONDS, self._fill)
+        self._next_at = begins_at
+        self._wakes_at = begins_at
+        clock.after(begins_at, self._wake)
 
-    def _fill(self) -> None:
-        self._number += 1
-        self._made_at[self._number] = self._clock.now
-        self._outbox.put(Batch(Path(f"{self._number:012d}.1000.batch"), 1000, 300_000))
-        self._fleet.waiting += 1
-        self._clock.after(BATCH_SECONDS, self._fill)
-        self._go()
-
-    def _go(self) -> None:
-        while True:
-            waits = (self._gate.seconds_to_open(), self._outbox.seconds_to_next())
-            if waits[0] is None or waits[1] is None:
-                return
-            wait_seconds = max(waits[0], waits[1])
-            if wait_seconds > 0:
-                break
-            batch = self._outbox.take()
-            if batch is None:
-                return
-            entered = self._gate.enter()
-            batch.attempts += 1
-            self._fleet.attempts[int(self._clock.now)] += 1
-            collector = self._clock.randomness.choice(self._fleet.collectors)
-            collector.post(
-                lambda kind, after, batch=batch, entered=entered: self._answered(batch, entered, kind, after)
-            )
-        if self._wakes_at <= self._clock.now:
-            self._wakes_at = self._clock.now + wait_seconds
-            self._clock.after(wait_seconds, self._go)
-
-    def _answered(self, batch: Batch, entered: int, kind: str, retry_after_seconds: float | None) -> None:
+    def hear(self, attempt: Attempt, kind: str, retry_after_seconds: float | None) -> None:
+        """Take an answer."""
+        batch = attempt.batch
         if kind == "served":
             self._gate.succeeded()
-            self._fleet.waiting -= 1
-            made_at = self._made_at.pop(batch.sequence)
-            self._fleet.fresh_seconds.setdefault(int(self._clock.now), []).append(self._clock.now - made_at)
+            self._fleet.count_served(batch)
         else:
             seconds = self._gate.failed(
-                entered, retry_after_seconds, batch.attempts, is_silent=kind == "silent"
+                attempt.entered, retry_after_seconds, batch.attempts, is_silent=kind == "silent"
             )
-            self._outbox.set_aside(batch, seconds)
+            self._outbox.set_aside(cast("Batch", batch), seconds)
         self._go()
+
+    def _wake(self) -> None:
+        if self._wakes_at <= self._clock.now:
+            self._wakes_at = math.inf
+            self._go()
+
+    def _go(self) -> None:
+        now = self._clock.now
+        while self._next_at <= now:
+            self._outbox.put(cast("Batch", WaitingBatch(self._next_at)))
+            self._next_at += BATCH_SECONDS
+        while (closed_seconds := self._gate.seconds_to_open()) is not None:  # else an answer comes
+            next_seconds = self._outbox.seconds_to_next()
+            fill_seconds = self._next_at - now
+            empty_seconds = fill_seconds if next_seconds is None else min(next_seconds, fill_seconds)
+            if (wait_seconds := max(closed_seconds, empty_seconds)) > 0:
+                self._sleep(wait_seconds)
+                return
+            batch = cast("WaitingBatch", self._outbox.take())
+            batch.attempts += 1
+            self._fleet.attempts[int(now)] += 1
+            collector = self._clock.randomness.choice(self._fleet.collectors)
+            collector.post(Attempt(self, batch, self._gate.enter()))
+
+    def _sleep(self, seconds: float) -> None:
+        """Wake up then, unless it is woken before."""
+        wakes_at = self._clock.now + seconds
+        if wakes_at < self._wakes_at:
+            self._wakes_at = wakes_at
+            self._clock.after(seconds, self._wake)
 
 
 class Result(NamedTuple):
@@ -193,21 +243,17 @@ def simulate(scenario: str, *, sidecars: int, collectors: int, seed: int, second
     at_once = max(1, round(load * HEADROOM * SERVICE_SECONDS / collectors))
     row = [Collector(clock, at_once) for _ in range(collectors)]
     fleet = Fleet(clock, sidecars, row)
-    ended_at = BEGIN_SECONDS + _arrange(scenario, clock, row, seconds)
+    ended_at = fleet.ended_at = BEGIN_SECONDS + _arrange(scenario, clock, row, seconds)
     usual = max(20, sidecars // 20)  # that are on their way at any time
-
-    def is_over() -> bool:
-        return clock.now > ended_at + 10 and fleet.waiting <= usual
-
-    clock.run(ended_at + 7200, is_over)
-    after = {second: found for second, found in fleet.fresh_seconds.items() if second >= ended_at}
-    fresh = next((second for second in sorted(after) if min(after[second]) < 2 * BATCH_SECONDS), None)
+    clock.run(ended_at + 10)
+    while fleet.waiting > usual and clock.now < ended_at + 7200:
+        clock.run(clock.now + 1)
     return Result(
         peak_attempts=max(
             (count for second, count in fleet.attempts.items() if second >= ended_at - 1), default=0
         ),
         load=load,
-        fresh_after=None if fresh is None else fresh - ended_at,
+        fresh_after=None if fleet.fresh_at is None else fleet.fresh_at - ended_at,
         drained_after=clock.now - ended_at if fleet.waiting <= usual else None,
         memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
@@ -223,8 +269,8 @@ def _arrange(scenario: str, clock: Clock, row: list[Collector], seconds: float) 
             for name, value in values.items():
                 setattr(collector, name, value)
 
-        clock.after(at, lambda: change(dict(changes)))
-        clock.after(at + seconds, lambda: change(before))
+        clock.after(at, change, changes)
+        clock.after(at + seconds, change, before)
 
     if scenario == "rolling restart":
         for number, collector in enumerate(row):
@@ -250,7 +296,9 @@ def main() -> None:
     print(f"{fleet} that can serve {HEADROOM:g} times the load, seed {options.seed}\n")
     print("| scenario | batches/s | most attempts/s after it | fresh events after | backlog gone after |")
     print("| - | - | - | - | - |")
+    gc.disable()  # nothing is dropped before its scenario ends, and there is much to look through
     for scenario in options.scenarios or SCENARIOS:
+        gc.collect()
         started = time.monotonic()
         found = simulate(scenario, sidecars=options.sidecars, collectors=options.collectors, seed=options.seed)
         fresh = "never" if found.fresh_after is None else f"{found.fresh_after:.0f} s"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from support.engines import KafkaMock, NatsCluster, Postgres
+from support.engines import KafkaMock, KafkaTopic, NatsCluster, Postgres, RealKafka
 
 
 @pytest.fixture(scope="session")
@@ -25,5 +25,10 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def kafka() -> KafkaMock:
-    return KafkaMock(f"events{os.urandom(4).hex()}")
+def kafka() -> Iterator[KafkaTopic]:
+    """A topic on the cluster that `EVENTPUB_KAFKA_BROKERS` names; else on librdkafka's mock."""
+    pytest.importorskip("confluent_kafka", reason="pip install confluent-kafka")
+    topic = f"eventpub-tests-{os.urandom(4).hex()}"
+    brokers = os.environ.get("EVENTPUB_KAFKA_BROKERS")
+    with contextlib.closing(RealKafka(brokers, topic) if brokers else KafkaMock(topic)) as opened:
+        yield opened

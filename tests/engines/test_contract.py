@@ -1,4 +1,4 @@
-"""What every store promises, against each engine."""
+"""What every store promises, against each engine; Kafka keeps what needs no memory of ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from support.engines import NatsCluster, Postgres, read_stream
+from support.engines import KafkaTopic, NatsCluster, Postgres, read_stream
 
 from eventpub.collector.store import EventRow, IncomingBatch, Outcome, Store
 from eventpub.collector.store.address import StoreAddress, parse_store
@@ -43,6 +43,11 @@ def batch(
 
 @pytest.fixture(params=["sqlite", "nats", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    return globals()[f"make_{request.param}"](request, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "nats", "postgresql", "kafka"])
+def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     return globals()[f"make_{request.param}"](request, tmp_path)
 
 
@@ -96,9 +101,31 @@ def make_postgresql(request: pytest.FixtureRequest, _tmp_path: Path) -> Engine:
     return Engine(lambda: PostgresqlStore(address, timeout_seconds=5, dedupe_memory_seconds=3600), events)
 
 
+def make_kafka(request: pytest.FixtureRequest, _tmp_path: Path) -> Engine:
+    """Events are read as docs/stores.md has a consumer read them: once for each id."""
+    topic: KafkaTopic = request.getfixturevalue("kafka")
+    from eventpub.collector.store.kafka import KafkaStore  # noqa: PLC0415, it may not be installed
+
+    address = parse_store(f"kafka://{topic.brokers}/{topic.topic}")
+
+    def events() -> list[str]:
+        by_id: dict[str, str] = {}
+        for headers, value in topic.messages():
+            by_id.setdefault(headers["eventpub-id"], value.decode())
+        return [*by_id.values()]
+
+    return Engine(lambda: KafkaStore(address, timeout_seconds=10, max_event_bytes=256 * 1024), events)
+
+
 @pytest.fixture
 def store(engine: Engine) -> Iterator[Store]:
     with contextlib.closing(engine.open()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def any_store(any_engine: Engine) -> Iterator[Store]:
+    with contextlib.closing(any_engine.open()) as opened:
         yield opened
 
 
@@ -113,11 +140,19 @@ def test_a_time_of_day_that_is_ahead_for_a_moment_makes_no_id_forgotten(store: S
     assert store.add(batch("b", "1")).outcome is Outcome.DUPLICATE
 
 
-def test_a_batch_is_stored_whole_and_in_its_order(engine: Engine, store: Store) -> None:
-    assert store.add(batch("b", "1", "2", "3")).outcome is Outcome.STORED
-    assert store.add(batch("c", "4")).outcome is Outcome.STORED
-    assert engine.events() == text("1", "2", "3", "4")
-    assert store.health().writable
+def test_a_batch_is_stored_whole_and_in_its_order(any_engine: Engine, any_store: Store) -> None:
+    assert any_store.add(batch("b", "1", "2", "3")).outcome is Outcome.STORED
+    assert any_store.add(batch("c", "4")).outcome is Outcome.STORED
+    assert any_engine.events() == text("1", "2", "3", "4")
+    assert any_store.health().writable
+
+
+def test_a_batch_that_comes_again_is_there_once_for_all_who_read(any_engine: Engine, any_store: Store) -> None:
+    any_store.add(batch("b", "1", "2"))
+    with contextlib.closing(any_engine.open()) as other:
+        assert other.add(batch("b", "1", "2")).outcome in (Outcome.STORED, Outcome.DUPLICATE)
+    assert any_store.add(batch("c", "3")).outcome is Outcome.STORED
+    assert any_engine.events() == text("1", "2", "3")
 
 
 def test_a_batch_that_comes_again_is_a_duplicate_also_for_another_collector(
@@ -143,10 +178,10 @@ def test_another_body_under_the_same_id_is_refused_and_under_another_key_is_not(
     assert engine.events() == text("1", "3")
 
 
-def test_a_batch_without_an_id_of_its_sender_is_always_stored(engine: Engine, store: Store) -> None:
+def test_a_batch_without_an_id_of_its_sender_is_always_stored(any_engine: Engine, any_store: Store) -> None:
     for number in range(2):
-        assert store.add(batch(f"made-{number}", "1", deduplicate=False)).outcome is Outcome.STORED
-    assert engine.events() == text("1", "1")
+        assert any_store.add(batch(f"made-{number}", "1", deduplicate=False)).outcome is Outcome.STORED
+    assert any_engine.events() == text("1", "1")
 
 
 def test_a_batch_of_no_events_is_remembered(engine: Engine, store: Store) -> None:
@@ -201,12 +236,12 @@ def test_concurrent_repeats_of_one_batch_store_it_once(engine: Engine) -> None:
     assert sorted(outcome.name for outcome in finished) == ["DUPLICATE"] * 3 + ["STORED"]
 
 
-def test_odd_texts_come_back_as_they_were(engine: Engine, store: Store) -> None:
+def test_odd_texts_come_back_as_they_were(any_engine: Engine, any_store: Store) -> None:
     odd = "é\U0001f600\t\u2028'\"\\"
     event = EventRow(odd, None, "a.b *>", None, None, "nul\0", None, odd, f'{{"n":"{odd[:4]}"}}')
     made = batch("b")
-    receipt = store.add(
+    receipt = any_store.add(
         IncomingBatch(**{**{name: getattr(made, name) for name in made.__slots__}, "events": (event,)})
     )
     assert receipt.outcome is Outcome.STORED
-    assert engine.events() == [event.event]
+    assert any_engine.events() == [event.event]

@@ -1,4 +1,4 @@
-"""Kafka: at least once, with ids that repeats carry too, on librdkafka's mock cluster."""
+"""Kafka: at least once, with ids that repeats carry too; on which brokers, `conftest.py` says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from engines.test_contract import batch, text
-from support.engines import KafkaMock, free_ports
+from support.engines import KafkaMock, KafkaTopic, free_ports
 
 from eventpub.collector.store import Outcome
 from eventpub.collector.store.address import parse_store
@@ -20,7 +20,7 @@ confluent_kafka = pytest.importorskip("confluent_kafka", reason="pip install con
 from eventpub.collector.store.kafka import KafkaStore, read_options  # noqa: E402
 
 
-def open_store(kafka: KafkaMock, *, timeout: float = 5) -> KafkaStore:
+def open_store(kafka: KafkaTopic, *, timeout: float = 5) -> KafkaStore:
     return KafkaStore(
         parse_store(f"kafka://{kafka.brokers}/{kafka.topic}"),
         timeout_seconds=timeout,
@@ -28,7 +28,7 @@ def open_store(kafka: KafkaMock, *, timeout: float = 5) -> KafkaStore:
     )
 
 
-def test_each_event_is_a_message_with_the_headers_of_a_cloudevent(kafka: KafkaMock) -> None:
+def test_each_event_is_a_message_with_the_headers_of_a_cloudevent(kafka: KafkaTopic) -> None:
     with contextlib.closing(open_store(kafka)) as store:
         assert store.add(batch("b", "1", "2")).outcome is Outcome.STORED
         assert store.health().writable
@@ -46,7 +46,7 @@ def test_each_event_is_a_message_with_the_headers_of_a_cloudevent(kafka: KafkaMo
     assert other["eventpub-id"] == "k/b:1"
 
 
-def test_a_batch_that_comes_again_carries_the_same_ids(kafka: KafkaMock) -> None:
+def test_a_batch_that_comes_again_carries_the_same_ids(kafka: KafkaTopic) -> None:
     with contextlib.closing(open_store(kafka)) as store:
         for _ in range(2):
             assert store.add(batch("b", "1", "2")).outcome is Outcome.STORED
@@ -72,7 +72,7 @@ def test_brokers_that_are_not_there_yet_are_waited_for() -> None:
         KafkaStore(parse_store(f"kafka://127.0.0.1:{port}/t"), timeout_seconds=0.5, max_event_bytes=1000)
 
 
-def test_many_events_are_confirmed_each(kafka: KafkaMock) -> None:
+def test_many_events_are_confirmed_each(kafka: KafkaTopic) -> None:
     many = [str(number) for number in range(3000)]
     with contextlib.closing(open_store(kafka)) as store:
         assert store.add(batch("b", *many)).outcome is Outcome.STORED

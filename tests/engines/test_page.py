@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from engines.test_contract import batch
-from support.engines import KafkaMock
+from support.engines import KafkaTopic
 from support.paths import ROOT
 
 from eventpub.collector.store import Outcome
@@ -19,7 +19,7 @@ confluent_kafka = pytest.importorskip("confluent_kafka", reason="pip install con
 from eventpub.collector.store.kafka import KafkaStore  # noqa: E402
 
 
-def test_the_consumer_of_the_page_gets_each_event_once(kafka: KafkaMock) -> None:
+def test_the_consumer_of_the_page_gets_each_event_once(kafka: KafkaTopic) -> None:
     store = KafkaStore(
         parse_store(f"kafka://{kafka.brokers}/{kafka.topic}"), timeout_seconds=5, max_event_bytes=1000
     )

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -81,6 +81,10 @@ class NatsCluster:
     def wait(self) -> None:
         wait_until(lambda: all(map(accepts, self.ports)), "the servers of NATS accept", START_SECONDS)
 
+    def find_leader(self, stream: str) -> int:
+        """Return the number of the server that leads a stream; wait until there is one."""
+        return wait_until(lambda: _ask_leader(self.url, stream), "the stream has a leader", START_SECONDS)
+
     def kill(self, number: int) -> None:
         self._processes[number].kill()
         self._processes[number].wait()
@@ -148,34 +152,31 @@ class Postgres:
         )
 
 
-class KafkaMock:
-    """librdkafka's mock cluster, in this process; its brokers listen on the loopback."""
+class KafkaTopic:
+    """A topic, and what is in it.
 
-    def __init__(self, topic: str, brokers: int = 3) -> None:
-        confluent_kafka = pytest.importorskip("confluent_kafka", reason="pip install confluent-kafka")
-        self.producer = confluent_kafka.Producer(
-            {"test.mock.num.brokers": brokers, "bootstrap.servers": "unused"}
-        )
-        found = self.producer.list_topics(topic, timeout=10).brokers.values()
-        self.brokers = ",".join(f"{broker.host}:{broker.port}" for broker in found)
+    Args:
+        brokers: as librdkafka takes them.
+        topic: its name.
+    """
+
+    def __init__(self, brokers: str, topic: str) -> None:
+        self.brokers = brokers
         self.topic = topic
 
-    def messages(self, expected: int, deadline_seconds: float = 20.0) -> list[tuple[dict[str, str], bytes]]:
+    def messages(self, expected: int = 0) -> list[tuple[dict[str, str], bytes]]:
         """Return headers and values of what is in the topic, once there are so many."""
-        from confluent_kafka import Consumer  # noqa: PLC0415
+        from confluent_kafka import TopicPartition  # noqa: PLC0415
 
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.brokers,
-                "group.id": os.urandom(4).hex(),
-                "auto.offset.reset": "earliest",
-            }
-        )
-        consumer.subscribe([self.topic])
+        consumer = self._consumer()
         found: list[tuple[dict[str, str], bytes]] = []
-        deadline = time.monotonic() + deadline_seconds
         try:
-            while len(found) < expected and time.monotonic() < deadline:
+            known = consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
+            parts = [TopicPartition(self.topic, number, 0) for number in known]
+            ends = {part.partition: consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts}
+            consumer.assign(parts)
+            deadline = time.monotonic() + START_SECONDS
+            while len(found) < max(expected, sum(ends.values())) and time.monotonic() < deadline:
                 for message in consumer.consume(500, timeout=0.2):
                     if message.error() is None:
                         headers = {name: value.decode() for name, value in message.headers() or []}
@@ -183,6 +184,68 @@ class KafkaMock:
         finally:
             consumer.close()
         return found
+
+    def close(self) -> None:
+        """Leave no topic behind."""
+
+    def _consumer(self) -> Any:
+        from confluent_kafka import Consumer  # noqa: PLC0415
+
+        wishes = {"group.id": os.urandom(4).hex(), "auto.offset.reset": "earliest"}
+        return Consumer({**read_options(os.environ), "bootstrap.servers": self.brokers, **wishes})
+
+
+class KafkaMock(KafkaTopic):
+    """On librdkafka's mock cluster, in this process; its brokers listen on the loopback."""
+
+    def __init__(self, topic: str, brokers: int = 3) -> None:
+        confluent_kafka = pytest.importorskip("confluent_kafka", reason="pip install confluent-kafka")
+        self.producer = confluent_kafka.Producer(
+            {"test.mock.num.brokers": brokers, "bootstrap.servers": "unused"}
+        )
+        found = self.producer.list_topics(topic, timeout=10).brokers.values()
+        super().__init__(",".join(f"{broker.host}:{broker.port}" for broker in found), topic)
+
+
+class RealKafka(KafkaTopic):
+    """A topic of its own on a cluster that runs already; the options of the client are those of a collector."""
+
+    def __init__(self, brokers: str, topic: str) -> None:
+        from confluent_kafka.admin import AdminClient, NewTopic  # noqa: PLC0415
+
+        super().__init__(brokers, topic)
+        self._admin = AdminClient({**read_options(os.environ), "bootstrap.servers": brokers})
+        self._admin.create_topics([NewTopic(topic, num_partitions=3)])[topic].result(START_SECONDS)
+
+    def close(self) -> None:
+        self._admin.delete_topics([self.topic])[self.topic].result(START_SECONDS)
+
+
+def read_options(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the options of the client that a collector would take from the environment."""
+    from eventpub.collector.store import kafka  # noqa: PLC0415, it may not be installed
+
+    return kafka.read_options(environment)
+
+
+def _ask_leader(url: str, stream: str) -> int:
+    """Return the number of the server that leads a stream; 0 if there is none now."""
+    import asyncio  # noqa: PLC0415
+
+    import nats  # noqa: PLC0415
+    import nats.errors  # noqa: PLC0415
+
+    async def ask() -> int:
+        client = await nats.connect(_split_url(url), allow_reconnect=False)
+        try:
+            answer = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=2)
+            return int((json.loads(answer.data).get("cluster", {}).get("leader") or "n0")[1:])
+        finally:
+            await client.close()
+
+    with contextlib.suppress(OSError, nats.errors.Error):
+        return asyncio.run(ask())
+    return 0
 
 
 @contextlib.contextmanager
