@@ -14,12 +14,12 @@ PEERS = $(VENV)-peers
 COPY ?= $(HOME)/.cache/eventpub/checkout
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines simulate soak lint bench fuzz wheel-check copy clean
+.PHONY: help demo test test-engines test-deploy simulate soak lint bench fuzz wheel-check copy clean
 
 ifneq ($(shell test -w . && echo writable),writable)
 
 # A read-only checkout: pip and pytest write beside what they read, so a copy of it is used.
-demo test test-engines simulate soak lint bench fuzz wheel-check: copy
+demo test test-engines test-deploy simulate soak lint bench fuzz wheel-check: copy
 	@echo "$(CURDIR) is read-only; using a copy, $(COPY)"
 	@$(MAKE) --no-print-directory -C $(COPY) $@
 
@@ -36,6 +36,9 @@ test: $(VENV)/installed  ## run the tests, against baseplate too where it can be
 test-engines: $(VENV)/installed-engines  ## test the stores on real servers of NATS and PostgreSQL, and Kafka's mock
 	@$(VENV)/bin/python -m pytest tests/engines $(TESTS)
 
+test-deploy: $(VENV)/installed-deploy $(VENV)/debian.tar  ## follow the pages of deploy/ in containers (root, podman)
+	@$(VENV)/bin/python -m pytest tests/deployed $(TESTS)
+
 soak: $(VENV)/installed  ## kill, break and poison everything at random for five minutes; draw up the books
 	@PYTHONPATH=.:tests $(VENV)/bin/python -m system.soak $(SOAK)
 
@@ -44,7 +47,7 @@ lint: $(VENV)/installed-lint  ## check style, format and types
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy --strict tests/typing  # what a user's code gets
-	@$(VENV)/bin/mypy --strict deploy/demo docs/examples .ci/wheel_check.py
+	@$(VENV)/bin/mypy --strict deploy/demo deploy/docker docs/examples .ci/wheel_check.py
 
 bench: $(VENV)/installed $(BASEPLATE)/installed $(PEERS)/installed  ## measure, compared with baseplate and others
 	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python EVENTPUB_PEERS_PYTHON=$(abspath $(PEERS))/bin/python \
@@ -98,6 +101,15 @@ $(VENV)/installed: $(VENV)/installed-core
 
 $(VENV)/installed-engines: $(VENV)/installed
 	$(call install,15,-e '.[engines]')
+
+$(VENV)/installed-deploy: $(VENV)/installed
+	$(call install,15,-e '.[deploy]')
+
+# the image that deploy/docker builds on; the tests say so where it cannot be made
+$(VENV)/debian.tar: | $(VENV)/installed
+	@echo "making $@ (once, about 30 s) …"
+	@folder=$$(mktemp -d) && debootstrap --variant=minbase trixie $$folder > $@.log 2>&1 \
+	    && tar -C $$folder -cf $@ .; rm -rf $$folder
 
 $(VENV)/installed-lint: $(VENV)/installed
 	$(call install,15,-e '.[lint]')

