@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import uuid
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import make_server
@@ -25,4 +27,7 @@ def shop(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit()
+    )  # which the first process of a container ignores otherwise
     make_server("", 8000, shop).serve_forever()

@@ -22,6 +22,7 @@ umount /sys/fs/cgroup/unified 2> /dev/null || true
 mkdir -p /run/netns
 mount -t tmpfs none /run/netns
 ip link set lo up
+trap 'docker rm --all' EXIT
 """
 
 

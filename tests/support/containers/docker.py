@@ -29,6 +29,10 @@ def main(words: list[str]) -> None:
         case ["run", "--rm", *command]:
             engine.podman("run", "--rm", "--cgroups=disabled", "--network=host", *command, quiet=False)
             return
+        case ["rm", "--all"]:
+            for _ in range(2):  # those whose namespaces others are in are left at first
+                engine.podman("rm", "--all", "--force", "--time=0", check=False)
+            return
         case ["import", tarball, tag]:
             engine.podman("import", tarball, tag)
             return
@@ -136,7 +140,6 @@ _OPTIONS: dict[str, Callable[[Any], list[str]]] = {
     "ulimits": lambda values: [each for limit in values.items() for each in engine.ulimit(*limit)],
     "user": lambda user: [f"--user={user}"],
     "group_add": lambda groups: [f"--group-add={group}" for group in groups],
-    "init": lambda _: ["--init"],
     "read_only": lambda _: ["--read-only", "--read-only-tmpfs=false"],
     "cap_drop": lambda names: [f"--cap-drop={name}" for name in names],
     "security_opt": lambda words: [f"--security-opt={word}" for word in words],

@@ -52,7 +52,9 @@ def apply_files(files: list[Path]) -> None:
 def select_pods(thing: str) -> list[pods.Pod]:
     """Return the pods of `statefulset/NAME` or `deployment/NAME`, or the one of that name."""
     name = thing.rpartition("/")[2]
-    found = [pods.Pod(pod, controller) for pod, controller in pods.list_pods() if pod.rpartition("-")[0] == name]
+    found = [
+        pods.Pod(pod, controller) for pod, controller in pods.list_pods() if pod.rpartition("-")[0] == name
+    ]
     return found or [pods.Pod(*each) for each in pods.list_pods() if each[0] == name]
 
 

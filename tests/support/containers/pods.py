@@ -1,7 +1,7 @@
 """Pods by podman: what a kubelet does with the containers, volumes, probes and users of a manifest.
 
-A pod has a network of its own, with the address that `address_of` gives it, and an IPC namespace of its own, which
-a container `pause` holds. Containers start and end in the order that Kubernetes 1.29 promises.
+A pod has a network of its own, with the address that `address_of` gives it, and an IPC namespace of its own,
+which a container `pause` holds. Containers start and end in the order that Kubernetes 1.29 promises.
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ class Pod:
         options += [f"--cap-drop={name}" for name in own["capabilities"]["drop"]]
         if "fsGroup" in own:
             options.append(f"--group-add={own['fsGroup']}")
-        return [*options, "--read-only", "--read-only-tmpfs=false"] if own["readOnlyRootFilesystem"] else options
+        return (
+            [*options, "--read-only", "--read-only-tmpfs=false"] if own["readOnlyRootFilesystem"] else options
+        )
 
     def _mount(self, container: Spec) -> list[str]:
         options = []
