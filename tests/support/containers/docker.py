@@ -1,4 +1,4 @@
-"""`docker build | run`, and `docker compose up | exec | logs | down` for the keys that deploy/docker has.
+"""`docker build | run`, and `docker compose up | exec | down` for the keys that deploy/docker has.
 
 All containers use the network of who calls; each service's name leads there.
 """
@@ -25,29 +25,25 @@ def main(words: list[str]) -> None:
     match words:
         case ["build", "--tag", tag, "--file", dockerfile, context]:
             engine.build(Path(context), Path(dockerfile), tag)
-            return
         case ["run", "--rm", *command]:
             engine.podman("run", "--rm", "--cgroups=disabled", "--network=host", *command, quiet=False)
-            return
         case ["rm", "--all"]:
             for _ in range(2):  # those whose namespaces others are in are left at first
                 engine.podman("rm", "--all", "--force", "--time=0", check=False)
-            return
         case ["import", tarball, tag]:
             engine.podman("import", tarball, tag)
-            return
         case ["compose", *words]:
-            pass
+            compose(words, read_file(Path("compose.yaml")))
         case _:
             raise SystemExit(f"not understood: docker {' '.join(words)}")
-    file = read_file(Path("compose.yaml"))
+
+
+def compose(words: list[str], file: dict[str, Any]) -> None:
     match words:
         case ["up", *options]:
             start_all(file, is_to_build="--build" in options)
         case ["exec", name, *command]:
             engine.podman("exec", container(name), *command, quiet=False)
-        case ["logs", name]:
-            engine.podman("logs", container(name), quiet=False)
         case ["down", *options]:
             stop_all(file, removes_volumes="--volumes" in options)
         case _:
