@@ -33,7 +33,8 @@ from eventpub.sidecar.spool.errors import SpoolError
 
 from .arguments import add_config_file, add_queue_name, choose_queue
 from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
-from .daemon import Daemon, StoppedEarly
+from .daemon import Daemon
+from .opening import StoppedEarly
 from .signals import Wakeups
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ signals:
   SIGHUP           read the file again; a bad file is reported, and the old settings stay
 
 exit codes:
-  0 stopped   64 wrong arguments   69 no queue   70 broke, start again   73 no spool
+  0 stopped   64 wrong arguments   69 no queue   70 broke, start again   71 a stage hung, start again
+  73 no spool
   75 a file with key or certificates is not there yet, start again   78 wrong configuration
   128 + N ended by a second signal N
 """

@@ -19,21 +19,23 @@ from typing import TYPE_CHECKING, NoReturn
 import gevent
 
 from eventpub.errors import ConfigError
+from eventpub.process.notify import Supervisor
 from eventpub.process.threads import end_threads
 from eventpub.settings import ini
 from eventpub.sidecar.delivery.sender import Sender
 from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.receive.receiver import Receiver
 from eventpub.sidecar.receive.source import Source
-from eventpub.sidecar.spool.disk import RETRY_SECONDS
-from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
-from eventpub.sidecar.spool.spool import Spool
+from eventpub.sidecar.spool.errors import SpoolError
 from eventpub.sidecar.status.answering import Answering
 from eventpub.sidecar.status.observer import Observer
 from eventpub.sidecar.status.routes import make_routes
+from eventpub.sidecar.status.summary import summarize_record
+from eventpub.sidecar.status.watchdog import Watchdog
 from eventpub.sidecar.telemetry.metrics import Telemetry
 
-from .config import SidecarConfig, default_spool_dir, load_config
+from .config import SidecarConfig, load_config
+from .opening import open_spool
 from .signals import Wake, Wakeups, Woken
 
 if TYPE_CHECKING:
@@ -45,11 +47,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0  # between two checks of the queue, and of the gauges
+_PULSE_SECONDS = 0.25  # between two looks of the watchdog, at least
 _LOOKUP_SECONDS = 2.0  # for the name of statsd's host: a silent name server must not block anything else
-
-
-class StoppedEarly(Exception):  # noqa: N818, no error
-    """A signal said to stop before there was anything to stop."""
 
 
 class Daemon:
@@ -83,8 +82,16 @@ class Daemon:
         self._wakeups = wakeups or Wakeups()
         if wakeups is None:
             self._wakeups.subscribe()
+        self._supervisor = Supervisor()
         self._telemetry = Telemetry(config.metrics_namespace, config.metrics_endpoint)
-        self._spool = _open_spool(config, queue_name, self._telemetry, self._wakeups, disk)
+        self._spool = open_spool(
+            config,
+            queue_name,
+            self._telemetry,
+            wakeups=self._wakeups,
+            supervisor=self._supervisor,
+            disk=disk,
+        )
         self._sender = Sender(self._spool, config, self._telemetry)
         self._receiver = Receiver(
             Source(config, queue_name),
@@ -103,6 +110,7 @@ class Daemon:
             sender=self._sender,
             telemetry=self._telemetry,
         )
+        self._watchdog = Watchdog(self._telemetry.progress, config.watchdog_timeout_seconds, self._supervisor)
         self._answering = Answering(
             self._spool.directory, make_routes(self._observer.record), config.status_listen
         )
@@ -119,16 +127,20 @@ class Daemon:
         """
         gc.freeze()  # objects made at the start stay; without this each full collection visits them again
         stages = [gevent.spawn(stage) for stage in (self._receiver.run, self._sender.run)]
-        ticker = gevent.spawn(self._tick)
-        for greenlet in (*stages, ticker):
+        ticker, pulse = gevent.spawn(self._tick), gevent.spawn(self._pulse)
+        self._watchdog.start()
+        for greenlet in (*stages, ticker, pulse):
             greenlet.link_exception(lambda _: self._wakeups.put(Wake.CRASHED))
         self._look_at_key()
         self._answer()
         loops = describe_loops()
         level = logging.INFO if loops == "compiled" else logging.WARNING
+        self._supervisor.ready()
         logger.log(level, "started queue=%s spool=%s loops=%s", self._receiver.queue, self._spool, loops)
         while (woken := self._wakeups.get()).why is Wake.RELOAD:
+            self._supervisor.reloading()
             self._reload()
+            self._supervisor.ready()
         woken = self._wait_out_grace(woken)
         ticker.kill()
         if woken.why is Wake.SPOOL_GONE:
@@ -137,6 +149,7 @@ class Daemon:
             )
         if woken.why is not Wake.CRASHED:
             logger.info("stopping reason=%s", woken)
+            self._supervisor.stopping()
             self._observer.phase = "stopping"
             gevent.spawn(_exit_at_second, self._wakeups)
             self._report_losses()
@@ -145,7 +158,8 @@ class Daemon:
             self._sender.finish(self._config.shutdown_timeout_seconds)
             stages[1].join()
         self._close()
-        for stage in (*stages, ticker):
+        pulse.kill()
+        for stage in (*stages, ticker, pulse):
             if stage.exception is not None:
                 raise stage.exception
         if woken.why is Wake.SPOOL_GONE:
@@ -182,7 +196,6 @@ class Daemon:
     def _tick(self) -> None:
         while True:
             gevent.sleep(_TICK_SECONDS)
-            self._telemetry.progress.loop.did("turned")
             for look in (
                 self._look_at_losses,
                 self._look_at_spool,
@@ -195,9 +208,18 @@ class Daemon:
                 except OSError as error:  # such as a folder that cannot be read for a moment
                     self._telemetry.disk_error(error)
 
+    def _pulse(self) -> None:
+        """Show that the hub turns, and whether the thread that receives does."""
+        while True:
+            self._telemetry.progress.loop.did("turned")
+            self._receiver.look_at_progress()
+            gevent.sleep(_PULSE_SECONDS)
+
     def _answer(self) -> None:
         self._answering.look()
         self._observer.listens = self._answering.url
+        if self._supervisor.is_there:
+            self._supervisor.status(summarize_record(self._observer.record(with_slow_facts=False)))
 
     def _look_at_losses(self) -> None:
         if time.monotonic() >= self._report_at:
@@ -253,35 +275,12 @@ class Daemon:
         is_clean = not (ledger.dead or ledger.dropped or ledger.unaccounted)
         logger.log(logging.INFO if is_clean else logging.WARNING, "stopped %s", ledger)
         self._answering.close()
+        self._observer.close()
+        self._watchdog.stop()
+        self._supervisor.close()
         self._spool.close()
         self._receiver.close()
         end_threads(gevent.get_hub().threadpool)  # which look up names
-
-
-def _open_spool(
-    config: SidecarConfig, queue_name: str, telemetry: Telemetry, wakeups: Wakeups, disk: Disk | None
-) -> Spool:
-    """Open the spool; wait while its disk is full or fails, since giving up would need an operator."""
-    said = ""
-    while True:
-        try:
-            return Spool(
-                config.spool_dir or default_spool_dir(),
-                queue_name,
-                max_bytes=config.spool_max_size_bytes,
-                dead_max_bytes=config.dead_letters_max_size_bytes,
-                when_dead_full=config.dead_letters_when_full,
-                fsync=config.spool_fsync == "seal",
-                telemetry=telemetry,
-                disk=disk,
-            )
-        except SpoolDiskError as error:
-            if str(error) != said:
-                logger.error("cannot start yet: %s", error)  # noqa: TRY400, no traceback
-            said = str(error)
-            if woken := wakeups.wait_for_stop(RETRY_SECONDS):
-                logger.info("stopped before it had started reason=%s", woken)
-                raise StoppedEarly from None
 
 
 def _exit_at_second(wakeups: Wakeups) -> NoReturn:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import gevent
+import gevent.socket
 from gevent import pywsgi
 from gevent.pool import Pool
 
@@ -67,6 +68,7 @@ class ProbeListener:
     Args:
         routes: what answers, by path, such as `{"/livez": answer_livez}`.
         address: (host, port), the path of a unix socket, or a socket that listens already.
+        head_seconds: how long a peer may take to ask.
 
     Attributes:
         url: where it listens, with the port that it really has.
@@ -75,7 +77,13 @@ class ProbeListener:
         ListenError: the address is taken, or not this host's.
     """
 
-    def __init__(self, routes: Mapping[str, Answerer], address: tuple[str, int] | str | socket.socket) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, Answerer],
+        address: tuple[str, int] | str | socket.socket,
+        *,
+        head_seconds: float = HEAD_SECONDS,
+    ) -> None:
         self._routes = routes
         listening = listen_at(address) if isinstance(address, tuple | str) else address
         self._path = Path(address) if isinstance(address, str) else None
@@ -86,7 +94,7 @@ class ProbeListener:
         else:
             self.url = f"unix:{address if isinstance(address, str) else name}"
         self._server = pywsgi.WSGIServer(
-            listening,
+            gevent.socket.socket(fileno=listening.detach()),  # also where nothing is patched
             self._answer,
             log=None,
             error_log=None,
@@ -94,6 +102,7 @@ class ProbeListener:
             handler_class=_Handler,
             environ={"SERVER_NAME": "localhost", "SERVER_PORT": "0"},  # without it pywsgi would ask the DNS
         )
+        self._server.head_seconds = head_seconds
         self._server.start()
 
     def close(self) -> None:
@@ -147,7 +156,7 @@ class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]  # gevent has no types
 
     def handle(self) -> None:
         self.socket.settimeout(IDLE_SECONDS)
-        self._patience = gevent.Timeout.start_new(HEAD_SECONDS)
+        self._patience = gevent.Timeout.start_new(self.server.head_seconds)
         try:
             super().handle()
         except gevent.Timeout as timeout:

@@ -69,7 +69,7 @@ def listen_at_path(path: Path, *, is_ours: bool = False) -> socket.socket:
             path.unlink()
         opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with _short_name(path) as name:
+            with short_name(path) as name:
                 opened.bind(name)
             path.chmod(0o600)
             opened.listen(_BACKLOG)
@@ -90,12 +90,25 @@ def connect_to_path(path: Path, seconds: float) -> socket.socket:
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     opened.settimeout(seconds)
     try:
-        with _short_name(path) as name:
+        with short_name(path) as name:
             opened.connect(name)
     except BaseException:
         opened.close()
         raise
     return opened
+
+
+@contextlib.contextmanager
+def short_name(path: Path) -> Iterator[str]:
+    """Lend a name of a path that fits into a socket's address."""
+    if len(os.fsencode(path)) <= _MAX_PATH_BYTES:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def _is_listening(path: Path) -> bool:
@@ -106,15 +119,3 @@ def _is_listening(path: Path) -> bool:
     except OSError:  # such as one that has more connections waiting than it may
         return True
     return True
-
-
-@contextlib.contextmanager
-def _short_name(path: Path) -> Iterator[str]:
-    if len(os.fsencode(path)) <= _MAX_PATH_BYTES:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

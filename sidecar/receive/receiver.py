@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
@@ -27,6 +27,7 @@ from eventpub.process.threads import end_threads
 from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolError
 
+from .headway import Headway, Pause
 from .loop import Ended, compiled_loop
 from .loop_python import PythonLoop
 from .removed import RemovedSource
@@ -48,13 +49,6 @@ _MIN_GATHER = 3  # messages
 _LOOK_SECONDS = 0.25  # how soon a removed queue is noticed if no end mark tells; 2 us each
 _ENLARGE_SECONDS = 2.0  # how often to try to enlarge a queue that had to be too small
 _MAX_SEALING = 4  # batches received and not yet sealed; with more, wait for the disk
-
-
-class Pause(NamedTuple):
-    """Why no messages are taken, and since when in monotonic seconds."""
-
-    why: str
-    since: float
 
 
 class Receiver:
@@ -95,6 +89,7 @@ class Receiver:
         self._progress = progress
         self.pause: Pause | None = None
         self.filling: OpenBatch | None = None
+        self._headway = Headway(progress.receive)
         self._disk_error = ""
         self._threads = ThreadPool(3)  # one receives, one seals, one makes the next file
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -137,6 +132,10 @@ class Receiver:
         for removed in self._removed:
             removed.leave(self.queue)
         self._drain(batch)
+
+    def look_at_progress(self) -> None:
+        """Note whether messages wait that are not taken; call it a few times a second."""
+        self._headway.look(self.queue, self.filling)
 
     def stop(self) -> None:
         """Tell `run` to finish; it returns once everything received is sealed."""

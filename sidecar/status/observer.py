@@ -120,6 +120,10 @@ class Observer:
         )
         return replace(record, troubles=tuple(found))
 
+    def close(self) -> None:
+        """Look no more."""
+        self._slow.close()
+
     def _find_state(self, shift: float) -> tuple[str, str, float | None]:
         if self.phase != "running":
             return self.phase, "", None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import gevent
 from gevent.threadpool import ThreadPool
 
+from eventpub.process.threads import end_threads
 from eventpub.queue.holders import find_holders
 from eventpub.sidecar.spool.dead_letters import SUFFIX
 
@@ -64,6 +65,10 @@ class SlowFacts:
             if search.ready() and self._search is search:
                 self._search = None
         return self.known
+
+    def close(self) -> None:
+        """Look nothing up any more."""
+        end_threads(self._threads)
 
     def _look_up(self) -> Facts:
         letters, size_bytes = self.known.letters, self.known.letters_bytes

@@ -57,12 +57,16 @@ class Stage:
         """Return how long ago it did anything; None if it never did."""
         return None if self.last_at is None else max(0.0, self._clock() - self.last_at)
 
+    def overdue(self) -> Step | None:
+        """Return the step that has taken longest, if it takes more time than it is allowed as such."""
+        step = min(list(self._steps), key=lambda step: step.begun_at, default=None)
+        return step if step is not None and step.begun_at <= self._clock() else None
+
     def longest(self) -> tuple[str, float] | None:
         """Return what it has been doing for longest, and for how many seconds beyond what is allowed."""
-        steps = list(self._steps)
-        if not steps:
+        first = min(list(self._steps), key=lambda step: step.begun_at, default=None)
+        if first is None:
             return None
-        first = min(steps, key=lambda step: step.begun_at)
         return first.what, max(0.0, self._clock() - first.begun_at)
 
     def enter(self, step: Step) -> None:

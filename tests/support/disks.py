@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gevent import monkey
+
 from eventpub.sidecar.spool.disk import Disk
 
 STEPS = tuple(name for name in vars(Disk) if not name.startswith("_"))
@@ -236,3 +238,15 @@ class SwitchedDisk(_SteppingDisk):
             return
         if not steps or step.partition(":")[0] in steps:
             raise OSError(int(number), os.strerror(int(number)), step)
+
+
+class HangingDisk(_SteppingDisk):
+    """Hangs while the file `switch` exists, at the steps that it names."""
+
+    def __init__(self, switch: Path) -> None:
+        self._switch = switch
+        self._sleep = monkey.get_original("time", "sleep")
+
+    def before(self, step: str) -> None:
+        while self._switch.exists() and step.partition(":")[0] in self._switch.read_text().split():
+            self._sleep(0.02)

@@ -192,9 +192,11 @@ def _run_on(disk: Disk, queue_name: str, config: Path) -> int:
 
 
 def _disk(kind: str, **arguments: Any) -> Disk:
-    """Make a `killing` disk of these arguments, or a `switched` one."""
+    """Make a `killing` disk of these arguments, or a `hanging` or `switched` one."""
     if kind == "killing":
         return PointKillingDisk(**arguments)
+    if kind == "hanging":
+        return HangingDisk(Path(arguments["switch"]))
     return SwitchedDisk(Path(arguments["switch"]))
 
 
@@ -208,9 +210,10 @@ if __name__ == "__main__":
     from eventpub.collector import cli as collector
     from eventpub.sidecar import cli as sidecar
     from eventpub.sidecar.config import load_config
-    from eventpub.sidecar.daemon import Daemon, StoppedEarly
+    from eventpub.sidecar.daemon import Daemon
+    from eventpub.sidecar.opening import StoppedEarly
     from eventpub.sidecar.spool.disk import Disk
-    from support.disks import PointKillingDisk, SwitchedDisk
+    from support.disks import HangingDisk, PointKillingDisk, SwitchedDisk
 
     fork = monkey.get_original("os", "fork")  # gevent's own would start a loop here, for all children to share
     _serve()

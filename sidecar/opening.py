@@ -1,0 +1,64 @@
+"""Opens the spool at the start, and waits for a disk that cannot be used yet."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from eventpub.sidecar.spool.disk import RETRY_SECONDS
+from eventpub.sidecar.spool.errors import SpoolDiskError
+from eventpub.sidecar.spool.spool import Spool
+
+from .config import default_spool_dir
+
+if TYPE_CHECKING:
+    from eventpub.process.notify import Supervisor
+    from eventpub.sidecar.spool.disk import Disk
+    from eventpub.sidecar.telemetry.metrics import Telemetry
+
+    from .config import SidecarConfig
+    from .signals import Wakeups
+
+logger = logging.getLogger(__name__)
+
+
+class StoppedEarly(Exception):  # noqa: N818, no error
+    """A signal said to stop before there was anything to stop."""
+
+
+def open_spool(
+    config: SidecarConfig,
+    queue_name: str,
+    telemetry: Telemetry,
+    *,
+    wakeups: Wakeups,
+    supervisor: Supervisor,
+    disk: Disk | None,
+) -> Spool:
+    """Open the spool; wait while its disk is full or fails, since giving up would need an operator.
+
+    Raises:
+        StoppedEarly: a signal says to stop meanwhile.
+        SpoolError: it cannot be used.
+    """
+    said = ""
+    while True:
+        try:
+            return Spool(
+                config.spool_dir or default_spool_dir(),
+                queue_name,
+                max_bytes=config.spool_max_size_bytes,
+                dead_max_bytes=config.dead_letters_max_size_bytes,
+                when_dead_full=config.dead_letters_when_full,
+                fsync=config.spool_fsync == "seal",
+                telemetry=telemetry,
+                disk=disk,
+            )
+        except SpoolDiskError as error:
+            if str(error) != said:
+                logger.error("cannot start yet: %s", error)  # noqa: TRY400, no traceback
+            supervisor.status(f"cannot start yet: {error}")
+            said = str(error)
+            if woken := wakeups.wait_for_stop(RETRY_SECONDS):
+                logger.info("stopped before it had started reason=%s", woken)
+                raise StoppedEarly from None

@@ -1,0 +1,123 @@
+"""Ends the process when a stage is frozen, and tells the service manager that all is well while none is.
+
+A thread of its own looks, since what hangs may be the hub itself: a disk that does not answer keeps whoever
+asks it in the kernel. It counts its own ticks and not the time: a process that was stopped and goes on, or a
+machine that slept, is not taken for a frozen one. Whatever hangs, everything that was received is in a file, so
+the process ends with `EXIT_FROZEN` and its supervisor starts another one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from typing import TYPE_CHECKING, Any
+
+from gevent import monkey
+from gevent.threadpool import ThreadPool
+
+from eventpub.cli.exit_codes import EXIT_FROZEN
+from eventpub.process.threads import end_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventpub.process.notify import Supervisor
+    from eventpub.sidecar.telemetry.progress import Progress, Step
+
+logger = logging.getLogger(__name__)
+
+_TICK_SECONDS = 1.0
+_LOG_SECONDS = 2.0  # what holds the log may be what hangs
+
+_poll_original = monkey.get_original("select", "poll")  # gevent's would wait on a hub
+_sleep_original = monkey.get_original("time", "sleep")
+_start_thread = monkey.get_original("_thread", "start_new_thread")
+
+
+class Watchdog:
+    """Looks whether the stages make progress.
+
+    Args:
+        progress: what they noted.
+        timeout_seconds: how long one step may take; 0 for any time.
+        supervisor: who is told that all is well.
+        end: ends the process, and gets the reason in words.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        timeout_seconds: float,
+        supervisor: Supervisor,
+        end: Callable[[str], Any] | None = None,
+    ) -> None:
+        self._progress = progress
+        self._timeout_seconds = timeout_seconds
+        self._supervisor = supervisor
+        self._end = end or end_frozen
+        watched_seconds = supervisor.watchdog_seconds
+        limits = [seconds for seconds in (timeout_seconds, watched_seconds) if seconds]
+        self._tick_seconds = min([_TICK_SECONDS, *(seconds / 4 for seconds in limits)])
+        self._quiet_seconds = min([timeout_seconds or watched_seconds or 0.0, (watched_seconds or 0.0) / 2])
+        self._ticks: dict[str, tuple[Step | int | None, int]] = {}  # what was seen, how often in a row
+        self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._threads = ThreadPool(1)
+        self._is_wanted = bool(limits)
+
+    def start(self) -> None:
+        """Look from now on."""
+        if self._is_wanted:
+            self._threads.spawn(self._run)
+
+    def stop(self) -> None:
+        """Look no more."""
+        os.eventfd_write(self._stop_fd, 1)
+        end_threads(self._threads)
+
+    def look(self) -> None:
+        """Look once: end a frozen process, or tell that all is well."""
+        name, seconds = max(self._count(), key=lambda found: found[1])  # the first of those that are equal
+        if self._timeout_seconds and seconds >= self._timeout_seconds:
+            self._end(f"the stage {name} is frozen: it has been {self._describe(name)} for {seconds:.0f} s")
+        elif seconds <= self._quiet_seconds:
+            self._supervisor.alive()
+
+    def _run(self) -> None:
+        poll = _poll_original()
+        poll.register(self._stop_fd, select.POLLIN)
+        while not poll.poll(self._tick_seconds * 1000):
+            self.look()
+
+    def _count(self) -> list[tuple[str, float]]:
+        """Return for how long each stage has been seen at the same step."""
+        found = []
+        for stage in self._progress.stages:
+            step = stage.count if stage is self._progress.loop else stage.overdue()
+            before, ticks = self._ticks.get(stage.name, (None, 0))
+            ticks = ticks + 1 if step is not None and step == before else 0
+            self._ticks[stage.name] = step, ticks
+            found.append((stage.name, ticks * self._tick_seconds))
+        return found
+
+    def _describe(self, name: str) -> str:
+        longest = next(stage.longest() for stage in self._progress.stages if stage.name == name)
+        return longest[0] if longest else "in one call"
+
+
+def end_frozen(words: str) -> None:
+    """Write a line into the log, if the log lets us, and end the process."""
+    _start_thread(_tell, (words,))
+    for _ in range(20):
+        _sleep_original(_LOG_SECONDS / 20)
+        if _told:
+            break
+    os._exit(EXIT_FROZEN)
+
+
+_told: list[str] = []
+
+
+def _tell(words: str) -> None:
+    logger.critical("%s; ending, so that another start goes on: what was received is in the spool", words)
+    _told.append(words)
