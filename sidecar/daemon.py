@@ -29,7 +29,7 @@ from eventpub.sidecar.receive.source import Source
 from eventpub.sidecar.spool.errors import SpoolError
 from eventpub.sidecar.status.answering import Answering
 from eventpub.sidecar.status.observer import Observer
-from eventpub.sidecar.status.routes import make_routes
+from eventpub.sidecar.status.routes import load_metrics, make_routes
 from eventpub.sidecar.status.summary import summarize_record
 from eventpub.sidecar.status.watchdog import Watchdog
 from eventpub.sidecar.telemetry.metrics import Telemetry
@@ -111,8 +111,12 @@ class Daemon:
             telemetry=self._telemetry,
         )
         self._watchdog = Watchdog(self._telemetry.progress, config.watchdog_timeout_seconds, self._supervisor)
+        if config.status_listen is not None:
+            load_metrics()
         self._answering = Answering(
-            self._spool.directory, make_routes(self._observer.record), config.status_listen
+            self._spool.directory,
+            make_routes(self._observer.record, self._telemetry.attempts),
+            config.status_listen,
         )
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
         self._exposure: str | None = None

@@ -9,10 +9,12 @@ import os
 import re
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from support.collector_process import CollectorProcess
 from support.nursery import Nursery, NurserySidecar
 from support.sidecar_process import SidecarProcess
@@ -234,3 +236,46 @@ def test_status_listen_answers_what_anybody_may_ask(
         assert not path.exists()
     finally:
         running.kill()
+
+
+METRICS = {
+    *(f"eventpub_events_{what}_total" for what in ("received", "recovered", "delivered", "dead", "dropped")),
+    *("eventpub_events_spooled", "eventpub_events_unaccounted", "eventpub_queue_messages"),
+    *("eventpub_queue_capacity_messages", "eventpub_spool_bytes", "eventpub_spool_limit_bytes"),
+    *("eventpub_last_delivery_timestamp_seconds", "eventpub_attempts_total", "eventpub_disk_errors_total"),
+    "eventpub_build_info",
+    *(
+        f"eventpub_{name}_seconds_{part}"
+        for name in ("attempt_duration", "delivery_lag", "put_to_store")
+        for part in ("bucket", "count", "sum")
+    ),
+}
+
+
+def test_prometheus_reads_what_the_record_says(sidecar: SidecarProcess) -> None:
+    happened_ms = int(time.time() * 1000) - 3000
+    put(sidecar, b'{"n":1,"client_timestamp":%d}' % happened_ms)
+    wait_until(lambda: ask(sidecar).ledger.delivered == 1, "it is delivered")
+    status, text = get(sidecar, "/metrics")
+    assert status == 200
+    samples = {
+        (
+            sample.name,
+            *(f"{key}={sample.labels[key]}" for key in sorted({*sample.labels} - {"queue", "slot"})),
+        ): (sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.labels["queue"] == sidecar.queue_name and sample.labels["slot"] == "0"
+    }
+    assert {name for name, *_ in samples} == METRICS
+    assert samples["eventpub_events_delivered_total",] == 1
+    assert samples["eventpub_events_dead_total", "reason=rejected"] == 0
+    assert samples["eventpub_events_dropped_total", "reason=damaged"] == 0
+    assert samples["eventpub_attempts_total", "code=200", "outcome=accepted"] == 1
+    assert samples["eventpub_queue_capacity_messages",] == 10
+    assert samples["eventpub_delivery_lag_seconds_count",] == 1
+    assert samples["eventpub_delivery_lag_seconds_sum",] >= 3
+    assert samples["eventpub_put_to_store_seconds_count",] == 1
+    assert samples["eventpub_attempt_duration_seconds_bucket", "le=+Inf"] == 1
+    assert samples["eventpub_build_info", "loops=compiled", f"version={eventpub.__version__}"] == 1
+    assert get(sidecar, "/metrics", "HEAD") == (200, "")
