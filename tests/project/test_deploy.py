@@ -6,7 +6,6 @@ import configparser
 import getpass
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.collector_process import CollectorProcess
+from support.needs import need
 from support.paths import ROOT
 from support.sidecar_process import SECRET
 from support.waiting import DEADLINE_SECONDS, wait_until
@@ -46,16 +46,6 @@ spool.dir = {folder}/spool
 """
 
 
-def need(program: str) -> str:
-    """Return the path of a program; skip the test without it on a laptop, fail it in CI."""
-    path = shutil.which(program)
-    if path is None and "CI" in os.environ:
-        pytest.fail(f"{program} is not installed")
-    if path is None:
-        pytest.skip(f"{program} is not installed")
-    return path
-
-
 class Supervisor:
     """A real supervisord that runs the program of deploy/supervisor, with other paths and another user."""
 
@@ -78,7 +68,7 @@ class Supervisor:
         self._config.write_text(SUPERVISORD.format(**names))
         self._folder = folder
         self._process = subprocess.Popen(
-            [need("supervisord"), "--nodaemon", "--configuration", self._config],
+            [need("supervisord", "apt-get install supervisor"), "--nodaemon", "--configuration", self._config],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
         )
@@ -170,9 +160,44 @@ def test_systemd_takes_the_unit(tmp_path: Path, name: str) -> None:
     assert "/opt/eventpub/bin/python" in unit
     copy = tmp_path / name.replace("@", "@v2")
     copy.write_text(unit.replace("/opt/eventpub/bin/python", sys.executable))
-    command = [need("systemd-analyze"), "verify", "--recursive-errors=no", copy]
+    command = [need("systemd-analyze", "apt-get install systemd"), "verify", "--recursive-errors=no", copy]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
+    command = [command[0], "security", "--offline=true", "--no-pager", copy]
+    rated = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    level = re.search(r"Overall exposure level for .*: (\d+\.\d)", rated)  # of 10
+    assert level, rated
+    assert float(level[1]) < 2, rated
+
+
+def test_systemd_waits_for_the_queue_and_ends_a_sidecar_that_cannot_end_itself() -> None:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[method-assign, assignment]
+    unit.read(DEPLOY / "systemd/eventpub-sidecar@.service")
+    assert unit["Service"]["Type"] == "notify"
+    itself_seconds = SidecarConfig.__dataclass_fields__["watchdog_timeout_seconds"].default
+    assert int(unit["Service"]["WatchdogSec"]) > 2 * itself_seconds  # as often as sd_watchdog_enabled(3) wants
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_collector_runs_with_the_workers_that_its_unit_names(tmp_path: Path, number: int) -> None:
+    unit = (DEPLOY / "systemd/eventpub-collector.service").read_text()
+    (line,) = re.findall("^ExecStart=/opt/eventpub/bin/python (.*)$", unit, re.MULTILINE)
+    assert "Environment=WORKERS=1\n" in unit
+    config = tmp_path / "collector.ini"
+    store = f"sqlite:{tmp_path}/events.sqlite"
+    config.write_text(f"[collector]\nlisten = 127.0.0.1:0\nstore = {store}\n[keys]\ntest = {SECRET}\n")
+    words = line.replace("${WORKERS}", str(number)).replace("/etc/eventpub/collector.ini", str(config)).split()
+    command = [sys.executable, *words]
+    with subprocess.Popen(command, cwd="/", stdout=subprocess.PIPE, text=True) as collector:
+        try:
+            assert collector.stdout is not None
+            assert collector.stdout.readline().startswith("listening on http://127.0.0.1:")
+            children = Path(f"/proc/{collector.pid}/task/{collector.pid}/children").read_text().split()
+            assert len(children) == (number if number > 1 else 0)
+        finally:
+            collector.terminate()
+        assert collector.wait(DEADLINE_SECONDS) == 0
 
 
 def test_what_stops_the_sidecar_waits_longer_than_it_takes() -> None:
