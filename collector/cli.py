@@ -16,8 +16,9 @@ import gevent
 import gevent.event
 
 from eventpub import __version__
-from eventpub.cli.arguments import CommandParser, parse_as
+from eventpub.cli.arguments import CommandParser, add_version, parse_as
 from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_NOT_YET, EXIT_OK, EXIT_UNAVAILABLE
+from eventpub.cli.help_format import FoldedHelp
 from eventpub.cli.terminal import complain, say
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
@@ -57,13 +58,14 @@ examples:
   %(prog)s --faults faults.json collector.ini
 
 exit codes:
-  0 stopped by a signal   64 wrong arguments   69 cannot listen   75 stopped with requests in flight
-  78 wrong configuration, or the store cannot be opened; while a store is locked or full, or a file of tls.*
-     does not exist yet, the collector waits
+  0 stopped by a signal   64 wrong arguments   69 cannot listen
+  75 stopped with requests in flight
+  78 wrong configuration, or the store cannot be opened; while a store is locked
+     or full, or a file of tls.* does not exist yet, the collector waits
 
 signals:
-  TERM, INT  answer the requests in flight, then stop; a second one stops at once
-  HUP        read [keys] and the files of tls.* again; all other changes take a restart
+  TERM, INT  answer the requests in flight, then stop; a second one: at once
+  HUP        read [keys] and the files of tls.* again; all else takes a restart
 """
 
 
@@ -76,7 +78,9 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     if options.watcher is not None:
         stop_with(options.watcher)
     try:
-        loaded = config.load_config(options.config)
+        loaded = _load_config(options, stop)
+        if loaded is None:
+            return EXIT_OK
         script = _read_script(options.faults or loaded.settings.faults, options.workers)
         if options.check_config:
             tls_context(loaded.settings)
@@ -89,6 +93,13 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         complain(str(error), program=_PROGRAM)
         return EXIT_CONFIG
     return EXIT_OK if stop.is_set() else _run(options, loaded, script, tls, stop=stop, reload=reload)
+
+
+def _load_config(options: argparse.Namespace, stop: gevent.event.Event) -> config.Config | None:
+    """Read the file, and wait where this host cannot open it now; return None if `stop` comes first."""
+    if options.check_config:
+        return config.load_config(options.config)
+    return _wait_for(lambda: config.load_config(options.config), stop)
 
 
 def _run(
@@ -237,7 +248,7 @@ def build_parser(name: str) -> argparse.ArgumentParser:
         prog=name,
         description="Take signed batches of events over HTTP and store every event once.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FoldedHelp,
     )
     parser.add_argument(
         "config", type=Path, metavar="CONFIG.ini", help="INI file; deploy/collector.ini has every key"
@@ -259,5 +270,5 @@ def build_parser(name: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)  # what a worker inherits
     parser.add_argument("--watcher", type=int, help=argparse.SUPPRESS)  # the process that started the worker
-    parser.add_argument("--version", action="version", version=f"eventpub {__version__}")
+    add_version(parser, lambda: f"eventpub {__version__}")
     return parser

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import logging
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eventpub
-from eventpub.cli.arguments import CommandParser
+from eventpub.cli.arguments import CommandParser, add_config_file, add_queue_name, add_version
 from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import (
     EXIT_BROKEN,
@@ -22,22 +21,24 @@ from eventpub.cli.exit_codes import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
 )
+from eventpub.cli.help_format import FoldedHelp
 from eventpub.cli.terminal import complain, say
-from eventpub.errors import ConfigError, NotYetError, QueueError, QueueMissingError
+from eventpub.errors import ConfigError, NotYetError, QueueError
 from eventpub.printable import configure_logging
-from eventpub.queue.message_queue import MessageQueue
 from eventpub.queue.stand_in import VARIABLE
+from eventpub.sidecar.doctor.queue import find_misfit
 from eventpub.sidecar.http.certificates import check_certificates
 from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.spool.errors import SpoolError
 
-from .arguments import add_config_file, add_queue_name, choose_queue
-from .config import SECTION_PREFIX, SidecarConfig, check_host, default_spool_dir, load_config
+from .config import SECTION_PREFIX, check_host, default_spool_dir, load_config
 from .daemon import Daemon
 from .opening import StoppedEarly
+from .queue_choice import choose_queue
 from .signals import Wakeups
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -59,15 +60,16 @@ examples:
   %(prog)s --queue-name v2 --debug example.ini         log each batch
 
 signals:
-  SIGTERM, SIGINT  receive for shutdown.grace, empty the queue, deliver for up to shutdown.timeout, keep the
-                   rest on disk, exit 0
-                   (a second one, number N, exits at once with 128 + N; nothing is lost)
-  SIGHUP           read the file again; a bad file is reported, and the old settings stay
+  SIGTERM, SIGINT  receive for shutdown.grace, empty the queue, deliver for up
+                   to shutdown.timeout, keep the rest on disk, exit 0; a second
+                   one, number N, exits at once with 128 + N, and loses nothing
+  SIGHUP           read the file again; if it is wrong, the old settings stay
 
 exit codes:
-  0 stopped   64 wrong arguments   69 no queue   70 broke, start again   71 a stage hung, start again
-  73 no spool
-  75 a file with key or certificates is not there yet, start again   78 wrong configuration
+  0 stopped   64 wrong arguments   69 no queue   70 broke, start again
+  71 a stage hung, start again   73 no spool
+  75 a file with key or certificates is not there yet, start again
+  78 wrong configuration
   128 + N ended by a second signal N
 """
 
@@ -99,7 +101,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             check_host(config, SECTION_PREFIX + queue_name)
             check_certificates(config, SECTION_PREFIX + queue_name)
             spool = config.spool_dir or default_spool_dir()
-            for doubt in filter(None, (config.exposure(), _find_misfit(config, queue_name))):
+            for doubt in filter(None, (config.exposure(), find_misfit(config, queue_name))):
                 complain(doubt, program=_PROGRAM)
             say(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")
             return EXIT_OK
@@ -123,27 +125,6 @@ def _refuse_stand_in() -> None:
         raise ConfigError("environment", VARIABLE, kind, _MISPLACED)
 
 
-def _find_misfit(config: SidecarConfig, name: str) -> str | None:
-    """Return why this kernel would refuse a queue of the configured size, or None; leaves nothing behind."""
-    messages, size_bytes = config.max_queue_size_events, config.max_message_size_bytes
-    if messages is None and size_bytes is None:
-        return None
-    scratch = f"{name[:150]}-check-{os.getpid()}"
-    try:
-        MessageQueue.open(name, read=False, create=False).close()  # an existing queue stays as it is
-    except QueueMissingError:
-        try:
-            with MessageQueue.open(
-                scratch, max_messages=messages or 1, max_message_size=size_bytes or 128
-            ) as queue:
-                queue.unlink()
-        except QueueError as error:
-            return f"the queue cannot be created: {error.reason}"
-    except QueueError as error:
-        return str(error)
-    return None
-
-
 def _keep_freed_memory() -> None:
     """Make malloc keep the half megabyte that each batch allocates and frees: fresh pages cost 5 % CPU."""
     with contextlib.suppress(AttributeError):  # only glibc has it
@@ -158,12 +139,11 @@ def build_parser(name: str) -> argparse.ArgumentParser:
         prog=name,
         description="Deliver every event of one queue to an HTTP collector.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FoldedHelp,
     )
     add_config_file(parser, is_needed=True)
     add_queue_name(parser)
     parser.add_argument("--debug", action="store_true", help="log each batch")
     parser.add_argument("--check-config", action="store_true", help="check the file and exit")
-    version = f"eventpub {eventpub.__version__} loops={describe_loops()}"
-    parser.add_argument("--version", action="version", version=version.replace("%", "%%"))
+    add_version(parser, lambda: f"eventpub {eventpub.__version__} loops={describe_loops()}")
     return parser

@@ -29,6 +29,7 @@ from eventpub.sidecar.receive.source import Source
 from eventpub.sidecar.spool.errors import SpoolError
 from eventpub.sidecar.status.answering import Answering
 from eventpub.sidecar.status.observer import Observer
+from eventpub.sidecar.status.passing import Passing
 from eventpub.sidecar.status.routes import load_metrics, make_routes
 from eventpub.sidecar.status.summary import summarize_record
 from eventpub.sidecar.status.watchdog import Watchdog
@@ -93,11 +94,12 @@ class Daemon:
             disk=disk,
         )
         self._sender = Sender(self._spool, config, self._telemetry)
+        self._passing = Passing()
         self._receiver = Receiver(
             Source(config, queue_name),
             self._spool,
             config,
-            on_batch=self._sender.put,
+            on_batch=self._take_batch,
             make_room=self._sender.make_room,
             progress=self._telemetry.progress,
         )
@@ -118,6 +120,7 @@ class Daemon:
             make_routes(self._observer.record, self._telemetry.attempts),
             config.status_listen,
         )
+        self._answering.add("/tap", self._passing.answer)
         self._report_at = time.monotonic() + config.loss_report_interval_seconds
         self._exposure: str | None = None
         self._sender.resume(self._spool.recovered)
@@ -218,6 +221,10 @@ class Daemon:
             self._telemetry.progress.loop.did("turned")
             self._receiver.look_at_progress()
             gevent.sleep(_PULSE_SECONDS)
+
+    def _take_batch(self, batch: Batch) -> None:
+        self._passing.show(batch)  # first, since its file goes once it is delivered
+        self._sender.put(batch)
 
     def _answer(self) -> None:
         self._answering.look()

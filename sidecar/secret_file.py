@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eventpub.errors import ConfigError, NotYetError
 from eventpub.settings import ini
+from eventpub.settings.momentary import is_momentary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ def read_secret(path: Path, settled_seconds: float) -> bytes:
             a valid key too.
 
     Raises:
-        NotYetError: there is no such file, or nothing in it, yet.
+        NotYetError: there is no such file, or nothing in it, yet; or this host cannot open files now.
         ConfigError: it cannot be read now, has just been changed, or is not base64; its content is not shown.
     """
     kind = ini.base64_bytes()
@@ -44,7 +45,8 @@ def read_secret(path: Path, settled_seconds: float) -> bytes:
             raise ValueError  # noqa: TRY301, the beginning of something must not become a key
         return kind.parse(content.decode("ascii"))
     except OSError as error:
-        kind_of_error = NotYetError if isinstance(error, FileNotFoundError) else ConfigError
+        may_come = isinstance(error, FileNotFoundError) or is_momentary(error)
+        kind_of_error = NotYetError if may_come else ConfigError
         raise kind_of_error(
             _describe_file(path), "", "", f"key.secret_file cannot be read: {error.strerror}"
         ) from None

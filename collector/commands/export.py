@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _PARQUET_ROWS = 50_000  # in one group
 _PROGRESS_SECONDS = 0.5
-_EPILOG = """
+_EPILOG = """\
 examples:
   eventpub store export --since 1d --out today.jsonl collector.ini
   eventpub store export --format csv events.sqlite | head
@@ -37,6 +37,9 @@ examples:
   duckdb -c "SELECT noun, count(*) FROM 'events.parquet' GROUP BY noun"
 
 The oldest event comes first. A file is complete once it has its name: until then it ends with .part.
+
+exit codes: 0 written   2 the store cannot be read   64 wrong arguments
+            74 the file cannot be written   78 wrong configuration
 """
 
 

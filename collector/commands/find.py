@@ -11,9 +11,9 @@ from eventpub.cli.arguments import add_command, parse_as
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
 from eventpub.collector.events.naming import name_unknown
-from eventpub.collector.events.schemas import load_class
 from eventpub.collector.reading.reader import COLUMNS, Condition
-from eventpub.errors import ConfigError
+from eventpub.serialization.errors import StructClassError
+from eventpub.serialization.struct_class import load_struct_class
 from eventpub.serialization.thrift_plain import UNKNOWN_FIELDS
 from eventpub.settings import ini
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventpub.collector.reading.reader import Reader
 
 _ORIGIN = 4  # columns that are not of the event itself
-_EPILOG = """
+_EPILOG = """\
 examples:
   eventpub store find --uuid 3f0c0a2e-8f7e-4b57-9d8e-2f3a0c1d4e5f collector.ini
   eventpub store find --user t2_1 --limit 20 events.sqlite
@@ -30,7 +30,10 @@ examples:
   eventpub store find --batch 00112233445566778899aabbccddeeff events.sqlite | jq .event
 
 Prints a line of JSON for each event: when it was received, by which key and in which batch, and the event as it
-is stored. The exit code is 1 if there is none.
+is stored.
+
+exit codes: 0 found   1 none found   2 the store cannot be read   64 wrong arguments
+            78 wrong configuration
 """
 
 
@@ -104,8 +107,8 @@ def add_schema(action: argparse.ArgumentParser) -> None:
 
 def _parse_schema(text: str) -> type:
     try:
-        return load_class("--schema", text)
-    except ConfigError as error:
+        return load_struct_class(text)
+    except StructClassError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

@@ -24,13 +24,21 @@ if TYPE_CHECKING:
     from eventpub.cli.arguments import Commands
     from eventpub.collector.reading.reader import Reader
 
+_EPILOG = """\
+examples:
+  eventpub store find --user t2_1 --limit 20 events.sqlite
+  eventpub store export --since 1d --out today.jsonl collector.ini
+  eventpub store trim --older-than 90d collector.ini
+
+All of them can be used while collectors run. `find` and `export` print JSON unless told otherwise.
+"""
 _STORE = "the collector's INI file, its SQLite file, or what `store` says in the INI file"
 
 
 def add_parser(commands: Commands) -> None:
     """Declare the command and its actions."""
     parser = add_command(
-        commands, "store", help="find, export and remove events that a collector has stored", epilog=""
+        commands, "store", help="find, export and remove events that a collector has stored", epilog=_EPILOG
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for module in (find, export, trim):

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from eventpub.collector.reading.reader import Reader
 
 _PAUSE_SECONDS = 0.02  # in which a batch finds the store free
-_EPILOG = """
+_EPILOG = """\
 examples:
   eventpub store trim --older-than 90d collector.ini
 
 Collectors go on storing meanwhile. To have it done for good, set `store.keep = 90 d` in the collector's file.
+
+exit codes: 0 removed   2 the store cannot be read   64 wrong arguments
+            78 wrong configuration
 """
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from eventpub.errors import ConfigError
-from eventpub.serialization.thrift_spec import is_struct_class, read_declared
+from eventpub.serialization.errors import StructClassError
+from eventpub.serialization.struct_class import ANY, DEFAULT_SCHEMA, load_struct_class
 
 from .objects import AnyForm
 from .structs import StructForm
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 SECTION = "schemas"
 DEFAULT_KEY = "default"  # of the keys that the section does not name
-DEFAULT_SCHEMA = "eventpub.schemas.event.ttypes:Event"
-ANY = "any"
 
 
 class Schemas:
@@ -62,19 +60,8 @@ def load_class(key: str, schema: str) -> type:
     Raises:
         ConfigError: it cannot be used.
     """
-    module_name, separator, class_name = schema.partition(":")
-    if not (separator and module_name and class_name):
-        allowed = f"expected package.module:Class, or {ANY}"
-        raise ConfigError(SECTION, key, "(not shown)", allowed)  # a secret that belongs into [keys]
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (Exception, SystemExit) as error:  # the module is not ours, and may raise anything
-        reason = f"cannot be imported: {type(error).__name__}: {error}; is its folder on PYTHONPATH?"
-        raise ConfigError(SECTION, key, schema, reason) from error
-    if not isinstance(found, type) or not is_struct_class(found) or not hasattr(found, "write"):
-        raise ConfigError(SECTION, key, schema, "is not a struct class that the thrift compiler wrote")
-    if not read_declared(found):
-        raise ConfigError(
-            SECTION, key, schema, "has no fields that can be read; are there maps with struct or list keys?"
-        )
-    return found
+        return load_struct_class(schema)
+    except StructClassError as error:
+        shown = schema if error.name else "(not shown)"  # it may be a secret that belongs into [keys]
+        raise ConfigError(SECTION, key, shown, error.reason) from error

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OURS = frozenset({"doctor", "put", "queue"})  # found without looking for extensions, which takes 15 ms
+_OURS = frozenset(
+    {"completion", "doctor", "put", "queue"}
+)  # found without looking for extensions, which takes 15 ms
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 from eventpub.errors import QueueNameError
 from eventpub.queue.refusal import check_name
 
-from .exit_codes import EXIT_USAGE
-from .terminal import make_printable
+from .exit_codes import EXIT_OK, EXIT_USAGE
+from .help_format import FoldedHelp
+from .terminal import make_printable, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from eventpub.settings.ini import Kind
 
 T = TypeVar("T")
+
+DEFAULT_QUEUE = "main"  # baseplate's
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001, it has no other name
@@ -72,10 +75,39 @@ def add_command(commands: Commands, name: str, *, help: str, epilog: str) -> arg
         help=help,
         description=help[0].upper() + help[1:] + ".",
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FoldedHelp,
     )
 
 
 def add_json(parser: argparse.ArgumentParser, text: str = "print one JSON document") -> None:
     """Declare `--json`, which every command has that prints facts."""
     parser.add_argument("--json", action="store_true", help=text)
+
+
+def add_config_file(parser: argparse.ArgumentParser, *, is_needed: bool = False) -> None:
+    """Declare the sidecar's configuration file, which all commands that are about a sidecar name alike."""
+    text = "INI file with a section [event-publisher:NAME]"
+    parser.add_argument("config_file", metavar="CONFIG.ini", nargs=None if is_needed else "?", help=text)
+
+
+def add_queue_name(
+    parser: argparse.ArgumentParser, default: str = f"the file's only one, or {DEFAULT_QUEUE}"
+) -> None:
+    """Declare which queue, and so which section of the configuration file, is meant."""
+    parser.add_argument(
+        "--queue-name",
+        type=queue_name,
+        metavar="NAME",
+        help=f"queue, section and folder in the spool (default: {default})",
+    )
+
+
+def add_version(parser: argparse.ArgumentParser, describe: Callable[[], str]) -> None:
+    """Declare `--version`, which prints what `describe` returns; it is called only then."""
+
+    class ShowVersion(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+            say(describe())
+            parser.exit(EXIT_OK)
+
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version, and exit")

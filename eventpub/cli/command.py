@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import eventpub
 from eventpub.errors import ConfigError, EventPubError, QueueError
 from eventpub.printable import configure_logging
 
-from . import doctor, put, queue
-from .arguments import CommandParser
+from . import completion, doctor, put, queue
+from .arguments import CommandParser, add_version
 from .errors import UsageError
 from .exit_codes import (
     EXIT_CONFIG,
@@ -24,27 +23,31 @@ from .exit_codes import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
 )
-from .terminal import complain, say
+from .help_format import FoldedHelp
+from .terminal import complain
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
+
+    from .arguments import Commands
 
 _EPILOG = """\
 examples:
-  eventpub sidecar --queue-name v2 example.ini  deliver the events of the queue "v2"
-  eventpub collector collector.ini              take events over HTTP and store them
-  eventpub doctor                               find out what keeps events from being put, and how to fix it
-  eventpub queue list                           list the queues of this machine
-  eventpub put test '{"example": "value"}'      put an event on the queue "test"
-  eventpub spool status example.ini             show what a sidecar keeps on disk
-  eventpub dead-letters list example.ini        list the events that the collector refused, and why
+  eventpub doctor example.ini               try all that a sidecar will need
+  eventpub sidecar example.ini              deliver the events of a queue
+  eventpub collector collector.ini          take events over HTTP and store them
+  eventpub put test '{"example": "value"}'  put an event on the queue "test"
+  eventpub queue list                       list the queues of this machine
+  eventpub spool status example.ini         show what a sidecar has on disk
+  eventpub dead-letters list example.ini    list what the collector refused
 
-exit codes:
-  0 done   1 partly done, or doctor warns   2 failed, see the message   64 wrong arguments
-  69 no queue, or no access   73 no spool, or no access   74 output failed
-  78 wrong configuration   130 interrupted
+exit codes: 0 done   1 partly done, a warning   2 failed, see the message
+            64 wrong arguments   69 no queue, no access   73 no spool, no access
+            74 output failed   78 wrong configuration   130 interrupted
 
-`python -m eventpub.sidecar` is the same as `eventpub sidecar`; `python -m eventpub.collector` likewise.
+`python -m eventpub.sidecar` is the same as `eventpub sidecar`, and
+`python -m eventpub.collector` the same as `eventpub collector`.
 """
 
 _EXITS = ((UsageError, EXIT_USAGE), (QueueError, EXIT_UNAVAILABLE), (ConfigError, EXIT_CONFIG))
@@ -80,32 +83,46 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _ShowVersion(argparse.Action):
-    """Prints the version and what else there is to say of what is installed; looks for that only then."""
+def _describe_version() -> str:
+    from . import extensions  # noqa: PLC0415, see below
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from . import extensions  # noqa: PLC0415, see below
-
-        facts = [f"{name}={fact}" for name, fact in extensions.read_facts().items()]
-        say(" ".join(["eventpub", eventpub.__version__, *facts]))
-        parser.exit(EXIT_OK)
+    facts = [f"{name}={fact}" for name, fact in extensions.read_facts().items()]
+    return " ".join(["eventpub", eventpub.__version__, *facts])
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser for a command line; the first word that is not an option names the command."""
+    return _build_parsers(words)[0]
+
+
+def _build_parsers(words: Sequence[str]) -> tuple[argparse.ArgumentParser, Commands]:
     parser: argparse.ArgumentParser = CommandParser(
         prog="eventpub",
         description="Run sidecars and collectors, inspect queues and spools, and put events.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FoldedHelp,
     )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version, and exit")
+    add_version(parser, _describe_version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (doctor, queue, put):
         command.add_parser(commands)
+    completion.add_parser(commands, build_whole_parser)
     wanted = next((word for word in words if not word.startswith("-")), "")
     if wanted not in commands.choices:  # our own commands do not pay for the look-up
         from . import extensions  # noqa: PLC0415, the look-up alone takes as long as the rest
 
         extensions.add_parsers(commands, wanted)
+    return parser, commands
+
+
+def build_whole_parser() -> argparse.ArgumentParser:
+    """Return the parser with the arguments of all commands and programs, for what must know them all.
+
+    Raises:
+        ExtensionError: one of them cannot be loaded.
+    """
+    from . import extensions  # noqa: PLC0415, see above
+
+    parser, commands = _build_parsers(["queue"])
+    extensions.add_all_parsers(commands)
     return parser

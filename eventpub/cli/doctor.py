@@ -1,281 +1,126 @@
-"""`eventpub doctor`: finds what keeps events from being put, or soon will, and says how to fix it."""
+"""`eventpub doctor`: finds what keeps events from being put and delivered, or soon will, and what mends it.
+
+Without a configuration file it looks at the queues of this host. With one, the packages that read the file
+bring what else there is to try: see the group `eventpub.doctor` in `extensions`.
+"""
 
 from __future__ import annotations
 
-import enum
 import logging
 import os
 import platform
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import eventpub
-from eventpub.errors import QueueError, QueueLimitError, QueueMissingError, QueuePermissionError
-from eventpub.queue import access, holders, kernel_limits, remedies
-from eventpub.queue.kernel_limits import WANTED, KernelLimits, SizeRange
+from eventpub.errors import ConfigError
+from eventpub.queue import access, holders
 from eventpub.queue.kernel_queue import POSIX_IPC_VERSION
-from eventpub.queue.message_queue import MessageQueue
 from eventpub.queue.posix import HAS_QUEUES
 from eventpub.queue.refusal import explain_absence
-from eventpub.queue.stand_in import VARIABLE
 
-from . import host
-from .arguments import add_command, queue_name
-from .exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
-from .terminal import say, say_styled
+from .arguments import add_command, add_config_file, add_json, add_queue_name
+from .findings import Finding, Level, report_findings, show_findings
+from .queue_checks import examine_queues
+from .terminal import say
+from .wording import format_json
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
     from .arguments import Commands
 
 _EPILOG = """\
 examples:
-  eventpub doctor                 check this user's limits and all queues it can see
-  eventpub doctor --queue v2      check one queue that an application is going to use
+  eventpub doctor                  check this user's limits and all queues
+  eventpub doctor --queue-name v2  check a queue that an application will use
+  eventpub doctor example.ini      try all that the sidecar of this file needs
+  eventpub doctor example.ini --json
 
-exit codes: 0 all is well   1 warnings   2 events cannot be put
+With a configuration file it tries what the sidecar will need: the queue, the
+spool and its disk, the collector (addresses, certificate, clock, and a signed
+empty batch, which stores nothing) and statsd. Run it as the sidecar's user.
+
+exit codes: 0 all is well   1 warnings   2 events cannot be put or delivered
+            64 wrong arguments
 """
-_ANY = SizeRange.between(None, None)
-_FILLING = 0.8  # a queue this full is about to refuse events
-
-
-class Level(enum.Enum):
-    """How bad a finding is: its exit code."""
-
-    OK = EXIT_OK
-    WARNING = EXIT_WARNING
-    FAILING = EXIT_FAILING
-
-
-_STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILING: "red"}
-
-
-class Finding(NamedTuple):
-    """One thing that was checked."""
-
-    level: Level
-    text: str
-    remedy: str = ""
 
 
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "doctor", help="find out what keeps events from being put, and how to fix it", epilog=_EPILOG
+        commands,
+        "doctor",
+        help="find out what keeps events from being put and delivered, and how to fix it",
+        epilog=_EPILOG,
     )
-    parser.add_argument(
-        "--queue", type=queue_name, metavar="NAME", help="the queue to check (default: all that can be seen)"
-    )
+    add_config_file(parser)
+    add_queue_name(parser, "all of the file, or all that can be seen")
+    add_json(parser)
     parser.set_defaults(run=run_doctor)
 
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Print each finding as it is made, and return the code of the worst."""
     logging.getLogger("eventpub").setLevel(logging.ERROR)  # the findings say everything
+    if not HAS_QUEUES:
+        return show_findings([Finding(Level.FAILING, explain_absence())]).value
+    findings = _examine(options.config_file, options.queue_name)
+    if options.json:
+        report = report_findings(findings)
+        say(format_json({**_describe_process(), **report}))
+        return Level[str(report["level"]).upper()].value
+    facts = _describe_process()
+    say(
+        f"eventpub {facts['eventpub']}, posix_ipc {facts['posix_ipc']}, "
+        f"Python {facts['python']}, Linux {facts['linux']}, {facts['installed']}\n"
+        f"user {facts['user']} ({facts['uid']}), umask {facts['umask']}, queues of {facts['namespace']}"
+    )
+    return show_findings(findings).value
+
+
+def _describe_process() -> dict[str, object]:
+    """Return what else matters of this process."""
     from . import extensions  # noqa: PLC0415, other commands do not pay for the look-up
 
-    if not HAS_QUEUES:
-        say_styled("failing ", _STYLES[Level.FAILING], f" {explain_absence()}")
-        return EXIT_FAILING
     umask = os.umask(0)
     os.umask(umask)
-    say(
-        f"eventpub {eventpub.__version__}, posix_ipc {POSIX_IPC_VERSION}, "
-        f"Python {platform.python_version()}, Linux {platform.release()}"
-        f"{''.join(f', {name}={fact}' for name, fact in extensions.read_facts().items())}\n"
-        f"user {access.user_name(os.geteuid())} ({os.geteuid()}), umask {umask:04o}, "
-        f"queues of {holders.read_namespace()}"
-    )
-    worst = Level.OK
-    said: set[str] = set()  # several queues may need the same
-    for finding in examine_host(options.queue):
-        say_styled(f"{finding.level.name.lower():8}", _STYLES[finding.level], f" {finding.text}")
-        if finding.remedy and finding.remedy not in said:
-            say("".join(f"         {line}\n" for line in finding.remedy.splitlines()).rstrip())
-        said.add(finding.remedy)
-        worst = max(worst, finding.level, key=lambda level: level.value)
-    return worst.value
+    return {
+        "eventpub": eventpub.__version__,
+        "posix_ipc": POSIX_IPC_VERSION,
+        "python": platform.python_version(),
+        "linux": platform.release(),
+        "installed": ", ".join(f"{name}={fact}" for name, fact in extensions.read_facts().items()),
+        "user": access.user_name(os.geteuid()),
+        "uid": os.geteuid(),
+        "umask": f"{umask:04o}",
+        "namespace": holders.read_namespace(),
+    }
 
 
-def examine_host(name: str | None) -> Iterator[Finding]:
-    """Check the kernel, its limits, and the queue `name`, or all queues that can be seen.
+def _examine(config_file: str | None, name: str | None) -> Iterator[Finding]:
+    """Check the queues, and then what each package has to say to the file."""
+    wanted = [name] if name else []
+    if config_file is None:
+        yield from examine_queues(wanted)
+        return
+    from . import extensions  # noqa: PLC0415, see above
 
-    A queue that exists is judged by the limits of the process that created it. Those of this process count
-    if there is none yet, so that this one would create it.
-    """
-    folder = host.mqueue_folder()
-    names = [name] if name else host.queue_names(folder) if folder else holders.find_names()
-    is_creator = not any(host.exists(seen) for seen in names)
-    if kind := os.environ.get(VARIABLE):
-        text = f"{VARIABLE}={kind} is set: what applications started from here put goes to no sidecar"
-        yield Finding(Level.WARNING, text, f"unset {VARIABLE}")
-    yield from _round_trip(name, is_creator=is_creator)
-    yield from _check_limits(kernel_limits.read_limits(), is_creator=is_creator)
-    yield from _check_budget(folder)
-    yield from _clean_up()
-    for seen in names:
-        yield from _check_queue(seen, is_wanted=name is not None)
-        yield from _check_users(seen)
-
-
-def _round_trip(name: str | None, *, is_creator: bool) -> Iterator[Finding]:
-    """Create a queue, send a message to it and take it back."""
-    scratch = f"{name[:150] if name else 'eventpub'}-doctor-{os.getpid()}"
+    examiners = extensions.load_examiners()
+    found = {}
     try:
-        with MessageQueue.open(scratch) as queue:
-            queue.unlink()
-            came_back = queue.send(b"{}") and queue.receive() == b"{}"
-            size = queue.size
-    except QueueLimitError as error:
-        text = "this user cannot create another queue; existing ones still work"
-        if is_creator:
-            yield Finding(Level.WARNING, text, error.reason)
-        else:
-            yield Finding(Level.OK, f"{text}, and the limits of what created them count, not this process's")
-    except QueueError as error:
-        yield Finding(Level.FAILING, "this process cannot use queues", error.reason)
-    else:
-        level = Level.OK if came_back else Level.FAILING
-        yield Finding(level, f"a new queue was created, used and removed; it would hold {size}")
-
-
-def _check_limits(limits: KernelLimits, *, is_creator: bool = True) -> Iterator[Finding]:
-    text = (
-        f"fs.mqueue.msg_max {limits.msg_max:,}, msgsize_max {limits.msgsize_max:,}, "
-        f"queues_max {limits.queues_max:,}; RLIMIT_MSGQUEUE {_format_bytes(limits.hard_bytes)}"
-    )
-    if not is_creator or _ANY.best_within(limits) == WANTED:
-        yield Finding(Level.OK, text)
-    else:
-        yield Finding(
-            Level.WARNING,
-            f"{text}: queues hold fewer and smaller events than they could",
-            remedies.explain_size(limits, _ANY),
-        )
-
-
-def _check_budget(folder: Path | None) -> Iterator[Finding]:
-    """Add up what this user's queues use of RLIMIT_MSGQUEUE."""
-    if folder is None:
-        remedy = f"mount it, as root: {host.MOUNT_COMMAND}"
-        yield Finding(Level.OK, "no mqueue file system shows which queues there are", remedy)
+        for examiner in examiners:
+            found[examiner] = examiner.list_queues(config_file)
+    except ConfigError as error:
+        yield Finding(Level.FAILING, str(error))
         return
-    taken = [kernel_limits.need_bytes(queue.size) for queue in _own_queues(folder)]
-    text = f"{len(taken)} queues of this user take {sum(taken):,} bytes of its RLIMIT_MSGQUEUE"
-    yield Finding(Level.OK, f"{text}; its queues in other containers count too, but cannot be seen here")
-
-
-def _own_queues(folder: Path) -> Iterator[MessageQueue]:
-    for name in host.queue_names(folder):
-        try:
-            with host.open_to_look(name) as queue:
-                if queue.status().st_uid == os.getuid():
-                    yield queue
-        except QueueError:
-            continue
-
-
-def _clean_up() -> Iterator[Finding]:
-    if host.logout_removes_queues(os.getuid()):
-        yield Finding(
-            Level.WARNING,
-            "systemd-logind removes this user's queues when it logs out for the last time",
-            "run applications and sidecar as a system user, or set RemoveIPC=no in /etc/systemd/logind.conf",
-        )
-
-
-def _check_queue(name: str, *, is_wanted: bool) -> Iterator[Finding]:
-    """Check one queue as an application that sends to it; or unless `is_wanted` as one that may not need it."""
-    try:
-        with MessageQueue.open(name, read=False, create=False) as queue:
-            yield from _check_contents(queue)
-    except QueueMissingError as error:
-        yield Finding(
-            Level.WARNING, f"{name}: does not exist; the first process to open it creates it", error.reason
-        )
-    except QueuePermissionError as error:
-        if not is_wanted:
-            text = f"{name}: this user may not send to it; if it should, run doctor with --queue {name}"
-            yield Finding(Level.OK, text)
-            return
-        yield Finding(Level.FAILING, f"{name}: this user may not send to it", error.reason)
-    except QueueError as error:
-        yield Finding(Level.FAILING, f"{name}: cannot be opened", error.reason)
-
-
-def _check_contents(queue: MessageQueue) -> Iterator[Finding]:
-    status = queue.status()
-    if who := access.describe_readers(status):
-        yield Finding(
-            Level.WARNING,
-            f"{queue.name}: {access.describe_owner(status)}{who}",
-            f"eventpub queue drop {queue.name}, and let its sidecar create it, with `queue.mode` 0600 or 0620",
-        )
-    else:
-        yield Finding(Level.OK, f"{queue.name}: {access.describe_owner(status)}; this user may send to it")
-
-    yield from _check_size(queue, status.st_uid)
-    waiting = queue.depth()
-    filling = waiting >= _FILLING * queue.max_messages
-    yield Finding(
-        Level.WARNING if filling else Level.OK,
-        f"{queue.name}: {waiting:,} of {queue.max_messages:,} events wait in it",
-        "start its sidecar; if it is running, its log says why it takes none" if filling else "",
-    )
-
-
-def _check_size(queue: MessageQueue, owner: int) -> Iterator[Finding]:
-    """Judge a queue's size by the limits of a process of its owner that has it open, such as its sidecar."""
-    name, size = queue.name, queue.size
-    if all(got >= wanted for got, wanted in zip(size, WANTED, strict=True)):
+    names = dict.fromkeys(wanted or [queue for queues in found.values() for queue in queues])
+    if not names:
+        text = f"{config_file}: has no section [event-publisher:NAME]"
+        yield Finding(Level.FAILING, text, "see example.ini; a collector's file is tried by: "
+                      f"eventpub collector --check-config {config_file}")  # fmt: skip
         return
-    here = holders.read_namespace()
-    users = [user for user in holders.find_holders(name) if user.uid == owner and user.namespace == here]
-    known = {user: limit for user in users if (limit := holders.read_limit(user.pid)) is not None}
-    if not known:
-        yield Finding(Level.OK, f"{name}: {size}; no process of its owner shows the limits it was created with")
-        return
-    creator = max(known, key=lambda user: known[user])
-    limits = kernel_limits.read_limits()._replace(hard_bytes=known[creator])
-    better = _ANY.best_within(limits)
-    if better and better > size and better.max_message_size >= size.max_message_size:
-        yield Finding(
-            Level.WARNING,
-            f"{name}: {size}; the limits of {creator} would allow {better}",
-            f"as root: eventpub queue resize {name} --max-messages {better.max_messages} --max-message-size "
-            f"{better.max_message_size}",
-        )
-    else:
-        yield Finding(
-            Level.WARNING,
-            f"{name}: {size}; the limits of {creator} allow no more",
-            remedies.explain_size(limits, _ANY, got=size),
-        )
-
-
-def _check_users(name: str) -> Iterator[Finding]:
-    """Tell which processes have this queue open, and which have another one of the same name."""
-    here = holders.read_namespace()
-    found = holders.find_holders(name)
-    good = [str(holder) for holder in found if holder.namespace == here and not holder.removed]
-    if good:
-        yield Finding(Level.OK, f"{name}: open in {', '.join(good)}")
-    for holder in found:
-        if holder.namespace != here:
-            yield Finding(
-                Level.WARNING,
-                f"{name}: {holder} has a queue of that name in another IPC namespace, {holder.namespace}",
-                "let both share one: docker --ipc=container:NAME, kubernetes one pod, systemd PrivateIPC=no",
-            )
-        elif holder.removed:
-            yield Finding(
-                Level.WARNING,
-                f"{name}: {holder} still has a removed queue of that name open",
-                "eventpub switches with its next event; restart other programs",
-            )
-
-
-def _format_bytes(limit: int) -> str:
-    return "unlimited" if limit == kernel_limits.UNLIMITED else f"{limit:,} bytes"
+    yield from examine_queues([*names])
+    for examiner in examiners:
+        for queue in names:
+            yield from examiner.examine_config(config_file, queue)

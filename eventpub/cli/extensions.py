@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .arguments import Commands
+    from .findings import Examiner
 
 GROUP = "eventpub.commands"
 FACTS = "eventpub.facts"
+EXAMINERS = "eventpub.doctor"
 
 
 class Extension(NamedTuple):
@@ -29,11 +31,14 @@ class Extension(NamedTuple):
         module: the name of the module whose `add_parser` declares the command.
         is_program: the module's `main` is a `Program` instead; the module is imported before the rest of the
             command line, so it can patch what others import.
+        parser_module: of a program, the module whose `build_parser(name)` returns its parser and patches
+            nothing; for completion.
     """
 
     help: str
     module: str
     is_program: bool = False
+    parser_module: str = ""
 
 
 class _Declares(Protocol):
@@ -81,6 +86,25 @@ def add_parsers(commands: Commands, wanted: str) -> None:
             _announce(commands, entry_point.name, f"cannot be loaded: {error}".replace("%", "%%"))
 
 
+def add_all_parsers(commands: Commands) -> None:
+    """Declare all commands and programs with their arguments.
+
+    Raises:
+        ExtensionError: one of them cannot be loaded.
+    """
+    for entry_point in sorted(entry_points(group=GROUP)):
+        try:
+            extension: Extension = entry_point.load()
+            if not extension.is_program:
+                cast("_Declares", importlib.import_module(extension.module)).add_parser(commands)
+            elif extension.parser_module:
+                build = importlib.import_module(extension.parser_module).build_parser
+                commands.add_parser(entry_point.name, help=extension.help)
+                commands.choices[entry_point.name] = build(f"eventpub {entry_point.name}")
+        except (Exception, SystemExit) as error:
+            raise ExtensionError(entry_point.name, str(error) or repr(error)) from error
+
+
 def read_facts() -> dict[str, str]:
     """Return what other packages say of this installation, such as whether the sidecar's loops are compiled.
 
@@ -94,6 +118,21 @@ def read_facts() -> dict[str, str]:
         except (Exception, SystemExit) as error:  # noqa: BLE001, third-party code must not keep us from answering
             facts[entry_point.name] = f"unknown ({error})"
     return facts
+
+
+def load_examiners() -> list[Examiner]:
+    """Return the modules that try what a configuration file needs: entry points of the group `eventpub.doctor`.
+
+    Raises:
+        ExtensionError: one of them cannot be loaded.
+    """
+    found = []
+    for entry_point in sorted(entry_points(group=EXAMINERS)):
+        try:
+            found.append(cast("Examiner", entry_point.load()))
+        except (Exception, SystemExit) as error:
+            raise ExtensionError("doctor", str(error) or repr(error)) from error
+    return found
 
 
 def _announce(commands: Commands, name: str, text: str) -> None:

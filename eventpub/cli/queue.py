@@ -12,10 +12,11 @@ from eventpub.queue.replacement import drop_queue
 from eventpub.settings import ini
 
 from . import host
-from .arguments import add_command, parse_as, queue_name
+from .arguments import add_command, add_json, parse_as, queue_name
 from .exit_codes import EXIT_OK, EXIT_UNAVAILABLE, EXIT_WARNING
 from .resize import add_resize
 from .terminal import complain, print_table, say
+from .wording import format_json
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +34,20 @@ examples:
 
 The user who creates a queue owns it. To change its mode or group, drop the queue and create it again; to change
 its size, `eventpub queue resize` does both at once. Sidecar and applications switch to the new one.
+"""
+_LIST_EPILOG = """\
+examples:
+  eventpub queue list
+  eventpub queue list --json | jq .waiting
+
+exit codes: 0 listed   1 no mqueue file system shows the queues
+"""
+_SHOW_EPILOG = """\
+examples:
+  eventpub queue show v2
+  eventpub queue show v2 --json
+
+exit codes: 0 shown   69 no such queue, or no access
 """
 _CREATE_EPILOG = """\
 examples:
@@ -56,12 +71,12 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "queue", help="list, show, create, resize and drop queues", epilog=_EPILOG)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    listing = add_command(actions, "list", help="list all queues", epilog="example:\n  eventpub queue list")
+    listing = add_command(actions, "list", help="list all queues", epilog=_LIST_EPILOG)
+    add_json(listing, "one JSON object per line")
     listing.set_defaults(run=run_list)
 
-    show = add_command(
-        actions, "show", help="show one queue and who uses it", epilog="example:\n  eventpub queue show v2"
-    )
+    show = add_command(actions, "show", help="show one queue and who uses it", epilog=_SHOW_EPILOG)
+    add_json(show)
     show.set_defaults(run=run_show)
 
     create = add_command(actions, "create", help="create a queue", epilog=_CREATE_EPILOG)
@@ -96,20 +111,28 @@ def add_parser(commands: Commands) -> None:
         action.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
 
 
-def run_list(_options: argparse.Namespace) -> int:
+def run_list(options: argparse.Namespace) -> int:
     """List the queues in columns."""
     folder = host.mqueue_folder()
     if folder is None:
         complain(f"no mqueue file system shows the queues; mount it, as root: {host.MOUNT_COMMAND}")
         return EXIT_WARNING
-    header = ("QUEUE", "EVENTS", "OF", "BYTES EACH", "OWNER")
-    print_table(header, [_describe_row(folder, name) for name in host.queue_names(folder)])
+    names = host.queue_names(folder)
+    if options.json:
+        for name in names:
+            say(format_json(_summarize_queue(name), indent=None))
+    else:
+        header = ("QUEUE", "EVENTS", "OF", "BYTES EACH", "OWNER")
+        print_table(header, [_describe_row(folder, name) for name in names])
     return EXIT_OK
 
 
 def run_show(options: argparse.Namespace) -> int:
     """Show everything about one queue."""
     with host.open_to_look(options.name) as queue:
+        if options.json:
+            say(format_json(_report_queue(queue)))
+            return EXIT_OK
         status = queue.status()
         rows = {
             "queue": queue.name,
@@ -181,6 +204,32 @@ def _report_drop(name: str, content: str, users: list[str]) -> None:
             f"still open in {', '.join(users)}: eventpub switches to the next queue of this name within a "
             "second; restart other programs, which are told that it is full"
         )
+
+
+def _summarize_queue(name: str) -> dict[str, object]:
+    try:
+        with host.open_to_look(name) as queue:
+            return _report_queue(queue)
+    except QueueError as error:
+        return {"queue": name, "error": str(error)}
+
+
+def _report_queue(queue: MessageQueue) -> dict[str, object]:
+    """Return the facts of a queue as `--json` has them."""
+    status = queue.status()
+    return {
+        "queue": queue.name,
+        "waiting": queue.depth(),
+        "max_messages": queue.max_messages,
+        "max_message_bytes": queue.max_message_size,
+        "counted_bytes": kernel_limits.need_bytes(queue.size),
+        "owner_uid": status.st_uid,
+        "mode": f"{status.st_mode & 0o777:04o}",
+        "open_in": [
+            {"pid": user.pid, "command": user.command, "removed": user.removed}
+            for user in holders.find_holders(queue.name)
+        ],
+    }
 
 
 def _describe_row(folder: Path, name: str) -> tuple[str, ...]:

@@ -235,7 +235,7 @@ class EventQueue(Generic[T]):
             queue = self._queue
             try:
                 queue.is_orphaned()  # else it is closed; another thread may be at the look
-                if self._refusal is None and queue.send(message):
+                if not (self._refusal or self._removed.want_room(queue)) and queue.send(message):
                     self._accepted += 1
                     return
                 remaining_seconds = deadline - monotonic()
@@ -286,8 +286,9 @@ class EventQueue(Generic[T]):
         queue = self._queue
         self._look_at = -math.inf  # for good if it was closed: its descriptor may be another's by now
         was_removed = queue.is_orphaned()
-        self._look_at = monotonic() + _LOOK_SECONDS
         self._removed.move_messages(queue)
+        if not self._removed.want_room(queue):  # what is in hand would be lost with this process: it goes first
+            self._look_at = monotonic() + _LOOK_SECONDS
         if not was_removed:
             return
         try:  # only its former owner creates the new one, so that it has the right owner

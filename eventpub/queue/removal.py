@@ -8,8 +8,9 @@ A program that has it open can go on sending to it, and the kernel says nothing.
    however late. An `EventQueue` looks at a queue that is full, and goes on with the new one; a program that
    never looks is told that the queue is full, until it is started again.
 
-When as many marks went in as there is room for, no event came between. A mark counts only in a queue that was
-removed; anywhere else it is a message like any other.
+When as many marks went in as there is room for, no event came between. Where fewer are in it, or an event is
+behind them, who filled it up was late, or was killed: whoever finds that goes on. A mark counts only in a queue
+that was removed; anywhere else it is a message like any other.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class RemovedQueue:
 
     def move_messages(self, successor: MessageQueue) -> bool:
         """Move what there is room for, without waiting; return whether nothing is left, nor can come."""
+        marks = 0
         try:
             for _ in range(self.left + 1):
                 message = self._in_hand or self._queue.receive()
@@ -63,15 +65,18 @@ class RemovedQueue:
                 if message is None:
                     return fill_up(self._queue)
                 if message == END_MARK:
-                    if self._queue.send(message):
-                        return True  # another process has seen to it
+                    marks += self._queue.send(message)  # to the end: look what is behind it
                 elif len(message) <= successor.max_message_size and successor.send(message):
                     self.moved += 1
                 elif not self._put_back(message, successor) or successor.depth() >= successor.max_messages:
                     return False
+            return marks > self._queue.max_messages or (marks > 0 and fill_up(self._queue))
         except QueuePermissionError:
             return True  # it can only be written to: its owner, who can read it, sees to it
-        return False
+
+    def wants_room(self, successor: MessageQueue) -> bool:
+        """Tell whether it holds an event that its successor can take, and had no room for yet."""
+        return self._in_hand is not None and len(self._in_hand) <= successor.max_message_size
 
     def close(self) -> None:
         """Let the queue go, with what is left in it."""
@@ -106,6 +111,10 @@ class RemovedQueues:
         """Take along what came since, and let go what nothing can come to any more."""
         if self._queues:
             self._queues = [old for old in self._queues if not _finish(old, successor)]
+
+    def want_room(self, successor: MessageQueue) -> bool:
+        """Tell whether an event is in hand that is to go before those of the application."""
+        return any(old.wants_room(successor) for old in self._queues)
 
     def take_leave(self, successor: MessageQueue) -> None:
         """Take along what is left, and wait a second for room at most."""

@@ -18,3 +18,15 @@ class DecodeError(EventPubError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+class StructClassError(EventPubError):
+    """A text does not name a struct class: name one that the thrift compiler wrote, as package.module:Class."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name  # empty where the text was not even that of a class, and may be a secret
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.reason}".lstrip()

@@ -12,10 +12,14 @@ from __future__ import annotations
 from eventpub.cli.extensions import Extension
 
 DEAD_LETTERS = Extension(
-    "list, show, send again and drop the events that the collector refused",
+    "list, show, correct, send again and drop the events that the collector refused",
     "eventpub.sidecar.commands.dead_letters",
 )
 SIDECAR = Extension(
-    "deliver the events of a queue to a collector, until stopped", "eventpub.sidecar.__main__", is_program=True
+    "deliver the events of a queue to a collector, until stopped",
+    "eventpub.sidecar.__main__",
+    is_program=True,
+    parser_module="eventpub.sidecar.cli",
 )
 SPOOL = Extension("inspect, check, export and repair a spool", "eventpub.sidecar.commands.spool")
+TAP = Extension("show the events that pass through a queue", "eventpub.sidecar.commands.tap")

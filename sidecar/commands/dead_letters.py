@@ -1,13 +1,11 @@
-"""`eventpub dead-letters`: list, show, replay and drop the events that the collector refused."""
+"""`eventpub dead-letters`: list, show, edit, replay and drop the events that the collector refused."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from eventpub.cli.arguments import add_command, parse_as
+from eventpub.cli.arguments import add_command, add_json, parse_as
 from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, print_table, say
@@ -20,6 +18,7 @@ from eventpub.sidecar.telemetry.reasons import DeadReason
 
 from . import journal, letters
 from .guard import guard_command
+from .named import add_schema, name_event
 from .place import add_place, locate_spool
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ _EPILOG = """\
 examples:
   eventpub dead-letters list --queue-name v2 example.ini
   eventpub dead-letters show --queue-name v2 example.ini 0f3a5b7c9d1e-12
+  eventpub dead-letters edit --queue-name v2 example.ini 0f3a5b7c9d1e-12
   eventpub dead-letters replay --queue-name v2 example.ini --all --dry-run
   eventpub dead-letters drop --queue-name v2 example.ini --older-than 30d --yes
 
@@ -48,15 +48,32 @@ examples:
   eventpub dead-letters list --queue-name v2 example.ini --json
 
 exit codes: 0 listed   1 some files are not dead letters
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _SHOW_EPILOG = """\
 examples:
   eventpub dead-letters show --queue-name v2 example.ini 0f3a5b7c9d1e-12
-  eventpub dead-letters show --spool /var/spool/eventpub 0f3a5b7c9d1e
+  eventpub dead-letters show --spool /var/spool/eventpub --all --json
+  eventpub dead-letters show v2.ini 0f3a5b7c9d1e --schema eventpub.schemas.event.ttypes:Event
+
+Shows version 2 events by the field names of the schema. A value that is not of its field's type stands as it
+came, {"TYPE": VALUE}, and fields that the schema does not know stand under unknown_fields.
 
 exit codes: 0 shown   1 no such letter
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
+"""
+_EDIT_EPILOG = """\
+examples:
+  eventpub dead-letters edit --queue-name v2 example.ini 0f3a5b7c9d1e-12
+  eventpub dead-letters edit --queue-name v2 example.ini 0f3a5b7c9d1e-12 --schema any
+
+Opens the event in $VISUAL or $EDITOR with the reason above it. What you save is checked against the schema,
+takes its place in the dead letter, which keeps the original, and is sent to the collector of CONFIG.ini. Once
+it is accepted, the letter is removed. An event that the editor leaves as it was is not sent.
+
+exit codes: 0 accepted   1 not changed, not valid, or refused again
+            2 no usable answer from the collector, or a replay is running or was interrupted
+            64 wrong arguments, no terminal or no editor   73 no spool, or no access   78 wrong configuration
 """
 _REPLAY_EPILOG = """\
 examples:
@@ -69,7 +86,7 @@ refused ones stay, with the new reason. Repeat a replay that was interrupted or 
 collector has already are not stored again, as long as it remembers batch ids and key.name is the same.
 
 exit codes: 0 all accepted   1 some stayed   2 no usable answer from the collector, or another replay is running
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _DROP_EPILOG = """\
 examples:
@@ -78,11 +95,9 @@ examples:
   eventpub dead-letters drop --spool /var/spool/eventpub --all --yes
 
 exit codes: 0 dropped   1 not dropped: --yes is missing, or no such letter   2 a replay is running
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
-_MAX_DETAIL_CHARACTERS = 60
 _REASONS = tuple(reason.value for reason in DeadReason)
-_MAX_AGE_SECONDS = 100 * 365 * 86_400
 
 
 def add_parser(commands: Commands) -> None:
@@ -90,7 +105,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands,
         "dead-letters",
-        help="list, show, send again and drop the events that the collector refused",
+        help="list, show, correct, send again and drop the events that the collector refused",
         epilog=_EPILOG,
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -100,7 +115,7 @@ def add_parser(commands: Commands) -> None:
     listing.add_argument("--reason", choices=_REASONS, help="only letters with this reason")
     listing.add_argument(
         "--since",
-        type=parse_as(_since_kind()),
+        type=parse_as(letters.since_kind()),
         metavar="WHEN",
         help="only letters since: 2h, 7d, 2026-01-31T12:00",
     )
@@ -109,7 +124,17 @@ def add_parser(commands: Commands) -> None:
 
     show = add_command(actions, "show", help="show dead letters and their events", epilog=_SHOW_EPILOG)
     add_place(show)
+    show.add_argument("--all", action="store_true", help="all letters")
+    add_json(show, "one JSON object per line")
+    add_schema(show)
     show.set_defaults(run=guard_command(run_show))
+
+    edit = add_command(
+        actions, "edit", help="correct a dead letter's event in an editor, and send it", epilog=_EDIT_EPILOG
+    )
+    add_place(edit)
+    add_schema(edit)
+    edit.set_defaults(run=guard_command(run_edit))
 
     replay = add_command(
         actions, "replay", help="send dead letters to the collector again", epilog=_REPLAY_EPILOG
@@ -123,14 +148,14 @@ def add_parser(commands: Commands) -> None:
     add_place(drop)
     drop.add_argument(
         "--older-than",
-        type=parse_as(ini.seconds(0, _MAX_AGE_SECONDS)),
+        type=parse_as(ini.seconds(0, letters.MAX_AGE_SECONDS)),
         metavar="D",
         help="letters older than: 30d",
     )
     drop.add_argument("--yes", action="store_true", help="do it")
     drop.set_defaults(run=guard_command(run_drop))
 
-    for action in (show, replay, drop):
+    for action in (show, edit, replay, drop):
         action.add_argument("ids", metavar="ID", nargs="*", help="ids, as shown by `list`")
     for action in (replay, drop):
         action.add_argument("--all", action="store_true", help="all letters")
@@ -148,10 +173,10 @@ def run_list(options: argparse.Namespace) -> int:
     ]
     if options.json:
         for letter in found:
-            say(format_json(_summarize_letter(letter), indent=None))
+            say(format_json(letters.summarize_letter(letter), indent=None))
     elif found:
         header = ("DIED AT", "QUEUE", "REASON", "STATUS", "ID", "BYTES", "DETAIL")
-        print_table(header, map(_describe_row, found))
+        print_table(header, map(letters.describe_row, found))
     else:
         complain("there are no dead letters" + (" of that kind" if options.reason or options.since else ""))
     return EXIT_WARNING if complaints else EXIT_OK
@@ -160,15 +185,32 @@ def run_list(options: argparse.Namespace) -> int:
 def run_show(options: argparse.Namespace) -> int:
     """Show whole letters, as one JSON document each."""
     place = locate_spool(options)
-    if not options.ids:
-        raise UsageError("name the dead letters: ID…")
+    if bool(options.ids) == options.all:
+        raise UsageError("select the dead letters in one way: ID… or --all")
     chosen, missing = _choose_letters(place, options)
     for letter in chosen:
         document = dead_letters.read_letter(letter.path.read_bytes())
-        with contextlib.suppress(KeyError, ValueError, RecursionError):  # shown as it came
-            document["event"] = json.loads(document["event"])
-        say(format_json(document))
+        for name in ("event", "original_event"):
+            with contextlib.suppress(KeyError, ValueError, RecursionError):  # shown as it came
+                version = dead_letters.version_of(document)
+                document[name] = name_event(document[name].encode(), options.schema, version)
+        say(format_json(document, indent=None if options.json else 2))
     return EXIT_WARNING if missing else EXIT_OK
+
+
+def run_edit(options: argparse.Namespace) -> int:
+    """Correct one dead letter's event, and send it."""
+    if options.config_file is None or options.spool is not None:
+        raise UsageError("an edit needs the CONFIG.ini with collector and key; it does not accept --spool")
+    place = locate_spool(options)
+    chosen, missing = _choose_letters(place, options) if options.ids else ([], [])
+    if missing:
+        return EXIT_WARNING
+    if len(chosen) != 1:
+        raise UsageError(f"name one dead letter: ID (these are {len(chosen)})")
+    from . import edit  # noqa: PLC0415, an HTTP client, which the others do not need
+
+    return edit.edit_letter(place, chosen[0], options.schema)
 
 
 def run_replay(options: argparse.Namespace) -> int:
@@ -247,44 +289,3 @@ def _need_choice(options: argparse.Namespace, filter_name: str, filter_text: str
     given = [bool(options.ids), options.all, getattr(options, filter_name) is not None]
     if sum(given) != 1:
         raise UsageError(f"select the dead letters in one way: ID…, --all or {filter_text}")
-
-
-def _summarize_letter(letter: Letter) -> dict[str, object]:
-    return {
-        "id": letter.id,
-        "died_at": letter.died_at,
-        "refused_at": letter.refused_at or None,
-        "queue": letter.path.parent.parent.name,
-        "reason": letter.reason,
-        "status": letter.status,
-        "detail": letter.detail,
-        "batch_id": letter.batch_id,
-        "index": letter.index,
-        "attempts": letter.attempts,
-        "event_bytes": letter.event_bytes,
-        "file": str(letter.path),
-    }
-
-
-def _describe_row(letter: Letter) -> tuple[str, ...]:
-    detail = "".join(character if character.isprintable() else " " for character in letter.detail)
-    if len(detail) > _MAX_DETAIL_CHARACTERS:
-        detail = detail[: _MAX_DETAIL_CHARACTERS - 1] + "…"
-    queue = letter.path.parent.parent.name
-    status = str(letter.status or "-")
-    return letter.died_at, queue, letter.reason, status, letter.id, f"{letter.event_bytes:,}", detail
-
-
-def _since_kind() -> ini.Kind[float]:
-    """A point in time, or a duration until now, as the seconds since then."""
-    ago = ini.seconds(0, _MAX_AGE_SECONDS)
-
-    def parse(value: str) -> float:
-        try:
-            return ago.parse(value)
-        except ValueError:
-            then = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
-        return (datetime.now(timezone.utc) - then).total_seconds()
-
-    return ini.Kind(parse, "a duration such as 2h or 7d, or a time in UTC such as 2026-01-31T12:00")

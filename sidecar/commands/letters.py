@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from eventpub.settings import ini
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.folder import DEAD
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,10})\.json")
 _ID = re.compile(r"([0-9a-f]{4,32})(?:-([0-9]{1,10}))?")
+_MAX_DETAIL_CHARACTERS = 60
+MAX_AGE_SECONDS = 100 * 365 * 86_400
 _SHOWN_ID = 12  # digits of a batch id; a million letters share none by chance
 
 
@@ -153,6 +156,49 @@ def by_ids(letters: Sequence[Letter], ids: Iterable[str]) -> tuple[list[Letter],
         else:
             chosen |= {letter.path for letter in named}
     return [letter for letter in letters if letter.path in chosen], complaints
+
+
+def summarize_letter(letter: Letter) -> dict[str, object]:
+    """Return what `list --json` tells of a letter."""
+    return {
+        "id": letter.id,
+        "died_at": letter.died_at,
+        "refused_at": letter.refused_at or None,
+        "queue": letter.path.parent.parent.name,
+        "reason": letter.reason,
+        "status": letter.status,
+        "detail": letter.detail,
+        "batch_id": letter.batch_id,
+        "index": letter.index,
+        "attempts": letter.attempts,
+        "event_bytes": letter.event_bytes,
+        "file": str(letter.path),
+    }
+
+
+def describe_row(letter: Letter) -> tuple[str, ...]:
+    """Return a letter's line of the table."""
+    detail = "".join(character if character.isprintable() else " " for character in letter.detail)
+    if len(detail) > _MAX_DETAIL_CHARACTERS:
+        detail = detail[: _MAX_DETAIL_CHARACTERS - 1] + "…"
+    queue = letter.path.parent.parent.name
+    status = str(letter.status or "-")
+    return letter.died_at, queue, letter.reason, status, letter.id, f"{letter.event_bytes:,}", detail
+
+
+def since_kind() -> ini.Kind[float]:
+    """A point in time, or a duration until now, as the seconds since then."""
+    ago = ini.seconds(0, MAX_AGE_SECONDS)
+
+    def parse(value: str) -> float:
+        try:
+            return ago.parse(value)
+        except ValueError:
+            then = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
+        return (datetime.now(timezone.utc) - then).total_seconds()
+
+    return ini.Kind(parse, "a duration such as 2h or 7d, or a time in UTC such as 2026-01-31T12:00")
 
 
 @contextlib.contextmanager

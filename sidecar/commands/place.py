@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eventpub.cli.arguments import add_config_file, add_queue_name
 from eventpub.cli.errors import UsageError
-from eventpub.sidecar.arguments import add_config_file, add_queue_name, choose_queue
 from eventpub.sidecar.config import SidecarConfig, default_spool_dir, load_config
+from eventpub.sidecar.queue_choice import choose_queue
 from eventpub.sidecar.spool.errors import SpoolError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Place:
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that name a spool."""
     add_config_file(parser)
-    add_queue_name(parser, "; with --spool: all")
+    add_queue_name(parser, "the file's only one, or main; with --spool, all")
     parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool's folder, instead of CONFIG.ini")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from eventpub.cli.arguments import add_command, add_json
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
-from eventpub.cli.wording import count_noun
+from eventpub.cli.wording import count_noun, format_json
 from eventpub.printable import escape_controls
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.folder import BACKUPS, DAMAGED
@@ -44,18 +44,19 @@ examples:
   eventpub spool status --spool /var/spool/eventpub --json
 
 exit codes: 0 shown
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _CHECK_EPILOG = """\
 examples:
   eventpub spool check --queue-name v2 example.ini
   eventpub spool check --spool /var/spool/eventpub
+  eventpub spool check --queue-name v2 example.ini --json
 
 Reads every file, and compares it with its checksums and its name. Damage does not keep a sidecar from working:
 it removes damaged records when it sends a batch, counts them, and keeps a copy.
 
 exit codes: 0 intact   1 damage was found   2 something could not be read
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _EXPORT_EPILOG = """\
 examples:
@@ -66,7 +67,7 @@ Writes each pending event, oldest first, as a line of JSON; an event that is not
 "..."}. The events stay in the spool. Intact records of damaged files are written too.
 
 exit codes: 0 all written   1 some files are damaged   2 something could not be read or written
-            64 wrong arguments   73 no spool, or no access   78 wrong configuration
+            64 wrong arguments   73 no spool, no access   78 wrong configuration
 """
 _REPAIR_EPILOG = """\
 examples:
@@ -81,7 +82,7 @@ first.
 
 exit codes: 0 nothing is left to repair   1 there is something to repair, and --apply was not given
             2 something could not be repaired
-            64 wrong arguments   73 no spool, or not this user's   78 wrong configuration
+            64 wrong arguments   73 no spool, not yours   78 wrong configuration
 """
 
 
@@ -99,6 +100,7 @@ def add_parser(commands: Commands) -> None:
     shown.set_defaults(run=guard_command(run_status))
 
     check = add_command(actions, "check", help="read every file and report damage", epilog=_CHECK_EPILOG)
+    add_json(check, "one JSON object per line: what is wrong with which file")
     check.set_defaults(run=guard_command(run_check))
 
     export = add_command(actions, "export", help="write pending events as JSON lines", epilog=_EXPORT_EPILOG)
@@ -126,9 +128,10 @@ def run_check(options: argparse.Namespace) -> int:
     code = EXIT_OK
     for queue in place.queues:
         for slot in survey.list_slots(queue):
-            code = max(code, _report_findings(survey.examine_slot(slot)))
-        code = max(code, _report_findings(survey.examine_letters(queue)))
-    say({EXIT_OK: "sound", EXIT_WARNING: "damage was found"}.get(code, "something could not be read"))
+            code = max(code, _report_flaws(survey.examine_slot(slot), as_json=options.json))
+        code = max(code, _report_flaws(survey.examine_letters(queue), as_json=options.json))
+    if not options.json:
+        say({EXIT_OK: "sound", EXIT_WARNING: "damage was found"}.get(code, "something could not be read"))
     return code
 
 
@@ -157,11 +160,15 @@ def run_repair(options: argparse.Namespace) -> int:
     return repair.run_repair(locate_spool(options), apply=options.apply)
 
 
-def _report_findings(findings: Iterable[Flaw]) -> int:
+def _report_flaws(flaws: Iterable[Flaw], *, as_json: bool) -> int:
     code = EXIT_OK
-    for finding in findings:
-        say(str(finding))
-        code = max(code, EXIT_FAILING if finding.unreadable else EXIT_WARNING if finding.damage else EXIT_OK)
+    for flaw in flaws:
+        if as_json:
+            facts = {"file": str(flaw.path), "flaw": flaw.text, "repair": flaw.remedy, "damage": flaw.damage}
+            say(format_json({**facts, "unreadable": flaw.unreadable}, indent=None))
+        else:
+            say(str(flaw))
+        code = max(code, EXIT_FAILING if flaw.unreadable else EXIT_WARNING if flaw.damage else EXIT_OK)
     return code
 
 

@@ -119,6 +119,15 @@ def refused_again(document: Mapping[str, Any], cause: Cause) -> bytes:
     return _encode_letter({**document, **news, "attempts": int(document.get("attempts") or 0) + 1})
 
 
+def corrected(document: Mapping[str, Any], event: bytes) -> bytes:
+    """Return the bytes of a dead letter whose event was corrected; its first event is kept in `original_…`."""
+    kept = {name: value for name, value in document.items() if name not in ("event", "event_base64")}
+    if not any(name.startswith("original_event") for name in kept):
+        originals = {name: document[name] for name in ("event", "event_base64") if name in document}
+        kept.update({f"original_{name}": value for name, value in originals.items()})
+    return _encode_letter({**kept, "edited_at": _format_now(), "event": event.decode()})
+
+
 def _encode_letter(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, ensure_ascii=False, indent=1).encode(errors="surrogatepass") + b"\n"
 

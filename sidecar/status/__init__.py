@@ -8,6 +8,7 @@
 | `routes`      | `/status`, `/livez`, `/readyz`, `/metrics`: the record over HTTP                        |
 | `answering`   | the socket beside the slot, which is always there, and `status.listen`                  |
 | `ask`         | the other end: finds the sockets, asks one, tells a hung process from a dead one        |
+| `passing`     | `/tap`: what passes, copied to who reads it; `frames` is its form                       |
 | `watchdog`    | ends the process when a stage is frozen, and tells systemd while none is                |
 
 To add a route: `Answering.add(path, function)`, where the function takes the query as a mapping and returns an

@@ -11,8 +11,9 @@ import pytest
 from support.paths import ROOT
 
 from eventpub.collector import config
-from eventpub.collector.events.schemas import DEFAULT_KEY, DEFAULT_SCHEMA
+from eventpub.collector.events.schemas import DEFAULT_KEY
 from eventpub.errors import ConfigError
+from eventpub.serialization.struct_class import DEFAULT_SCHEMA
 
 EXAMPLE = ROOT / "deploy" / "collector.ini"
 KEYS = "[keys]\ntest = aHVudGVyMg==\n"

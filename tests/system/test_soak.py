@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from support.paths import ROOT
-from system.soak import POISON, draw_up
+from system.soak.books import POISON, draw_up
 
 
 def test_a_short_soak_loses_repeats_and_alters_nothing() -> None:

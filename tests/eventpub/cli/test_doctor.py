@@ -14,14 +14,14 @@ from support.entry_points import install
 from support.eventpub_command import eventpub, may_raise_limits, run, script
 from support.forked import as_root, in_own_namespace, other_uid, refuse_mq_open
 
-from eventpub.cli import doctor, host
+from eventpub.cli import findings, host, queue_checks
 from eventpub.queue.kernel_limits import UNLIMITED, KernelLimits
 from eventpub.queue.message_queue import MessageQueue
 
 
 def test_doctor_has_nothing_against_limits_that_allow_all_that_is_wanted():
-    (finding,) = doctor._check_limits(KernelLimits(10_000, 102_400, 256, UNLIMITED, UNLIMITED))
-    assert finding.level is doctor.Level.OK
+    (finding,) = queue_checks.check_limits(KernelLimits(10_000, 102_400, 256, UNLIMITED, UNLIMITED))
+    assert finding.level is findings.Level.OK
     assert finding.text.endswith("RLIMIT_MSGQUEUE unlimited")
 
 
@@ -30,7 +30,7 @@ def test_doctor_has_nothing_against_a_tuned_kernel_and_a_private_queue(queue_nam
     def look() -> Done:
         resource.setrlimit(resource.RLIMIT_MSGQUEUE, (resource.RLIM_INFINITY,) * 2)
         MessageQueue.open(queue_name)
-        return eventpub("doctor", "--queue", queue_name)
+        return eventpub("doctor", "--queue-name", queue_name)
 
     done = in_own_namespace(look, msg_max=10_000, msgsize_max=102_400)
     assert (done.code, done.err) == (0, "")
@@ -47,14 +47,14 @@ def test_doctor_warns_of_a_fresh_kernel_and_prints_the_commands():
 
 
 def test_doctor_tells_of_a_queue_that_is_not_there(queue_name: str):
-    done = run("doctor", "--queue", queue_name)
+    done = run("doctor", "--queue-name", queue_name)
     assert done.code == 1
     assert f"warning  {queue_name}: does not exist" in done.out
 
 
 def test_doctor_warns_of_a_stand_in_for_the_kernel(queue: MessageQueue, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EVENTPUB_QUEUE", "print")
-    done = run("doctor", "--queue", queue.name)
+    done = run("doctor", "--queue-name", queue.name)
     assert done.code == 1
     assert "warning  EVENTPUB_QUEUE=print is set: " in done.out
 
@@ -62,7 +62,7 @@ def test_doctor_warns_of_a_stand_in_for_the_kernel(queue: MessageQueue, monkeypa
 def test_doctor_tells_of_a_queue_that_fills(queue: MessageQueue):
     for _ in range(4):
         queue.send(b"{}")
-    done = run("doctor", "--queue", queue.name)
+    done = run("doctor", "--queue-name", queue.name)
     assert done.code == 1
     assert f"warning  {queue.name}: 4 of 5 events wait in it\n         start its sidecar" in done.out
     assert re.search(rf"ok       {queue.name}: open in .*\({os.getpid()}\)", done.out)
@@ -70,21 +70,21 @@ def test_doctor_tells_of_a_queue_that_fills(queue: MessageQueue):
 
 def test_doctor_tells_of_a_queue_that_others_may_read(queue_name: str):
     with MessageQueue.open(queue_name, max_messages=1, max_message_size=128, mode=0o644):
-        done = run("doctor", "--queue", queue_name)
+        done = run("doctor", "--queue-name", queue_name)
     assert done.code == 1
     assert "mode 0644 (any user can take events)" in done.out
 
 
 def test_doctor_tells_who_still_has_a_queue_that_was_removed(queue: MessageQueue):
     queue.unlink()
-    done = run("doctor", "--queue", queue.name)
+    done = run("doctor", "--queue-name", queue.name)
     assert done.code == 1
     assert re.search(rf"warning  {queue.name}: .*\({os.getpid()}\) still has a removed queue", done.out)
 
 
 @as_root
 def test_doctor_tells_of_a_process_that_uses_another_namespace(queue: MessageQueue):
-    done = in_own_namespace(lambda: eventpub("doctor", "--queue", queue.name))
+    done = in_own_namespace(lambda: eventpub("doctor", "--queue-name", queue.name))
     assert done.code == 1
     assert re.search(
         rf"warning  {queue.name}: .*\({os.getpid()}\) has a queue .* another IPC namespace", done.out
@@ -93,7 +93,7 @@ def test_doctor_tells_of_a_process_that_uses_another_namespace(queue: MessageQue
 
 @as_root
 def test_doctor_fails_for_a_user_who_may_not_send(queue: MessageQueue):
-    done = run("doctor", "--queue", queue.name, uid=other_uid())
+    done = run("doctor", "--queue-name", queue.name, uid=other_uid())
     assert done.code == 2
     assert f"failing  {queue.name}: this user may not send to it" in done.out
     assert "`queue.mode`" in done.out
@@ -125,7 +125,7 @@ def test_doctor_tells_when_no_further_queue_can_be_made(queue: MessageQueue):
     def use_up() -> None:
         resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
 
-    done = run("doctor", "--queue", queue.name, before=use_up)
+    done = run("doctor", "--queue-name", queue.name, before=use_up)
     assert done.code == 1
     assert "this user cannot create another queue; existing ones still work" in done.out
     assert "this user may send to it" in done.out
@@ -172,7 +172,7 @@ def test_doctor_judges_a_queue_by_the_limits_of_the_process_that_created_it(queu
         os.read(ready, 6)
         resource.setrlimit(resource.RLIMIT_MSGQUEUE, (1000, 1000))
         try:
-            return run("doctor", "--queue", queue_name)
+            return run("doctor", "--queue-name", queue_name)
         finally:
             os.close(leave)
             os.waitpid(creator, 0)
@@ -185,7 +185,7 @@ def test_doctor_judges_a_queue_by_the_limits_of_the_process_that_created_it(queu
 
 
 def test_doctor_names_the_command_that_makes_a_queue_as_large_as_it_could_be(queue: MessageQueue):
-    done = run("doctor", "--queue", queue.name)
+    done = run("doctor", "--queue-name", queue.name)
     said = rf"warning  {queue.name}: 5 messages of 512 bytes; the limits of .* would allow 10 messages"
     assert re.search(said, done.out)
     command = re.search(r"as root: eventpub (queue resize .*)", done.out)[1]
@@ -199,7 +199,7 @@ def test_doctor_says_each_remedy_once(queue: MessageQueue):
         resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
 
     queue.unlink()
-    done = run("doctor", "--queue", queue.name, before=lower)
+    done = run("doctor", "--queue-name", queue.name, before=lower)
     assert "cannot create another queue" in done.out
     assert done.out.count("docker run:") == 1
 

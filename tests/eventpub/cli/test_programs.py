@@ -107,7 +107,7 @@ def test_a_program_that_cannot_be_loaded_costs_only_itself(tmp_path: Path):
 def test_commands_do_not_pay_for_programs():
     code = "import sys; from eventpub.cli import main; main(['queue', 'list']); print('gevent' in sys.modules)"
     assert run(sys.executable, "-c", code).stdout.endswith("False\n")
-    assert {"doctor", "put", "queue"} == set(_names(build_parser(["put"])))
+    assert {"completion", "doctor", "put", "queue"} == set(_names(build_parser(["put"])))
 
 
 def _names(parser: object) -> list[str]:

@@ -68,7 +68,7 @@ def test_show_names_the_processes_that_have_it_open(queue: MessageQueue):
     assert f"({os.getpid()})" in run("queue", "show", queue.name).out
 
 
-@pytest.mark.parametrize("words", ["doctor --queue {}", "queue show {}", "queue drop {}"])
+@pytest.mark.parametrize("words", ["doctor --queue-name {}", "queue show {}", "queue drop {}"])
 def test_a_process_whose_name_the_kernel_cut_within_a_character_is_named(queue: MessageQueue, words: str):
     comm = Path("/proc/self/comm")
     before = comm.read_bytes()

@@ -43,7 +43,7 @@ def in_terminal(*arguments: str, **environment: str) -> str:
 
 
 def test_a_terminal_gets_colour_unless_it_is_unwanted(queue: MessageQueue):
-    arguments = ("doctor", "--queue", queue.name)
+    arguments = ("doctor", "--queue-name", queue.name)
     assert "\x1b[32mok" in in_terminal(*arguments)
     assert "\x1b" not in in_terminal(*arguments, NO_COLOR="1")
     assert "\x1b" not in in_terminal(*arguments, TERM="dumb")

@@ -488,6 +488,24 @@ def test_events_for_which_the_replacement_has_no_room_wait_in_the_old_queue(even
         assert taken == [b"FILLER"] * EVENTS
 
 
+def test_an_event_that_was_taken_out_of_the_old_queue_goes_before_those_that_are_put(events: EventQueue[bytes]):
+    """Or it would be lost with this process, which may be killed while others take each place at once."""
+    with replace(events, max_messages=1) as sidecar:
+        wait_for_next_look(events)
+        events.put(b"first")
+        (removed,) = events._removed._queues
+        removed._in_hand = b"HELD"  # as after others had filled both queues meanwhile
+        wait_for_next_look(events)
+        with pytest.raises(EventQueueFullError):
+            events.put(b"second")
+        assert take_all(sidecar) == [b"FIRST"]
+        with pytest.raises(EventQueueFullError):
+            events.put(b"second")
+        assert take_all(sidecar) == [b"HELD"]
+        events.put(b"second")
+        assert take_all(sidecar) == [b"SECOND"]
+
+
 def test_an_event_too_long_for_the_replacement_waits_for_a_sidecar_of_the_old_queue(events: EventQueue[bytes]):
     events.put(b"x" * 200)
     events.put(b"short")

@@ -1,10 +1,9 @@
-"""Help, exit codes, and how the commands of the sidecar are found."""
+"""How the commands of the sidecar are found, and when they are loaded."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,40 +11,6 @@ from pathlib import Path
 import pytest
 from support.commands import Command
 from support.paths import ROOT
-
-from eventpub.cli.command import build_parser
-
-LEVELS = [
-    ("spool",),
-    ("spool", "status"),
-    ("spool", "check"),
-    ("spool", "export"),
-    ("spool", "repair"),
-    ("dead-letters",),
-    ("dead-letters", "list"),
-    ("dead-letters", "show"),
-    ("dead-letters", "replay"),
-    ("dead-letters", "drop"),
-]
-
-
-@pytest.mark.parametrize("level", LEVELS, ids=" ".join)
-def test_every_help_ends_with_examples_the_command_takes(eventpub: Command, level: tuple[str, ...]) -> None:
-    done = eventpub(*level, "--help")
-    assert (done.code, done.err) == (0, "")
-    _, _, epilog = done.out.partition("\nexamples:")
-    examples = re.findall(r"^  eventpub (.+?)(?:  |>|$)", epilog, re.MULTILINE)
-    assert len(examples) >= 2
-    for example in examples:
-        words = shlex.split(example)
-        assert build_parser(words).parse_args(words).run
-
-
-@pytest.mark.parametrize("level", [level for level in LEVELS if len(level) == 2], ids=" ".join)
-def test_every_action_lists_its_exit_codes(eventpub: Command, level: tuple[str, ...]) -> None:
-    out = eventpub(*level, "--help").out
-    assert "\nexit codes: 0 " in out
-    assert re.search(r"64 wrong arguments   73 no spool, or .+   78 wrong configuration\n", out)
 
 
 def test_help_of_the_command_names_the_commands_of_the_sidecar(eventpub: Command) -> None:

@@ -46,4 +46,4 @@ def test_what_to_drop_or_replay_must_be_said_in_one_way(
 def test_what_to_show_must_be_said(eventpub: Command, spool: SpoolFolder) -> None:
     done = eventpub("dead-letters", "show", "--spool", spool.directory)
     assert (done.code, done.out) == (64, "")
-    assert "name the dead letters: ID…" in done.err
+    assert "select the dead letters in one way: ID… or --all" in done.err

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.descriptors import no_descriptor_left
 from support.paths import ROOT
 
 from eventpub.sidecar.spool.errors import SpoolDiskError, SpoolError
@@ -188,23 +187,6 @@ def test_in_a_container_with_users_of_its_own_the_folders_of_the_host_are_truste
 
 
 # --- a system that cannot now ----------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """Let the system refuse to open anything: EMFILE."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-    held = [os.open(os.devnull, os.O_RDONLY)]
-    while held[-1] <= highest:
-        held.append(os.open(os.devnull, os.O_RDONLY))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (held[-1] + 1, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for fd in held:
-            os.close(fd)
 
 
 def test_a_slot_that_cannot_be_locked_now_is_tried_again_and_is_not_taken_for_one_in_use(tmp_path):

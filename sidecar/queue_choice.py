@@ -1,41 +1,17 @@
-"""The arguments by which the sidecar and its commands name a sidecar: a configuration file and a queue.
-
-`eventpub sidecar`, `spool`, `dead-letters`, `doctor`, `status` and the others spell them alike:
-`[--queue-name NAME] CONFIG.ini`.
-"""
+"""Which sidecar of a configuration file a command line means."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventpub.cli.arguments import queue_name
+from eventpub.cli.arguments import DEFAULT_QUEUE
 from eventpub.cli.errors import UsageError
 from eventpub.settings import ini
 
 from .config import SECTION_PREFIX
 
 if TYPE_CHECKING:
-    import argparse
     import os
-
-DEFAULT_QUEUE = "main"  # baseplate's
-
-
-def add_config_file(parser: argparse.ArgumentParser, *, is_needed: bool = False) -> None:
-    """Declare the configuration file."""
-    text = "INI file with a section [event-publisher:NAME]"
-    parser.add_argument("config_file", metavar="CONFIG.ini", nargs=None if is_needed else "?", help=text)
-
-
-def add_queue_name(parser: argparse.ArgumentParser, rest: str = "") -> None:
-    """Declare the queue; `rest` says what else is the case without it."""
-    default = f"default: the file's only one, or {DEFAULT_QUEUE}{rest}"
-    parser.add_argument(
-        "--queue-name",
-        type=queue_name,
-        metavar="NAME",
-        help=f"queue, section and folder in the spool ({default})",
-    )
 
 
 def list_sidecars(file: str | os.PathLike[str]) -> list[str]:

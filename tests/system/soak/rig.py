@@ -1,26 +1,15 @@
-"""The whole rig for minutes, with everything going wrong at random: `make soak SOAK='--minutes 5'`.
-
-Two queues; two sidecars on one of them and one on the other, sharing a spool folder; producers as processes;
-one collector. From a printed seed, misfortunes strike: sidecars are killed, stopped, killed while they
-recover; the collector is killed, refuses, hangs, loses or halves its answers; a gateway answers in its place,
-with pages, with JSON or with nothing, and refuses what the collector has stored; one sidecar's way to it is
-cut, flooded or answered by a portal, and each answer on it is preceded by informational ones; keys are
-rotated, with care or without; the version of the wire changes; queues are resized and removed; producers end;
-among the events are some that the collector cannot take. Then all is well again, everything drains, and the
-ledger is drawn up. It exits 0 if every accepted event is stored, or a dead letter if it was poison, once and
-unaltered, and nothing else is, not even a dead letter; 1 otherwise, with the command that repeats the
-misfortunes.
-"""
+"""The processes of the soak, the misfortunes that strike them, and what is accepted, stored and dead."""
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
 import json
 import os
 import random
+import resource
 import secrets
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -28,8 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +26,15 @@ from support.line import Line
 from support.nursery import Nursery, NurserySidecar
 from support.paths import ROOT
 from support.waiting import wait_until
+from system.soak.books import Books, draw_up
+from system.soak.small_disk import SmallDisk
 
+from eventpub.cli.exit_codes import EXIT_BROKEN, EXIT_NO_SPOOL, EXIT_NOT_YET, EXIT_UNAVAILABLE
 from eventpub.errors import QueueMissingError
 from eventpub.queue.message_queue import MessageQueue, remove_queue
 
 PRODUCERS = 4
-POISON = b"\xff"  # no UTF-8: the collector cannot take the body that holds it
+RESTARTED = {EXIT_UNAVAILABLE, EXIT_BROKEN, EXIT_NO_SPOOL, EXIT_NOT_YET}  # what supervisors start again at once
 _PAGE = {
     "headers": {"Content-Type": "text/html"},
     "body": "<html><head><title>Request Entity Too Large</title></head></html>",
@@ -99,42 +90,6 @@ while True:
 """
 
 
-@dataclass(frozen=True)
-class Books:
-    """What became of the accepted events."""
-
-    accepted: int
-    stored: int
-    dead: int
-    lost: int
-    doubled: int
-    altered: int  # or invented: stored, and never accepted in this form
-    innocent: int  # dead, and no poison
-
-    @property
-    def hold(self) -> bool:
-        return not (self.lost or self.doubled or self.altered or self.innocent)
-
-    def __str__(self) -> str:
-        return "\n".join(f"  {name:9}{value:>12,}" for name, value in vars(self).items())
-
-
-def draw_up(accepted: Iterable[bytes], stored: Iterable[bytes], dead: Iterable[bytes]) -> Books:
-    """Hold what arrived against what was accepted; a million events take 100 MB."""
-    dead = list(dead)
-    was_accepted, was_stored, is_dead = (Counter(map(hash, events)) for events in (accepted, stored, dead))
-    arrived = was_stored + is_dead
-    return Books(
-        accepted=was_accepted.total(),
-        stored=was_stored.total(),
-        dead=is_dead.total(),
-        lost=sum(event not in arrived for event in was_accepted),
-        doubled=sum(number - 1 for number in arrived.values()),
-        altered=sum(event not in was_accepted for event in arrived),
-        innocent=sum(POISON not in event for event in dead),
-    )
-
-
 class Soak:
     """The rig, and what happens to it.
 
@@ -151,6 +106,9 @@ class Soak:
         self._stack = contextlib.ExitStack()
         self._key_file = folder / "key"
         self._producers: list[subprocess.Popen[bytes]] = []
+        self._spool = folder / "spool"
+        self._spool.mkdir(mode=0o700)
+        self._disk = SmallDisk(self._spool)
         try:
             self._build()
         except BaseException:
@@ -165,7 +123,9 @@ class Soak:
         )
         self._stack.callback(self._collector.kill)
         self._line = self._stack.enter_context(Line(self._collector.port, hints=True))
-        self._nursery = self._stack.enter_context(contextlib.closing(Nursery()))
+        prefix = [] if self._disk.refusal else self._disk.prefix
+        self._nursery = self._stack.enter_context(contextlib.closing(Nursery(prefix)))
+        self._seen_spool = self._disk.belongs_to(self._nursery.pid) if prefix else self._spool
         self._names = [f"soak{os.getpid()}-{number}" for number in (0, 1)]
         for name in self._names:
             MessageQueue.open(name, max_messages=10, max_message_size=1024).close()
@@ -182,10 +142,15 @@ class Soak:
             self._nursery, folder, queue_name, port,
             collector_version="2j", max_message_size="1024", batch_max_age="50 ms", collector_timeout="1 s",
             shutdown_timeout="300 ms", key_secret="", key_secret_file=str(self._key_file),
-            spool_dir=str(self._folder / "spool"),
+            spool_dir=str(self._spool),
         )  # fmt: skip
         self._stack.callback(sidecar.kill)
         return sidecar
+
+    @property
+    def disk_refusal(self) -> str:
+        """Return why no disk can be made full here; empty if one can."""
+        return self._disk.refusal
 
     def _producer(self, number: int) -> subprocess.Popen[bytes]:
         self.counts["producers"] += 1
@@ -212,11 +177,14 @@ class Soak:
             self.kill_sidecar: 8, self.kill_recovery: 4, self.stop_sidecar: 2, self.reload_sidecar: 1,
             self.change_fault: 3, self.kill_collector: 1, self.stop_collector: 1,
             self.rotate_key: 1, self.break_key: 1, self.replace_producer: 1, self.change_version: 1,
-            self.break_line: 1, self.replace_queue: 2,
+            self.break_line: 1, self.replace_queue: 2, self.starve_sidecar: 1,
         }  # fmt: skip
+        if not self._disk.refusal:
+            weights[self.fill_disk] = 1
         while self.counts["kills"] < kills if kills else time.monotonic() < until:
             time.sleep(self._random.uniform(0, 0.2))
             self._random.choices([*weights], [*weights.values()])[0]()
+            self._supervise()
             if time.monotonic() - shown_at > PROGRESS_SECONDS:
                 shown_at = time.monotonic()
                 self._show(shown_at - started)
@@ -237,7 +205,7 @@ class Soak:
     def stop_sidecar(self) -> None:
         """Stop one as a supervisor does; it must end in time and well, whatever the collector does."""
         sidecar = self._random.choice(self._sidecars)
-        wait_until(lambda: "started queue=" in sidecar.log(), "it has started")
+        self._wait_started(sidecar)
         code = sidecar.stop()
         ledger = sidecar.ledger()
         if code or ledger["unaccounted"] or ledger["dropped"]:
@@ -247,14 +215,14 @@ class Soak:
 
     def reload_sidecar(self) -> None:
         sidecar = self._random.choice(self._sidecars)
-        wait_until(lambda: "started queue=" in sidecar.log(), "it has started")
+        self._wait_started(sidecar)
         sidecar.configure(batch_max_age=f"{self._random.randint(10, 200)} ms")
         sidecar.signal(signal.SIGHUP)
 
     def change_version(self) -> None:
         """Have one receive under the other version of the wire, while batches of this one wait."""
         sidecar = self._random.choice(self._sidecars)
-        wait_until(lambda: "started queue=" in sidecar.log(), "it has started")
+        self._wait_started(sidecar)
         sidecar.configure(collector_version=self._random.choice(["2", "2j"]))
         sidecar.signal(signal.SIGHUP)
         self.counts["versions"] += 1
@@ -270,6 +238,29 @@ class Soak:
             size = ["--max-messages", str(self._random.randint(5, 10))]
             subprocess.run([*resize, *size], cwd=ROOT, capture_output=True, check=False)
         self.counts["replaced queues"] += 1
+
+    def fill_disk(self) -> None:
+        """Leave next to no room for the spool, with poison in it, while sidecars are killed and refused."""
+        self.counts["full disks"] += 1
+        with self._disk.full(self._random.choice([0, 4, 16, 64, 256, 1024]) * 1024):
+            for _ in range(self._random.randint(1, 4)):
+                time.sleep(self._random.uniform(0, 0.5))
+                self._random.choice([self.kill_sidecar, self.change_fault, self.starve_sidecar, lambda: None])()
+
+    def starve_sidecar(self) -> None:
+        """Kill one, and let the next have hardly any descriptors for a moment."""
+        sidecar = self._random.choice(self._sidecars)
+        sidecar.kill()
+        sidecar.process.wait()
+        sidecar.launch()
+        self.counts["kills"] += 1
+        self.counts["starved"] += 1
+        pid = sidecar.process.pid
+        with contextlib.suppress(ProcessLookupError):  # it may end for want of them
+            usual, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (self._random.randint(6, 40), most))
+            time.sleep(self._random.uniform(0, 0.5))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (usual, most))
 
     def break_line(self) -> None:
         """Cut the way of one sidecar for a while, or have others answer there."""
@@ -322,6 +313,22 @@ class Soak:
         fresh.write_bytes(base64.b64encode(secret))
         fresh.rename(self._key_file)
 
+    def _supervise(self) -> None:
+        """Start those again that ended by themselves, as supervisors do; no other end is good."""
+        for sidecar in self._sidecars:
+            code = sidecar.process.poll()
+            if code is not None:
+                assert code in RESTARTED, f"a sidecar ended with code {code}:\n{sidecar.log()}"
+                self.counts[f"ended with {code}"] += 1
+                sidecar.launch()
+
+    def _wait_started(self, sidecar: NurserySidecar) -> None:
+        def is_started() -> bool:
+            self._supervise()
+            return "started queue=" in sidecar.log()
+
+        wait_until(is_started, "it has started")
+
     def _end(self, producer: subprocess.Popen[bytes]) -> None:
         producer.terminate()
         producer.wait()
@@ -334,7 +341,7 @@ class Soak:
             self._end(producer)
         self._collector.set_faults([])
         for sidecar in self._sidecars:
-            wait_until(lambda s=sidecar: "started queue=" in s.log(), "it has started")
+            self._wait_started(sidecar)
         proof = (self._folder / "accepted.proof").open("ab")
 
         def is_empty() -> bool:
@@ -357,13 +364,17 @@ class Soak:
             assert sidecar.ledger()["unaccounted"] == 0, sidecar.log()
 
     def _waiting(self) -> bool:
-        slots = (self._folder / "spool").glob("*/[0-9]*")
+        slots = self._seen_spool.glob("*/[0-9]*")
         files = (name for slot in slots for _, _, names in os.walk(slot) for name in names)
         for queue_name in self._names:
             with MessageQueue.open(queue_name, create=False) as queue:
                 if queue.depth():
                     return True
         return any(name.endswith(".batch") for name in files)
+
+    def keep_spool(self) -> None:
+        """Copy the spool to where it can be looked at when all has ended."""
+        shutil.copytree(self._seen_spool, self._folder / "spool-kept", dirs_exist_ok=True)
 
     def books(self) -> Books:
         return draw_up(self._accepted(), self._stored(), self._dead())
@@ -378,7 +389,7 @@ class Soak:
                 yield json.dumps(json.loads(event), separators=(",", ":")).encode()
 
     def _dead(self) -> Iterator[bytes]:
-        for letter in self._folder.glob("spool/*/dead/*.json"):
+        for letter in self._seen_spool.glob("*/dead/*.json"):
             document = json.loads(letter.read_text())
             coded = document.get("event_base64")
             yield base64.b64decode(coded) if coded else document["event"].encode()
@@ -392,38 +403,3 @@ class Soak:
             f"{seconds:5.0f} s  accepted={accepted:,} stored={stored:,} {counts} fault={self.fault!r}",
             flush=True,
         )
-
-
-def main() -> int:
-    """Run it, print the books; return 0 if they hold."""
-    parser = argparse.ArgumentParser(
-        description="Run the whole rig with misfortunes at random; draw up the books."
-    )
-    parser.add_argument("--minutes", type=float, default=5.0, help="for so long (default: 5)")
-    parser.add_argument("--kills", type=int, default=0, help="instead, until there were so many kills")
-    parser.add_argument("--seed", type=int, default=None, help="repeat these misfortunes")
-    options = parser.parse_args()
-    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
-    much = f"--kills {options.kills}" if options.kills else f"--minutes {options.minutes:g}"
-    again = f"make soak SOAK='{much} --seed {seed}'"
-    print(again, flush=True)
-    folder = Path(tempfile.mkdtemp(prefix="eventpub-soak-"))
-    folder.chmod(0o700)
-    soak = Soak(folder, seed)
-    try:
-        soak.run(options.minutes * 60, options.kills)
-        print("drains …", flush=True)
-        soak.drain()
-        books = soak.books()
-    finally:
-        soak.close()
-    print(
-        books, "holds" if books.hold else f"DOES NOT HOLD; see {folder}; again: {again}", sep="\n", flush=True
-    )
-    if books.hold:
-        subprocess.run(["rm", "-rf", folder], check=True)
-    return int(not books.hold)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

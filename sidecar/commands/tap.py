@@ -1,0 +1,243 @@
+"""`eventpub tap`: what passes through a queue's sidecars, as it passes; nothing is taken away."""
+
+from __future__ import annotations
+
+import base64
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eventpub.cli.arguments import add_command, add_config_file, add_json, parse_as, queue_name
+from eventpub.cli.errors import UsageError
+from eventpub.cli.exit_codes import EXIT_OK, EXIT_UNAVAILABLE
+from eventpub.cli.terminal import complain, say
+from eventpub.cli.wording import count_noun, format_json
+from eventpub.settings import ini
+from eventpub.sidecar.config import default_spool_dir, load_config
+from eventpub.sidecar.spool import dead_letters
+from eventpub.sidecar.spool.folder import DEAD
+from eventpub.sidecar.status.ask import find_slots, find_spools
+
+from .condition import FieldCondition, parse_where
+from .following import Followers
+from .guard import guard_command
+from .letters import NAME
+from .named import add_schema, name_event
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from eventpub.cli.arguments import Commands
+
+    from .following import Passed
+
+_EPILOG = """\
+examples:
+  eventpub tap v2                                       show the events of queue v2 as they pass
+  eventpub tap v2 --where action=buy --where user.id=u1 --limit 10
+  eventpub tap v2 example.ini --json                    one JSON object a line, for jq and others
+  eventpub tap v2 --dead                                show events that become dead letters, and why
+
+Shows an event once it is safe in the sidecar's batch file, and takes none away. If this command is slower than
+the events are, some are not shown, and it says how many. Run it as the sidecar's user, or as root. Without
+CONFIG.ini and --spool it finds the sidecars that run on this host. Version 2 events are shown by the names of
+the schema's fields; FIELD may be nested: user.id, items.0.name.
+
+exit codes: 0 --limit was reached, or the reader of the output has gone   130 ended by Ctrl-C
+            64 wrong arguments   69 no sidecar of the queue runs here   73 no spool, or no access
+            78 wrong configuration
+"""
+_LOOK_SECONDS = 1.0  # between two looks for new sidecars
+_DEAD_LOOK_SECONDS = 0.25
+_MAX_LIMIT = 10**9
+_LETTER_FACTS = ("queue", "reason", "status", "detail", "batch_id", "index")
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "tap", help="show the events that pass through a queue", epilog=_EPILOG)
+    parser.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
+    add_config_file(parser)
+    parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool's folder, instead of CONFIG.ini")
+    parser.add_argument(
+        "--where",
+        type=parse_where,
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="only events with this value; all of several must hold",
+    )
+    parser.add_argument("--dead", action="store_true", help="events that become dead letters, instead")
+    parser.add_argument(
+        "--limit", type=parse_as(ini.integer(1, _MAX_LIMIT)), metavar="N", help="end after N events"
+    )
+    add_json(parser, "one JSON object per line")
+    add_schema(parser)
+    parser.set_defaults(run=guard_command(run_tap))
+
+
+def run_tap(options: argparse.Namespace) -> int:
+    """Show what passes until Ctrl-C, or until the limit is reached."""
+    if options.config_file is not None and options.spool is not None:
+        raise UsageError("give either CONFIG.ini or --spool DIR, not both")
+    shown = _Shown(
+        options.name, options.where, options.schema, as_json=options.json, limit=options.limit or _MAX_LIMIT
+    )
+    if options.dead:
+        return _show_dead(options, shown)
+    followers = Followers(lambda: _list_slots(options))
+    complaints = followers.look()
+    for words in complaints:
+        complain(words)
+    if not followers.is_following():
+        if not complaints:
+            complain(
+                f"no sidecar of queue {options.name} runs on this host, as far as this user can see; "
+                f"start one, or name its CONFIG.ini: eventpub tap {options.name} CONFIG.ini"
+            )
+        return EXIT_UNAVAILABLE
+    complain(f"showing what passes through queue {options.name}; Ctrl-C ends this")
+    look_at = time.monotonic() + _LOOK_SECONDS
+    while not shown.is_enough():
+        passed = followers.take(0)
+        if passed is None:
+            sys.stdout.flush()
+            passed = followers.take(_LOOK_SECONDS)
+        if passed is not None:
+            shown.show(passed)
+        if time.monotonic() >= look_at:
+            followers.look()
+            look_at = time.monotonic() + _LOOK_SECONDS
+    sys.stdout.flush()
+    return EXIT_OK
+
+
+def _list_spools(options: argparse.Namespace) -> list[Path]:
+    if options.spool is not None:
+        return [options.spool]
+    if options.config_file is not None:
+        return [load_config(options.config_file, options.name).spool_dir or default_spool_dir()]
+    return sorted({*find_spools(), default_spool_dir()})
+
+
+def _list_slots(options: argparse.Namespace) -> list[Path]:
+    """Return the slots of the queue.
+
+    Raises:
+        PermissionError: there are none, or those of other users.
+    """
+    slots: list[Path] = []
+    denied: PermissionError | None = None
+    for spool in _list_spools(options):
+        try:
+            slots += find_slots(spool, options.name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            denied = error
+    if denied and not slots:
+        raise denied
+    return slots
+
+
+@dataclass
+class _Shown:
+    """What was shown, and how."""
+
+    queue: str
+    conditions: list[FieldCondition]
+    schema: type | None
+    limit: int
+    as_json: bool
+    events: int = field(default=0, init=False)
+
+    def is_enough(self) -> bool:
+        """Tell whether the limit is reached."""
+        return self.events >= self.limit
+
+    def show(self, passed: Passed) -> None:
+        """Show what a sidecar passed on."""
+        origin = {"queue": self.queue, "slot": int(passed.slot.name)}
+        if passed.lost:
+            self._tell(
+                origin, f"{count_noun(passed.lost, 'event')} passed too fast to be shown", lost=passed.lost
+            )
+        if passed.words:
+            self._tell(origin, passed.words)
+        if passed.event is not None:
+            self.show_event(passed.event, passed.version, origin)
+
+    def show_event(self, event: bytes, version: str | None, origin: dict[str, Any], words: str = "") -> None:
+        """Show an event if it meets the conditions; `words` stand before it where people read."""
+        named, key = _read_event(event, self.schema, version)
+        if not all(condition.is_met(named) for condition in self.conditions):
+            return
+        self.events += 1
+        if self.as_json:
+            say(format_json({"at": _format_time("%Y-%m-%dT%H:%M:%SZ"), **origin, key: named}, indent=None))
+        else:
+            say(f"{time.strftime('%H:%M:%S')}  {words}{format_json(named, indent=None)}")
+
+    def _tell(self, origin: dict[str, Any], words: str, lost: int = 0) -> None:
+        if self.as_json and lost:
+            say(format_json({"at": _format_time("%Y-%m-%dT%H:%M:%SZ"), **origin, "lost": lost}, indent=None))
+        else:
+            sys.stdout.flush()
+            complain(f"slot {origin['slot']}: {words}")
+
+
+def _show_dead(options: argparse.Namespace, shown: _Shown) -> int:
+    """Show the dead letters that are written from now on."""
+    folders = [spool / options.name / DEAD for spool in _list_spools(options)]
+    if not any(folder.parent.is_dir() for folder in folders):
+        complain(
+            f"no spool of queue {options.name} was found; name its CONFIG.ini: "
+            f"eventpub tap {options.name} CONFIG.ini --dead"
+        )
+        return EXIT_UNAVAILABLE
+    known = {path for folder in folders for path in _list_letters(folder)}
+    complain(f"showing what becomes a dead letter of queue {options.name}; Ctrl-C ends this")
+    while not shown.is_enough():
+        found = {path for folder in folders for path in _list_letters(folder)}
+        for path in sorted(found - known):
+            try:
+                letter = dead_letters.read_letter(path.read_bytes())
+            except (FileNotFoundError, ValueError):  # dropped already
+                continue
+            facts = {
+                name: letter.get(name) for name in ("queue", "reason", "status", "detail", "batch_id", "index")
+            }
+            words = f"{facts['reason']} {facts['status'] or ''} {facts['detail']}  "
+            shown.show_event(dead_letters.event_of(letter), dead_letters.version_of(letter), facts, words)
+            if shown.is_enough():
+                break
+        known = found
+        sys.stdout.flush()
+        time.sleep(_DEAD_LOOK_SECONDS)
+    return EXIT_OK
+
+
+def _list_letters(folder: Path) -> Iterator[Path]:
+    try:
+        yield from (path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    except FileNotFoundError:  # no sidecar has made it yet
+        return
+
+
+def _read_event(event: bytes, schema: type | None, version: str | None) -> tuple[Any, str]:
+    """Return an event as it is shown and the name of that: what is not JSON is text, and else base64."""
+    try:
+        return name_event(event, schema, version), "event"
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return event.decode(), "event"
+    except UnicodeDecodeError:
+        return base64.b64encode(event).decode(), "event_base64"
+
+
+def _format_time(form: str) -> str:
+    return time.strftime(form, time.gmtime())

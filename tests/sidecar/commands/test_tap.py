@@ -1,0 +1,248 @@
+"""`eventpub tap` beside real sidecars."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.collector_process import CollectorProcess
+from support.commands import Command
+from support.nursery import Nursery, NurserySidecar
+from support.paths import ROOT
+from support.sidecar_process import SidecarProcess
+from support.waiting import DEADLINE_SECONDS, wait_until
+
+from eventpub.queue.message_queue import MessageQueue
+from eventpub.schemas.event.ttypes import Event, User
+from eventpub.serialization.serialize import serialize_v2_event
+from eventpub.sidecar.commands.condition import parse_where
+
+HOSTILE = b'{"a":"\xc2\x9b31m\x1b]0;title\x07\\u001b"}'
+
+
+class Tap:
+    """`eventpub tap`, once it listens."""
+
+    def __init__(self, *words: object, stdout: int = subprocess.PIPE) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "eventpub", "tap", *map(str, words)],
+            cwd=ROOT,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+        )
+        self._told: queue.Queue[bytes] = queue.Queue()
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def wait_until_it_listens(self) -> None:
+        assert b"showing what" in self.told()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as stderr:
+            for line in stderr:
+                self._told.put(line)
+
+    def told(self) -> bytes:
+        """The next line of what it says beside the events."""
+        return self._told.get(timeout=DEADLINE_SECONDS)
+
+    def line(self) -> bytes:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(DEADLINE_SECONDS)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(DEADLINE_SECONDS)
+        self._reading.join()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def tap() -> Iterator[Callable[..., Tap]]:
+    started: list[Tap] = []
+
+    def start_one(*words: object, stdout: int = subprocess.PIPE) -> Tap:
+        started.append(Tap(*words, stdout=stdout))
+        started[-1].wait_until_it_listens()
+        return started[-1]
+
+    yield start_one
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+    with CollectorProcess(tmp_path, nursery=nursery) as running:
+        yield running
+
+
+@pytest.fixture
+def start(
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
+) -> Iterator[Callable[..., SidecarProcess]]:
+    started: list[SidecarProcess] = []
+
+    def start_one(**keys: str) -> SidecarProcess:
+        started.append(NurserySidecar(nursery, tmp_path, queue_name, collector.port, **keys))
+        return started[-1]
+
+    yield start_one
+    for sidecar in started:
+        sidecar.kill()
+
+
+def put(queue_name: str, *events: bytes) -> None:
+    with MessageQueue.open(queue_name) as opened:
+        for event in events:
+            wait_until(lambda event=event: opened.send(event), "there is room")
+
+
+def test_what_passes_is_shown_by_names_and_hostile_bytes_as_escapes_and_all_is_delivered(
+    start: Callable[..., SidecarProcess],
+    tap: Callable[..., Tap],
+    collector: CollectorProcess,
+    queue_name: str,
+) -> None:
+    sidecar = start()
+    event = serialize_v2_event(
+        Event(source="web", action="buy", noun="tea", client_timestamp=1, uuid="u", user=User(id="u1"))
+    )
+    lines, people = tap(queue_name, sidecar.config, "--json"), tap(queue_name, "--spool", sidecar.spool)
+    buys = tap(queue_name, sidecar.config, "--where", "user.id=u1", "--where", "noun=tea", "--limit", 1)
+    put(queue_name, HOSTILE, b"\xff\x1b", b"no JSON \x1b", event)
+    shown = [json.loads(lines.line()) for _ in range(4)]
+    assert all(line.items() >= {"queue": queue_name, "slot": 0}.items() for line in shown)
+    assert shown[0]["event"] == {"a": "\x9b31m\x1b]0;title\x07\x1b"}
+    assert (shown[1]["event_base64"], shown[2]["event"]) == ("/xs=", "no JSON \x1b")
+    assert shown[3]["event"].items() >= {"source": "web", "user": {"id": "u1"}}.items()
+    for number in range(4):
+        line = people.line()
+        assert b"\x1b" not in line
+        assert line.decode().rstrip("\n").isprintable(), number
+    assert b'"noun": "tea"' in buys.line()
+    assert (buys.process.wait(DEADLINE_SECONDS), lines.interrupt(), people.interrupt()) == (0, 130, 130)
+    wait_until(lambda: len(collector.events()) == 1, "the good event is delivered")
+
+
+def test_several_sidecars_are_one_stream_and_one_that_is_killed_is_followed_again(
+    start: Callable[..., SidecarProcess], tap: Callable[..., Tap], queue_name: str
+) -> None:
+    sidecars = [start(collector_version="2j") for _ in range(2)]
+    running = tap(queue_name, sidecars[0].config, "--json")
+    put(queue_name, *(b'{"n":%d}' % number for number in range(100)))
+    shown = [json.loads(running.line()) for _ in range(100)]
+    assert sorted(line["event"]["n"] for line in shown) == [*range(100)]
+    for sidecar in sidecars:
+        sidecar.kill()
+    assert {running.told().split(b": ")[1] for _ in range(2)} == {b"slot 0", b"slot 1"}
+    again = start(collector_version="2j")
+    seen: list[int] = []
+    threading.Thread(target=lambda: seen.append(json.loads(running.line())["event"]["m"]), daemon=True).start()
+
+    def put_one() -> list[int]:
+        put(queue_name, b'{"m":1}')
+        return seen
+
+    wait_until(put_one, "the new sidecar is followed")
+    assert again.process.poll() is None
+    assert running.interrupt() == 130
+
+
+def test_a_reader_that_is_slow_is_told_how_many_it_missed_and_delays_nothing(
+    start: Callable[..., SidecarProcess],
+    tap: Callable[..., Tap],
+    collector: CollectorProcess,
+    queue_name: str,
+) -> None:
+    sidecar = start(collector_version="2j")
+    running = tap(queue_name, sidecar.config, "--json")
+    events = 4_000
+    put(queue_name, *(b'{"pad":"%s"}' % (b"x" * 200) for _ in range(events)))
+    wait_until(lambda: len(collector.events()) == events, "all is delivered, though nobody reads")
+    shown = missed = 0
+    while shown + missed < events:
+        line = json.loads(running.line())
+        shown += "event" in line
+        missed += line.get("lost", 0)
+    assert missed > 0
+    assert running.interrupt() == 130
+
+
+def test_a_closed_pipe_ends_it_quietly(
+    start: Callable[..., SidecarProcess], tap: Callable[..., Tap], queue_name: str
+) -> None:
+    sidecar = start(collector_version="2j")
+    read, write = os.pipe()
+    running = tap(queue_name, sidecar.config, stdout=write)
+    os.close(write)
+    os.close(read)
+    put(queue_name, b"{}")
+    assert running.process.wait(DEADLINE_SECONDS) == 0
+    assert running._told.empty()
+
+
+def test_dead_letters_are_shown_with_the_reason(
+    start: Callable[..., SidecarProcess], tap: Callable[..., Tap], queue_name: str
+) -> None:
+    sidecar = start()
+    running = tap(queue_name, sidecar.config, "--dead", "--json", "--limit", 1)
+    put(queue_name, b'{"1":{"i64":5}}')
+    letter: dict[str, Any] = json.loads(running.line())
+    assert letter.items() >= {"queue": queue_name, "reason": "rejected", "status": 422, "index": 0}.items()
+    assert letter["event"] == {"source": {"i64": 5}}
+    assert "source" in letter["detail"]
+    assert running.process.wait(DEADLINE_SECONDS) == 0
+
+
+def test_without_a_sidecar_it_says_so(eventpub: Command, tmp_path: Path, queue_name: str) -> None:
+    for words in (["--spool", tmp_path], ["--spool", tmp_path, "--dead"]):
+        done = eventpub("tap", queue_name, *words)
+        assert (done.code, f"of queue {queue_name}" in done.err) == (69, True)
+    assert eventpub("tap", queue_name, tmp_path / "a.ini", "--spool", tmp_path).code == 64
+    assert eventpub("tap", queue_name, "--where", "action").code == 64
+
+
+@pytest.mark.parametrize(
+    ("where", "is_met"),
+    [
+        ("action=buy", True),
+        ("action=sell", False),
+        ("user.id=u1", True),
+        ("user.name=", False),
+        ("items.1.price=2.5", True),
+        ("items.2.price=2.5", False),
+        ("items.x=1", False),
+        ("items.0=tea", True),
+        ("is_new=true", True),
+        ("a.b=c=d", True),
+        ("a.b.c.d=1", True),
+        ("action.buy=1", False),
+        ('user={"id": "u1"}', True),
+    ],
+)
+def test_a_condition_names_a_field_by_dots(where: str, is_met: object) -> None:
+    event = {
+        "action": "buy",
+        "user": {"id": "u1"},
+        "items": ["tea", {"price": 2.5}],
+        "is_new": True,
+        "a.b": "c=d",
+        "a": {"b.c": {"d": 1}},
+    }
+    assert parse_where(where).is_met(event) is is_met
