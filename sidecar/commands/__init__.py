@@ -23,3 +23,6 @@ SIDECAR = Extension(
 )
 SPOOL = Extension("inspect, check, export and repair a spool", "eventpub.sidecar.commands.spool")
 TAP = Extension("show the events that pass through a queue", "eventpub.sidecar.commands.tap")
+STATUS = Extension(
+    "show this host's queues and sidecars, and what is wrong", "eventpub.sidecar.commands.status"
+)

@@ -87,7 +87,7 @@ def _read_queue(path: Path) -> QueueBacklog:
     damaged, backups = (_list_sizes(path / folder, "") for folder in (DAMAGED, BACKUPS))
     return QueueBacklog(
         path.name,
-        [_read_slot(slot) for slot in survey.list_slots(path)],
+        [read_slot(slot) for slot in survey.list_slots(path)],
         dead_letters=len(dead),
         dead_letter_bytes=sum(dead),
         damaged_copies=len(damaged),
@@ -96,7 +96,12 @@ def _read_queue(path: Path) -> QueueBacklog:
     )
 
 
-def _read_slot(path: Path) -> SlotBacklog:
+def read_slot(path: Path) -> SlotBacklog:
+    """Return what is pending in a slot.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     slot = SlotBacklog(path.name, survey.find_owner(path))
     slot.open = len(list(path.glob(f"*{OPEN_SUFFIX}")))
     slot.splits = len(list(path.glob(f"*{SPLIT_SUFFIX}")))

@@ -1,0 +1,126 @@
+"""What is wrong on a host: an overview -> findings, the worst first, and the verdict.
+
+| level    | when                                                                                            |
+|----------|-------------------------------------------------------------------------------------------------|
+| FAILING  | events are not delivered, or cannot be put: no sidecar, one that hangs or pauses, a full queue   |
+| DEGRADED | something needs a look: the collector fails for now, dead letters, losses, a queue that fills    |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventpub.cli.findings import Finding, Level
+from eventpub.cli.wording import count_noun, format_duration
+from eventpub.sidecar.status.ask import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventpub.sidecar.status.record import StatusRecord
+
+    from .overview import Overview, Service, SlotSight
+
+WORDS = {Level.OK: "OK", Level.WARNING: "DEGRADED", Level.FAILING: "FAILING"}
+_FILLING = 0.8  # of the queue, as doctor has it
+_SPOOL_FILLING = 0.7  # of spool.max_size, as docs/operating.md alerts
+_PASSING_TROUBLES = frozenset({"clock", "letters"})  # events are delivered all the same
+_LIVE = (Condition.RUNNING, Condition.HUNG, Condition.SILENT, Condition.DENIED)
+
+
+def judge_host(overview: Overview) -> list[Finding]:
+    """Return what is wrong, the worst first; nothing if all is well."""
+    found = [finding for service in overview.services for finding in _judge_service(service, overview.taken_at)]
+    return sorted(found, key=lambda finding: -finding.level.value)
+
+
+def _judge_service(service: Service, now: float) -> Iterator[Finding]:
+    name = service.queue.name
+    if service.error:
+        yield Finding(Level.WARNING, f"{name}: {service.error}")
+    for slot in service.slots:
+        where = f"{name}, slot {slot.number}" if len(service.slots) > 1 else name
+        if slot.asked.record:
+            yield from _judge_record(slot.asked.record, where, now)
+        else:
+            yield from _judge_silence(slot, where, has_others=_has_sidecar(service))
+    yield from _judge_queue(service)
+    if not service.error and not _has_sidecar(service):
+        waiting = service.queue.depth + sum(slot.backlog.events for slot in service.slots if slot.backlog)
+        if service.is_configured or waiting or not service.queue.is_missing:
+            text = f"{name}: no sidecar runs; {count_noun(waiting, 'event')} wait for one"
+            remedy = f"start it: systemctl start eventpub-sidecar@{name}, or eventpub sidecar CONFIG.ini"
+            yield Finding(Level.FAILING, text, remedy)
+    if service.dead_letters:
+        text = f"{name}: the collector refused {count_noun(service.dead_letters, 'event')} for good"
+        remedy = (
+            f"see: eventpub dead-letters list --queue-name {name} --spool {service.spool.parent}"
+            if service.spool
+            else ""
+        )
+        yield Finding(Level.WARNING, text, remedy)
+
+
+def _judge_record(record: StatusRecord, where: str, now: float) -> Iterator[Finding]:
+    for trouble in record.troubles:
+        is_worst = trouble.is_blocking and trouble.code not in _PASSING_TROUBLES
+        since = "" if trouble.since is None else f", for {format_duration(max(0.0, now - trouble.since))}"
+        yield Finding(
+            Level.FAILING if is_worst else Level.WARNING, f"{where}: {trouble.code}{since}: {trouble.words}"
+        )
+    delivery, ledger, spool = record.delivery, record.ledger, record.spool
+    if delivery.failing_since is not None and not record.troubles and delivery.last_refusal:
+        last = delivery.last_refusal
+        answer = f"answers {last.status}" if last.status is not None else f"gives no answer ({last.kind})"
+        text = (
+            f"{where}: the collector {answer} for {format_duration(max(0.0, now - delivery.failing_since))}; "
+            f"events are kept: {last.words}"
+        )
+        yield Finding(Level.WARNING, text, last.remedy)
+    if spool.limit_bytes and spool.size_bytes > _SPOOL_FILLING * spool.limit_bytes and record.state != "paused":
+        percent = 100 * spool.size_bytes // spool.limit_bytes
+        yield Finding(Level.WARNING, f"{where}: the spool is filled to {percent} %", "raise spool.max_size")
+    if ledger.dropped:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in ledger.dropped_by_reason.items())
+        yield Finding(Level.WARNING, f"{where}: {count_noun(ledger.dropped, 'event')} lost: {reasons}")
+    if ledger.unaccounted:
+        text = f"{where}: {ledger.unaccounted:,} events are unaccounted for"
+        yield Finding(Level.FAILING, text, "a bug of the sidecar: please report it with its log")
+
+
+def _judge_silence(slot: SlotSight, where: str, *, has_others: bool) -> Iterator[Finding]:
+    """Judge a slot whose sidecar says nothing."""
+    asked, pid = slot.asked, slot.asked.pid
+    if asked.condition is Condition.HUNG:
+        remedy = (
+            f"kill -CONT {pid} if it was stopped on purpose; otherwise kill -KILL {pid}: nothing is lost"
+            if pid
+            else ""
+        )
+        yield Finding(
+            Level.FAILING, f"{where}: the sidecar{f' {pid}' if pid else ''} hangs: {asked.words}", remedy
+        )
+    elif asked.condition in (Condition.SILENT, Condition.DENIED, Condition.RUNNING):
+        yield Finding(Level.WARNING, f"{where}: {asked.words}")
+    elif has_others and slot.backlog and slot.backlog.events:
+        text = f"{where}: a sidecar that ended has left {count_noun(slot.backlog.events, 'event')} there"
+        yield Finding(Level.WARNING, text, "the next sidecar that starts takes them over: restart one of them")
+
+
+def _judge_queue(service: Service) -> Iterator[Finding]:
+    queue = service.queue
+    if queue.error and not queue.is_missing and not any(slot.asked.record for slot in service.slots):
+        yield Finding(Level.WARNING, f"{queue.name}: {queue.error}")
+    if queue.capacity and queue.depth >= queue.capacity:
+        yield Finding(
+            Level.FAILING, f"{queue.name}: the queue is full ({queue.depth:,}), so put refuses events"
+        )
+    elif queue.capacity and queue.depth >= _FILLING * queue.capacity:
+        yield Finding(Level.WARNING, f"{queue.name}: the queue fills: {queue.depth:,} of {queue.capacity:,}")
+    if removed := [str(user) for user in queue.open_in if user.removed]:
+        text = f"{queue.name}: {', '.join(removed)} still has a removed queue of that name open"
+        yield Finding(Level.WARNING, text, "eventpub switches with its next event; restart other programs")
+
+
+def _has_sidecar(service: Service) -> bool:
+    return any(slot.asked.condition in _LIVE for slot in service.slots)

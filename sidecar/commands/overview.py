@@ -1,0 +1,247 @@
+"""All that there is to see of this host's queues and sidecars: what `eventpub status` shows.
+
+A sidecar is asked by its socket. Where it does not answer, what it has left on disk is read instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventpub.cli import host
+from eventpub.cli.arguments import DEFAULT_QUEUE
+from eventpub.errors import QueueError, QueueMissingError
+from eventpub.queue import access, holders, kernel_limits
+from eventpub.sidecar.config import SYSTEM_SPOOL_DIR, default_spool_dir, load_config
+from eventpub.sidecar.queue_choice import list_sidecars
+from eventpub.sidecar.spool.folder import DEAD
+from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, find_slots, find_spools
+
+from . import pending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventpub.queue.holders import Holder
+
+_ASKED_AT_ONCE = 16  # sidecars that hang take their whole time to be asked
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSight:
+    """A kernel queue.
+
+    Attributes:
+        name: of the queue.
+        error: why it cannot be looked at; empty where it can.
+        is_missing: whether there is no such queue.
+        depth: messages in it.
+        capacity: messages that fit.
+        message_bytes: how large one may be.
+        owner: owner, group and mode in words.
+        owner_uid: whose RLIMIT_MSGQUEUE it counts against.
+        counted_bytes: how much of that it takes.
+        open_in: the processes that have it open, or a removed one of that name, as far as this user may see.
+    """
+
+    name: str
+    error: str = ""
+    is_missing: bool = False
+    depth: int = 0
+    capacity: int = 0
+    message_bytes: int = 0
+    owner: str = ""
+    owner_uid: int | None = None
+    counted_bytes: int = 0
+    open_in: tuple[Holder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSight:
+    """A slot: what its sidecar says, and what is on disk where it says nothing."""
+
+    asked: Asked
+    backlog: pending.SlotBacklog | None = None
+
+    @property
+    def number(self) -> str:
+        """Its name."""
+        return self.asked.slot.name
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A queue, and all that serves it.
+
+    Attributes:
+        queue: in the kernel.
+        spool: its folder in `spool.dir`; None where no spool has one.
+        slots: of that folder.
+        dead_letters: how many there are; None where this user may not look.
+        is_configured: whether a configuration file was given that names it.
+        error: why its folder cannot be looked at; empty where it can.
+    """
+
+    queue: QueueSight
+    spool: Path | None = None
+    slots: tuple[SlotSight, ...] = ()
+    dead_letters: int | None = 0
+    is_configured: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """RLIMIT_MSGQUEUE of a user: what its queues take, of how much, and who holds them in words."""
+
+    user: str
+    taken_bytes: int
+    limit_bytes: int | None
+    held: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The whole host, or as much of it as was asked for."""
+
+    taken_at: float
+    services: tuple[Service, ...]
+    budgets: tuple[Budget, ...]
+
+
+def look_at_host(config_file: str | None, queue_name: str | None) -> Overview:
+    """Look at the queues of a configuration file, or at all of this host.
+
+    Args:
+        config_file: whose sidecars are wanted; None for all queues, slots and sockets that can be found.
+        queue_name: one queue only.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    places = _find_configured(config_file, queue_name) if config_file else _find_all(queue_name)
+    services = [
+        _look_at_service(name, folder, is_configured=config_file is not None) for name, folder in places
+    ]
+    return Overview(time.time(), tuple(services), tuple(_add_up_budgets(service.queue for service in services)))
+
+
+def _find_configured(config_file: str, queue_name: str | None) -> list[tuple[str, Path | None]]:
+    names = [queue_name] if queue_name else list_sidecars(config_file) or [DEFAULT_QUEUE]
+    found: list[tuple[str, Path | None]] = []
+    for name in names:
+        config = load_config(config_file, name)
+        found.append((name, (config.spool_dir or default_spool_dir()) / name))
+    return found
+
+
+def _find_all(queue_name: str | None) -> list[tuple[str, Path | None]]:
+    """Return queues and their folders: of sidecars that run, of the usual spools, and of the kernel."""
+    folder = host.mqueue_folder()
+    names = {*(host.queue_names(folder) if folder else holders.find_names())}
+    found: list[tuple[str, Path | None]] = []
+    for spool in sorted({*find_spools(), SYSTEM_SPOOL_DIR, default_spool_dir()}):
+        try:
+            found += [(path.name, path) for path in sorted(spool.iterdir()) if path.is_dir()]
+        except OSError:  # not there, or not for this user
+            continue
+    found += [(name, None) for name in sorted(names - {name for name, _ in found})]
+    return [
+        (name, path) for name, path in sorted(found, key=lambda pair: pair[0]) if queue_name in (None, name)
+    ]
+
+
+def _look_at_service(name: str, folder: Path | None, *, is_configured: bool) -> Service:
+    queue = _look_at_queue(name)
+    if folder is None:
+        return Service(queue, is_configured=is_configured)
+    try:
+        slots = find_slots(folder.parent, name) if folder.parent.exists() else []
+    except OSError as error:
+        text = f"{folder.parent}: {error.strerror}; run this as the sidecar's user, or as root"
+        return Service(queue, folder, (), None, is_configured, text)
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as asking:
+        seen = tuple(asking.map(_look_at_slot, slots))
+    try:
+        letters: int | None = sum(path.suffix == ".json" for path in (folder / DEAD).iterdir())
+    except FileNotFoundError:
+        letters = 0
+    except OSError:
+        letters = None
+    return Service(queue, folder, seen, letters, is_configured)
+
+
+def _look_at_slot(slot: Path) -> SlotSight:
+    asked = ask_slot(slot)
+    if asked.record is not None or asked.condition is Condition.DENIED:
+        return SlotSight(asked)
+    try:
+        return SlotSight(asked, pending.read_slot(slot))
+    except OSError:
+        return SlotSight(asked)
+
+
+def _look_at_queue(name: str) -> QueueSight:
+    here = holders.read_namespace()
+    users = tuple(user for user in holders.find_holders(name) if user.namespace == here)
+    try:
+        with host.open_to_look(name) as queue:
+            status = queue.status()
+            return QueueSight(
+                name,
+                depth=queue.depth(),
+                capacity=queue.max_messages,
+                message_bytes=queue.max_message_size,
+                owner=access.describe_owner(status),
+                owner_uid=status.st_uid,
+                counted_bytes=kernel_limits.need_bytes(queue.size),
+                open_in=users,
+            )
+    except QueueMissingError:
+        return QueueSight(name, error="there is no such queue", is_missing=True, open_in=users)
+    except QueueError as error:
+        return QueueSight(name, error=str(error), open_in=users)
+
+
+def _add_up_budgets(queues: Iterable[QueueSight]) -> list[Budget]:
+    """Add up what each user's queues take of its RLIMIT_MSGQUEUE."""
+    by_owner: dict[int, list[QueueSight]] = {}
+    for queue in queues:
+        if queue.owner_uid is not None:
+            by_owner.setdefault(queue.owner_uid, []).append(queue)
+    budgets = []
+    for uid, owned in by_owner.items():
+        limits = [
+            limit
+            for queue in owned
+            for user in queue.open_in
+            if user.uid == uid and (limit := holders.read_limit(user.pid)) is not None
+        ]
+        taken_bytes = sum({queue.name: queue.counted_bytes for queue in owned}.values())
+        limit = max(limits, default=None)
+        budgets.append(Budget(access.user_name(uid), taken_bytes, limit, holders.describe_owned(uid)))
+    return budgets
+
+
+def report_facts(overview: Overview) -> dict[str, object]:
+    """Return an overview as `--json` has it."""
+    return {item.name: _make_plain(getattr(overview, item.name)) for item in dataclasses.fields(overview)}
+
+
+def _make_plain(value: object) -> object:
+    """Return facts of dataclasses as `--json` has them: paths as text, conditions as words, pairs as lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _make_plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, holders.Holder):
+        return value._asdict()
+    if isinstance(value, dict):
+        return {key: _make_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_make_plain(item) for item in value]
+    if isinstance(value, Condition):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
