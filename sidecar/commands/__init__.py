@@ -26,3 +26,4 @@ TAP = Extension("show the events that pass through a queue", "eventpub.sidecar.c
 STATUS = Extension(
     "show this host's queues and sidecars, and what is wrong", "eventpub.sidecar.commands.status"
 )
+TOP = Extension("watch what the sidecars of this host do", "eventpub.sidecar.commands.top")

@@ -6,29 +6,27 @@ import base64
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventpub.cli.arguments import add_command, add_config_file, add_json, parse_as, queue_name
-from eventpub.cli.errors import UsageError
+from eventpub.cli.arguments import add_command, add_json, parse_as, queue_name
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_UNAVAILABLE
 from eventpub.cli.terminal import complain, say
 from eventpub.cli.wording import count_noun, format_json
 from eventpub.settings import ini
-from eventpub.sidecar.config import default_spool_dir, load_config
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.folder import DEAD
-from eventpub.sidecar.status.ask import find_slots, find_spools
 
 from .condition import FieldCondition, parse_where
 from .following import Followers
 from .guard import guard_command
 from .letters import NAME
 from .named import add_schema, name_event
+from .spools import add_spools, list_slots, list_spools
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from eventpub.cli.arguments import Commands
 
@@ -60,8 +58,7 @@ def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(commands, "tap", help="show the events that pass through a queue", epilog=_EPILOG)
     parser.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
-    add_config_file(parser)
-    parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool's folder, instead of CONFIG.ini")
+    add_spools(parser)
     parser.add_argument(
         "--where",
         type=parse_where,
@@ -81,14 +78,12 @@ def add_parser(commands: Commands) -> None:
 
 def run_tap(options: argparse.Namespace) -> int:
     """Show what passes until Ctrl-C, or until the limit is reached."""
-    if options.config_file is not None and options.spool is not None:
-        raise UsageError("give either CONFIG.ini or --spool DIR, not both")
     shown = _Shown(
         options.name, options.where, options.schema, as_json=options.json, limit=options.limit or _MAX_LIMIT
     )
     if options.dead:
         return _show_dead(options, shown)
-    followers = Followers(lambda: _list_slots(options))
+    followers = Followers(lambda: list_slots(options, options.name))
     complaints = followers.look()
     for words in complaints:
         complain(words)
@@ -113,34 +108,6 @@ def run_tap(options: argparse.Namespace) -> int:
             look_at = time.monotonic() + _LOOK_SECONDS
     sys.stdout.flush()
     return EXIT_OK
-
-
-def _list_spools(options: argparse.Namespace) -> list[Path]:
-    if options.spool is not None:
-        return [options.spool]
-    if options.config_file is not None:
-        return [load_config(options.config_file, options.name).spool_dir or default_spool_dir()]
-    return sorted({*find_spools(), default_spool_dir()})
-
-
-def _list_slots(options: argparse.Namespace) -> list[Path]:
-    """Return the slots of the queue.
-
-    Raises:
-        PermissionError: there are none, or those of other users.
-    """
-    slots: list[Path] = []
-    denied: PermissionError | None = None
-    for spool in _list_spools(options):
-        try:
-            slots += find_slots(spool, options.name)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError as error:
-            denied = error
-    if denied and not slots:
-        raise denied
-    return slots
 
 
 @dataclass
@@ -191,7 +158,7 @@ class _Shown:
 
 def _show_dead(options: argparse.Namespace, shown: _Shown) -> int:
     """Show the dead letters that are written from now on."""
-    folders = [spool / options.name / DEAD for spool in _list_spools(options)]
+    folders = [spool / options.name / DEAD for spool in list_spools(options, options.name)]
     if not any(folder.parent.is_dir() for folder in folders):
         complain(
             f"no spool of queue {options.name} was found; name its CONFIG.ini: "

@@ -1,0 +1,62 @@
+"""Which sidecars a command means that looks at several: by CONFIG.ini, by spool, or all of this host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventpub.cli.arguments import add_config_file
+from eventpub.cli.errors import UsageError
+from eventpub.sidecar.config import default_spool_dir, load_config
+from eventpub.sidecar.queue_choice import choose_queue
+from eventpub.sidecar.status.ask import find_slots, find_spools
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_spools(parser: argparse.ArgumentParser) -> None:
+    """Declare CONFIG.ini and `--spool`; without them all sidecars that run on this host are meant."""
+    add_config_file(parser)
+    parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool's folder, instead of CONFIG.ini")
+
+
+def list_spools(options: argparse.Namespace, queue_name: str | None) -> list[Path]:
+    """Return the spools that a command line means.
+
+    Raises:
+        UsageError: it names two.
+        ConfigError: the configuration cannot be used.
+    """
+    if options.config_file is not None and options.spool is not None:
+        raise UsageError("give either CONFIG.ini or --spool DIR, not both")
+    if options.spool is not None:
+        return [options.spool]
+    if options.config_file is not None:
+        config = load_config(options.config_file, choose_queue(options.config_file, queue_name))
+        return [config.spool_dir or default_spool_dir()]
+    return sorted({*find_spools(), default_spool_dir()})
+
+
+def list_slots(options: argparse.Namespace, queue_name: str | None) -> list[Path]:
+    """Return the folders of their slots, by spool, queue and number.
+
+    Args:
+        options: with the arguments of `add_spools`.
+        queue_name: of one queue only.
+
+    Raises:
+        PermissionError: there are none but those of other users.
+    """
+    slots: list[Path] = []
+    denied: PermissionError | None = None
+    for spool in list_spools(options, queue_name):
+        try:
+            slots += find_slots(spool, queue_name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            denied = error
+    if denied and not slots:
+        raise denied
+    return slots
