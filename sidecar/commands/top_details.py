@@ -24,7 +24,7 @@ _LABEL_WIDTH = 10
 
 def describe_shortly(row: SidecarRow, width: int) -> str:
     """Return three lines: the rates, and what is wrong."""
-    lines = [*_draw_rates(row, width), row.trouble or (_name_process(row.record) if row.record else "")]
+    lines = [*_draw_rates(row, width), row.trouble or (_tell_news(row.record) if row.record else "")]
     return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines)
 
 
@@ -78,7 +78,8 @@ def _list_facts(record: StatusRecord) -> Iterator[tuple[str, str]]:
         "spool",
         (
             f"{count_noun(spool.events, 'event')} in {count_noun(spool.batches, 'batch', 'batches')}, "
-            f"{format_size(spool.size_bytes)} of {format_size(spool.limit_bytes)}; {spool.open_events:,} in the open batch"
+            f"{format_size(spool.size_bytes)} of {format_size(spool.limit_bytes)}; "
+            f"{spool.open_events:,} in the open batch"
         ),
     )
     letters = record.dead_letters
@@ -101,6 +102,13 @@ def _list_facts(record: StatusRecord) -> Iterator[tuple[str, str]]:
     yield "spool in", record.process.directory
 
 
+def _tell_news(record: StatusRecord) -> str:
+    refusal = record.delivery.last_refusal
+    if refusal is None or record.delivery.failing_since is None:
+        return _name_process(record)
+    return f"the collector takes nothing{_since(record, record.delivery.failing_since, 'for')}: {refusal.words}"
+
+
 def _name_process(record: StatusRecord) -> str:
     process = record.process
     up_seconds = max(0.0, record.taken_at - process.started_at)
@@ -108,5 +116,8 @@ def _name_process(record: StatusRecord) -> str:
     return f"pid {process.pid}, {process.config_path}, up {format_duration(up_seconds)}, since {started}"
 
 
-def _since(record: StatusRecord, at: float | None) -> str:
-    return "" if at is None else f", {format_duration(max(0.0, record.taken_at - at))} ago"
+def _since(record: StatusRecord, at: float | None, word: str = "") -> str:
+    if at is None:
+        return ""
+    duration = format_duration(max(0.0, record.taken_at - at))
+    return f" {word} {duration}" if word else f", {duration} ago"

@@ -46,7 +46,7 @@ class TopApp(App[None]):
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("enter", "open", "Open"),
+        ("o", "open", "Open"),
         ("s", "sort", "Sort"),
         ("r", "reverse", "Reverse"),
         ("slash", "filter", "Filter"),
