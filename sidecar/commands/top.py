@@ -34,8 +34,8 @@ examples:
   eventpub top --once                       one table, for a pipe or a mail
   eventpub top --once --json                the same as JSON, with the whole status of each sidecar
 
-keys: Enter or o opens a sidecar, Escape goes back, s sorts by the next column (r the other way round), / filters,
-      p pauses, q ends. The screen needs an extra: pip install 'eventpub-sidecar[top]'; --once does not.
+keys: Enter or o opens a sidecar, Escape goes back, s sorts by the next column (r the other way round),
+      / filters, p pauses, q ends. The screen needs an extra: pip install 'eventpub-sidecar[top]'; --once does not.
       OUT/s is what the collector accepts, SPOOL how many events wait on disk, and how full the spool is.
 
 exit codes: 0 shown   64 wrong arguments   69 no sidecar runs here, or the extra is missing
