@@ -57,7 +57,7 @@ _LETTER_FACTS = ("queue", "reason", "status", "detail", "batch_id", "index")
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(commands, "tap", help="show the events that pass through a queue", epilog=_EPILOG)
-    parser.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
+    parser.add_argument("queue_name", type=queue_name, metavar="NAME", help="the queue")
     add_spools(parser)
     parser.add_argument(
         "--where",
@@ -79,22 +79,26 @@ def add_parser(commands: Commands) -> None:
 def run_tap(options: argparse.Namespace) -> int:
     """Show what passes until Ctrl-C, or until the limit is reached."""
     shown = _Shown(
-        options.name, options.where, options.schema, as_json=options.json, limit=options.limit or _MAX_LIMIT
+        options.queue_name,
+        options.where,
+        options.schema,
+        as_json=options.json,
+        limit=options.limit or _MAX_LIMIT,
     )
     if options.dead:
         return _show_dead(options, shown)
-    followers = Followers(lambda: list_slots(options, options.name))
+    followers = Followers(lambda: list_slots(options, options.queue_name))
     complaints = followers.look()
     for words in complaints:
         complain(words)
     if not followers.is_following():
         if not complaints:
             complain(
-                f"no sidecar of queue {options.name} runs on this host, as far as this user can see; "
-                f"start one, or name its CONFIG.ini: eventpub tap {options.name} CONFIG.ini"
+                f"no sidecar of queue {options.queue_name} runs on this host, as far as this user can see; "
+                f"start one, or name its CONFIG.ini: eventpub tap {options.queue_name} CONFIG.ini"
             )
         return EXIT_UNAVAILABLE
-    complain(f"showing what passes through queue {options.name}; Ctrl-C ends this")
+    complain(f"showing what passes through queue {options.queue_name}; Ctrl-C ends this")
     look_at = time.monotonic() + _LOOK_SECONDS
     while not shown.is_enough():
         passed = followers.take(0)
@@ -158,15 +162,15 @@ class _Shown:
 
 def _show_dead(options: argparse.Namespace, shown: _Shown) -> int:
     """Show the dead letters that are written from now on."""
-    folders = [spool / options.name / DEAD for spool in list_spools(options, options.name)]
+    folders = [spool / options.queue_name / DEAD for spool in list_spools(options, options.queue_name)]
     if not any(folder.parent.is_dir() for folder in folders):
         complain(
-            f"no spool of queue {options.name} was found; name its CONFIG.ini: "
-            f"eventpub tap {options.name} CONFIG.ini --dead"
+            f"no spool of queue {options.queue_name} was found; name its CONFIG.ini: "
+            f"eventpub tap {options.queue_name} CONFIG.ini --dead"
         )
         return EXIT_UNAVAILABLE
     known = {path for folder in folders for path in _list_letters(folder)}
-    complain(f"showing what becomes a dead letter of queue {options.name}; Ctrl-C ends this")
+    complain(f"showing what becomes a dead letter of queue {options.queue_name}; Ctrl-C ends this")
     while not shown.is_enough():
         found = {path for folder in folders for path in _list_letters(folder)}
         for path in sorted(found - known):

@@ -35,10 +35,12 @@ examples:
   eventpub top --once --json                the same as JSON, with the whole status of each sidecar
 
 keys: Enter or o opens a sidecar, Escape goes back, s sorts by the next column (r the other way round),
-      / filters, p pauses, q ends. The screen needs an extra: pip install 'eventpub-sidecar[top]'; --once does not.
-      OUT/s is what the collector accepts, SPOOL how many events wait on disk, and how full the spool is.
+      / filters, p pauses, q ends
 
-exit codes: 0 shown   64 wrong arguments   69 no sidecar runs here, or the extra is missing
+The screen needs an extra: pip install 'eventpub-sidecar[top]'; --once does not. OUT/s is what the collector
+accepts; SPOOL is how many events wait on disk, and how full the spool is.
+
+exit codes: 0 shown   64 wrong arguments   69 no sidecar runs here, or no terminal or extra
             73 no access   78 wrong configuration
 """
 
@@ -69,7 +71,8 @@ def run_top(options: argparse.Namespace) -> int:
     if options.once:
         return _print_once(sampler, options)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("top needs a terminal; for a pipe there is eventpub top --once")
+        complain("top draws a screen, which needs a terminal; for a pipe there is eventpub top --once")
+        return EXIT_UNAVAILABLE
     try:
         from .top_screen import TopApp  # noqa: PLC0415, textual takes 0.3 s to import, and is an extra
     except ModuleNotFoundError as error:

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, Static
 
 from .sampling import summarize_rows
-from .top_columns import COLUMNS, NUMBERS, choose_rows, write_name
+from .top_columns import COLUMNS, NUMBERS, choose_rows
 from .top_details import describe_row, describe_shortly
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from .sampling import Sampler, SidecarRow
+    from .top_columns import Column
 
 _STYLES = {"OK": "bold green", "DEGRADED": "bold yellow", "FAILING": "bold red", "NONE": "bold"}
 _THEME = "ansi-dark"  # only the sixteen colours and the background of the terminal, be that dark or light
@@ -104,10 +105,11 @@ class TopApp(App[None]):
             table.clear(columns=True)
             for index, column in enumerate(COLUMNS):
                 arrow = "" if index != self._column else "▲" if self._is_reversed else "▼"
-                head = Text(f"{column.title}{arrow}", justify="right" if column.title in NUMBERS else "left")
-                table.add_column(Text.assemble(head, " "), width=column.width + 1, key=column.title)
+                head = _fit_cell(f"{column.title}{arrow}", column)
+                table.add_column(Text(head), width=column.width + 1, key=column.title)
             for row in chosen:
-                table.add_row(*map(Text, _write_cells(row)), key=str(row.slot))
+                cells = [Text(_fit_cell(column.write(row), column)) for column in COLUMNS]
+                table.add_row(*cells, key=str(row.slot))
             slots = [row.slot for row in chosen]
             if selected is not None and selected.slot in slots:
                 table.move_cursor(row=slots.index(selected.slot))
@@ -120,7 +122,7 @@ class TopApp(App[None]):
     def _style_cells(self, rows: Sequence[SidecarRow]) -> None:
         for row in rows:
             style = "red" if row.is_failing else "yellow" if row.trouble else "green"
-            cell = Text(f"{row.state:<{COLUMNS[1].width}.{COLUMNS[1].width}} ", style)
+            cell = Text(_fit_cell(row.state, COLUMNS[1]), style)
             self._table.update_cell(str(row.slot), COLUMNS[1].title, cell)
 
     def _draw_selected(self) -> None:
@@ -232,12 +234,9 @@ class SidecarScreen(Screen[None]):
         self.query_one("#details", Static).update(Text(words))
 
 
-def _write_cells(row: SidecarRow) -> list[str]:
-    """Return the texts of a row, each as wide as its column and the blank after it."""
-    cells = []
-    for column in COLUMNS:
-        text = write_name(row) if column is COLUMNS[0] else column.write(row)
-        if len(text) > column.width:
-            text = text[: column.width - 1] + "…"
-        cells.append(f"{text:>{column.width}} " if column.title in NUMBERS else f"{text:<{column.width}} ")
-    return cells
+def _fit_cell(text: str, column: Column) -> str:
+    """Return a text as wide as its column and the blank after it."""
+    if len(text) > column.width + 1:
+        text = text[: column.width - 1] + "…"
+    fitted = f"{text:>{column.width}}" if column.title in NUMBERS else f"{text:<{column.width}}"
+    return f"{fitted} "[: column.width + 1]

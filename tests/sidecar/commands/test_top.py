@@ -170,7 +170,7 @@ def test_without_a_terminal_or_the_extra_or_a_sidecar_it_says_what_to_do(
     eventpub: Command, tmp_path: Path
 ) -> None:
     done = eventpub("top", "--spool", tmp_path)
-    assert (done.code, "for a pipe there is eventpub top --once" in done.err) == (64, True)
+    assert (done.code, "for a pipe there is eventpub top --once" in done.err) == (69, True)
     assert eventpub("top", "--json", "--spool", tmp_path).code == 64
     done = eventpub("top", "--once", "--interval", "0.2s", "--spool", tmp_path)
     assert (done.code, done.out.startswith("NONE: no sidecar runs on this host")) == (69, True)
