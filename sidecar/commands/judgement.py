@@ -41,9 +41,9 @@ def _judge_service(service: Service, now: float) -> Iterator[Finding]:
     for slot in service.slots:
         where = f"{name}, slot {slot.number}" if len(service.slots) > 1 else name
         if slot.asked.record:
-            yield from _judge_record(slot.asked.record, where, now)
+            yield from judge_record(slot.asked.record, where, now)
         else:
-            yield from _judge_silence(slot, where, has_others=_has_sidecar(service))
+            yield from judge_silence(slot, where, has_others=_has_sidecar(service))
     yield from _judge_queue(service)
     if not service.error and not _has_sidecar(service):
         waiting = service.queue.depth + sum(slot.backlog.events for slot in service.slots if slot.backlog)
@@ -61,7 +61,8 @@ def _judge_service(service: Service, now: float) -> Iterator[Finding]:
         yield Finding(Level.WARNING, text, remedy)
 
 
-def _judge_record(record: StatusRecord, where: str, now: float) -> Iterator[Finding]:
+def judge_record(record: StatusRecord, where: str, now: float) -> Iterator[Finding]:
+    """Yield what a sidecar's own record says is wrong; `where` names the sidecar, `now` is the time of day."""
     for trouble in record.troubles:
         is_worst = trouble.is_blocking and trouble.code not in _PASSING_TROUBLES
         since = "" if trouble.since is None else f", for {format_duration(max(0.0, now - trouble.since))}"
@@ -88,7 +89,7 @@ def _judge_record(record: StatusRecord, where: str, now: float) -> Iterator[Find
         yield Finding(Level.FAILING, text, "a bug of the sidecar: please report it with its log")
 
 
-def _judge_silence(slot: SlotSight, where: str, *, has_others: bool) -> Iterator[Finding]:
+def judge_silence(slot: SlotSight, where: str, *, has_others: bool) -> Iterator[Finding]:
     """Judge a slot whose sidecar says nothing."""
     asked, pid = slot.asked, slot.asked.pid
     if asked.condition is Condition.HUNG:

@@ -8,8 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from eventpub.cli.findings import Finding, Level, find_worst
 from eventpub.cli.wording import count_noun
 from eventpub.sidecar.status.ask import Asked, Condition, ask_slot
+
+from .judgement import WORDS, judge_record, judge_silence
+from .overview import SlotSight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 HISTORY = 120  # rates kept of each sidecar
 _MAX_ASKED = 16  # at a time
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_UNKNOWN = frozenset((Condition.SILENT, Condition.DENIED))
 
 
 class Rates(NamedTuple):
@@ -92,18 +95,26 @@ class SidecarRow:
         return self.record.dead_letters.count if self.record else 0
 
     @property
-    def is_failing(self) -> bool:
-        """Tell whether events of it are not on their way."""
+    def findings(self) -> list[Finding]:
+        """What `eventpub status` would say of it, the worst first."""
+        name = f"{self.queue}/{self.number}"
         if self.record is not None:
-            return not self.record.is_ready
-        return self.asked.condition not in _UNKNOWN
+            found = judge_record(self.record, name, self.record.taken_at)
+        elif self.asked.condition is Condition.DEAD:
+            found = iter([Finding(Level.FAILING, f"{name}: {self.asked.words}, and it has events")])
+        else:
+            found = judge_silence(SlotSight(self.asked), name, has_others=True)
+        return sorted(found, key=lambda finding: -finding.level.value)
+
+    @property
+    def level(self) -> Level:
+        """How bad it is."""
+        return find_worst(finding.level for finding in self.findings)
 
     @property
     def trouble(self) -> str:
-        """The worst that is wrong with it, in words; empty if all is well."""
-        if self.record is None:
-            return self.asked.words
-        return self.record.troubles[0].words if self.record.troubles else ""
+        """The worst that is wrong with it, in words that begin with its name; empty if all is well."""
+        return self.findings[0].text if self.findings else ""
 
     @property
     def oldest_seconds(self) -> float:
@@ -169,15 +180,12 @@ def summarize_rows(rows: Sequence[SidecarRow]) -> tuple[str, str]:
     """Return one word for all sidecars, OK, DEGRADED or FAILING, and why."""
     if not rows:
         return "NONE", "no sidecar runs on this host, as far as this user can see"
-    for word, chosen in (
-        ("FAILING", [row for row in rows if row.is_failing]),
-        ("DEGRADED", [row for row in rows if row.trouble]),
-    ):
-        if chosen:
-            more = f" (and {len(chosen) - 1} more)" if len(chosen) > 1 else ""
-            return word, f"{chosen[0].queue}/{chosen[0].number} {chosen[0].trouble}{more}"
+    worst = max(rows, key=lambda row: row.level.value)
+    others = sum(row.level is not Level.OK for row in rows) - 1
+    if worst.level is not Level.OK:
+        return WORDS[worst.level], worst.trouble + (f" (and {others} more)" if others else "")
     queues = len({row.slot.parent for row in rows})
-    return "OK", f"{count_noun(queues, 'queue')}, {count_noun(len(rows), 'sidecar')}"
+    return WORDS[Level.OK], f"{count_noun(queues, 'queue')}, {count_noun(len(rows), 'sidecar')}"
 
 
 def draw_sparkline(values: Sequence[float], width: int) -> str:

@@ -103,7 +103,7 @@ def _print_rows(rows: Sequence[SidecarRow]) -> None:
     )
     for row in rows:
         if row.trouble:
-            say(f"{COLUMNS[0].write(row)}: {row.trouble}")
+            say(row.trouble)
 
 
 def _to_json(row: SidecarRow) -> dict[str, object]:

@@ -70,8 +70,8 @@ def _draw_delivered(row: SidecarRow) -> str:
     return draw_sparkline([rates.delivered for rates in row.rates], _SPARKLINE_WIDTH)
 
 
-def _rank_state(row: SidecarRow) -> tuple[bool, bool, str]:
-    return not row.is_failing, not row.trouble, row.state
+def _rank_state(row: SidecarRow) -> tuple[int, str]:
+    return -row.level.value, row.state
 
 
 COLUMNS: Sequence[Column] = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from eventpub.cli.wording import count_noun, format_duration, format_size
 from eventpub.printable import escape_controls
 
+from .judgement import WORDS
 from .sampling import draw_sparkline
 from .top_columns import write_name
 
@@ -24,7 +25,7 @@ _LABEL_WIDTH = 10
 
 def describe_shortly(row: SidecarRow, width: int) -> str:
     """Return three lines: the rates, and what is wrong."""
-    lines = [*_draw_rates(row, width), row.trouble or (_tell_news(row.record) if row.record else "")]
+    lines = [*_draw_rates(row, width), row.trouble or (_name_process(row.record) if row.record else "")]
     return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines)
 
 
@@ -35,6 +36,8 @@ def describe_row(row: SidecarRow, width: int) -> str:
         lines += _put(row.asked.condition.value, row.asked.words, width)
         lines += _put("slot", str(row.slot), width)
         return "\n".join(lines)
+    for finding in row.findings:
+        lines += _put(WORDS[finding.level], f"{finding.text} {finding.remedy}".rstrip(), width)
     for label, words in _list_facts(row.record):
         lines += _put(label, words, width)
     return "\n".join([lines[0], *_draw_rates(row, width), "", *lines[1:]])
@@ -59,8 +62,6 @@ def _put(label: str, words: str, width: int) -> list[str]:
 
 
 def _list_facts(record: StatusRecord) -> Iterator[tuple[str, str]]:
-    for trouble in record.troubles:
-        yield trouble.code, trouble.words + _since(record, trouble.since)
     queue, ledger, spool, delivery = record.queue, record.ledger, record.spool, record.delivery
     depth = "not open" if queue.depth_messages is None else f"{queue.depth_messages:,}"
     yield "queue", f"{depth} of {queue.capacity_messages:,} messages of {format_size(queue.message_size_bytes)}"
@@ -102,13 +103,6 @@ def _list_facts(record: StatusRecord) -> Iterator[tuple[str, str]]:
     yield "spool in", record.process.directory
 
 
-def _tell_news(record: StatusRecord) -> str:
-    refusal = record.delivery.last_refusal
-    if refusal is None or record.delivery.failing_since is None:
-        return _name_process(record)
-    return f"the collector takes nothing{_since(record, record.delivery.failing_since, 'for')}: {refusal.words}"
-
-
 def _name_process(record: StatusRecord) -> str:
     process = record.process
     up_seconds = max(0.0, record.taken_at - process.started_at)
@@ -116,8 +110,5 @@ def _name_process(record: StatusRecord) -> str:
     return f"pid {process.pid}, {process.config_path}, up {format_duration(up_seconds)}, since {started}"
 
 
-def _since(record: StatusRecord, at: float | None, word: str = "") -> str:
-    if at is None:
-        return ""
-    duration = format_duration(max(0.0, record.taken_at - at))
-    return f" {word} {duration}" if word else f", {duration} ago"
+def _since(record: StatusRecord, at: float | None) -> str:
+    return "" if at is None else f", {format_duration(max(0.0, record.taken_at - at))} ago"

@@ -12,6 +12,8 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, Static
 
+from eventpub.cli.findings import Level
+
 from .sampling import summarize_rows
 from .top_columns import COLUMNS, NUMBERS, choose_rows
 from .top_details import describe_row, describe_shortly
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .top_columns import Column
 
 _STYLES = {"OK": "bold green", "DEGRADED": "bold yellow", "FAILING": "bold red", "NONE": "bold"}
+_LEVEL_STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILING: "red"}
 _THEME = "ansi-dark"  # only the sixteen colours and the background of the terminal, be that dark or light
 
 
@@ -121,8 +124,7 @@ class TopApp(App[None]):
 
     def _style_cells(self, rows: Sequence[SidecarRow]) -> None:
         for row in rows:
-            style = "red" if row.is_failing else "yellow" if row.trouble else "green"
-            cell = Text(_fit_cell(row.state, COLUMNS[1]), style)
+            cell = Text(_fit_cell(row.state, COLUMNS[1]), _LEVEL_STYLES[row.level])
             self._table.update_cell(str(row.slot), COLUMNS[1].title, cell)
 
     def _draw_selected(self) -> None:

@@ -128,7 +128,7 @@ def test_the_screen_tells_a_stopped_sidecar_from_a_killed_one(sidecar: SidecarPr
         await wait_for("running")
         sidecar.signal(signal.SIGSTOP)
         screen = await wait_for("hung")
-        assert screen.startswith(f"FAILING  {queue_name}/0 its process is stopped by a signal")
+        assert screen.startswith(f"FAILING  {queue_name}/0: the sidecar")
         await pilot.press("enter")
         await wait_for("SIGSTOP")
         await pilot.press("escape")
