@@ -116,7 +116,7 @@ class Receiver:
                 continue
             batch = batch or self._threads.apply(self._create, (self.queue,))
             if batch is None:
-                self._pause("no batch file can be created, so no messages are taken; see the error above")
+                self._pause(f"no batch file can be created, so no messages are taken: {self._disk_error}")
                 continue
             following = self._threads.spawn(self._create, self.queue)
             ended = self._fill(batch, self.queue, wait=True)

@@ -81,11 +81,10 @@ def test_every_help_fits_into_80_columns_but_for_what_is_copied(name: str) -> No
 
 
 def test_programs_and_commands_that_are_about_a_sidecar_name_it_alike() -> None:
-    named = {
-        name: {action.dest for action in parser._actions} for name, parser in PARSERS.items() if is_leaf(parser)
-    }
-    assert {name for name, arguments in named.items() if "queue_name" in arguments} == {
-        name for name, arguments in named.items() if "config_file" in arguments
-    }
-    spellings = {word for name in named for action in PARSERS[name]._actions for word in action.option_strings}
-    assert not spellings & {"--queue", "--config", "--name", "--config-file"}
+    leaves = {name: parser._actions for name, parser in PARSERS.items() if is_leaf(parser)}
+    spellings = {name: {word for action in leaves[name] for word in action.option_strings} for name in leaves}
+    with_file = {name for name in leaves if any(action.dest == "config_file" for action in leaves[name])}
+    assert with_file <= {name for name in leaves if "--queue-name" in spellings[name]}
+    assert {"eventpub sidecar", "eventpub status", "eventpub doctor", "eventpub spool check"} <= with_file
+    for found in spellings.values():
+        assert not found & {"--queue", "--config", "--name", "--config-file"}
