@@ -27,9 +27,14 @@ MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 
 class Passing:
-    """Copies batches to readers."""
+    """Copies batches to readers.
 
-    def __init__(self) -> None:
+    Args:
+        alive_seconds: how often a reader gets a sign of life.
+    """
+
+    def __init__(self, alive_seconds: float = frames.ALIVE_SECONDS) -> None:
+        self._alive_seconds = alive_seconds
         self._readers: list[_Reader] = []
 
     def show(self, batch: Batch) -> None:
@@ -57,7 +62,7 @@ class Passing:
         try:
             yield frames.write_frame(frames.ALIVE)
             while True:
-                yield reader.take()
+                yield reader.take(self._alive_seconds)
         finally:
             self._readers.remove(reader)
 
@@ -82,9 +87,9 @@ class _Reader:
             self._bytes += len(image)
         self._is_there.set()
 
-    def take(self) -> bytes:
-        """Wait for something, at most until the next sign of life is due, and return it."""
-        self._is_there.wait(frames.ALIVE_SECONDS)
+    def take(self, seconds: float) -> bytes:
+        """Wait for something, or until the next sign of life is due, and return it."""
+        self._is_there.wait(seconds)
         self._is_there.clear()
         taken, self._waiting, self._bytes = self._waiting, [], 0
         if self._lost_events:

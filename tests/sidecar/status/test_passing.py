@@ -7,7 +7,6 @@ from pathlib import Path
 from support.commands import SpoolFolder
 
 from eventpub.sidecar.spool.batch import Batch
-from eventpub.sidecar.status import passing
 from eventpub.sidecar.status.frames import ALIVE, EVENT, LOST, VERSION, FrameReader
 from eventpub.sidecar.status.passing import MAX_READERS, MAX_WAITING_BYTES, Passing
 
@@ -49,8 +48,7 @@ def test_a_reader_that_goes_makes_room_and_one_too_many_is_told(tmp_path: Path):
     assert [*FrameReader().read(next(bodies[1]))] == [(LOST, b"7")]
 
 
-def test_a_reader_gets_a_sign_of_life(monkeypatch):
-    monkeypatch.setattr(passing.frames, "ALIVE_SECONDS", 0.01)
-    body = iter(Passing().answer({}).body)
+def test_a_reader_gets_a_sign_of_life():
+    body = iter(Passing(alive_seconds=0.01).answer({}).body)
     next(body)
     assert [frame.kind for frame in FrameReader().read(next(body))] == [ALIVE]
