@@ -18,6 +18,7 @@ def read_event_time(version: str, joined_events: bytes | memoryview) -> float:
     try:
         event, _ = _decode(str(joined_events[:_MAX_BYTES], "ascii", "replace"))
         milliseconds = event["client_timestamp"] if version == "2j" else event[_CLIENT_TIMESTAMP]["i64"]
-        return milliseconds / 1000 if milliseconds in _MILLISECONDS else 0.0
+        is_time = type(milliseconds) is int and milliseconds in _MILLISECONDS
+        return milliseconds / 1000 if is_time else 0.0
     except (ValueError, TypeError, LookupError, RecursionError, AttributeError):  # any schema may stand here
         return 0.0

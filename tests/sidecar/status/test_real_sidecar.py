@@ -22,6 +22,7 @@ from support.waiting import wait_until
 
 import eventpub
 from eventpub.queue.message_queue import MessageQueue
+from eventpub.sidecar.spool.slot import take_slot
 from eventpub.sidecar.status.answering import socket_path
 from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, connect_slot, find_slots, find_spools
 from eventpub.sidecar.status.record import StatusRecord
@@ -279,3 +280,43 @@ def test_prometheus_reads_what_the_record_says(sidecar: SidecarProcess) -> None:
     assert samples["eventpub_attempt_duration_seconds_bucket", "le=+Inf"] == 1
     assert samples["eventpub_build_info", "loops=compiled", f"version={eventpub.__version__}"] == 1
     assert get(sidecar, "/metrics", "HEAD") == (200, "")
+
+
+def test_a_full_spool_is_told_as_a_pause_with_what_to_do(
+    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
+) -> None:
+    collector.stop()
+    running = NurserySidecar(
+        nursery, tmp_path, queue_name, collector.port, collector_version="2j", spool_max_size="4 MiB",
+        batch_max_age="10 ms",
+    )  # fmt: skip
+    try:
+        event = b'{"filler":"%s"}' % (b"x" * 8000)
+        with MessageQueue.open(queue_name) as queue:
+            while not has_trouble(running, "paused"):
+                while queue.send(event):
+                    pass
+        record = ask(running)
+        assert (record.state, record.why) == ("paused", has_trouble(running, "paused"))
+        assert record.why.startswith("the spool is full, so no messages are taken; raise spool.max_size")
+        assert record.spool.limit_bytes == 4 * 1024 * 1024
+        assert record.spool.size_bytes > record.spool.limit_bytes / 2
+        assert record.spool.batches > 1
+        assert get(running, "/readyz")[0] == 503
+    finally:
+        running.kill()
+
+
+def test_a_process_that_holds_a_slot_and_has_no_socket_is_silent(sidecar: SidecarProcess) -> None:
+    assert isinstance(sidecar, NurserySidecar)
+    sidecar.pause()  # or it would make it again
+    socket_path(slot_of(sidecar)).unlink()
+    assert ask_slot(slot_of(sidecar)).condition is Condition.HUNG
+    sidecar.signal(signal.SIGCONT)
+    wait_until(lambda: ask_slot(slot_of(sidecar)).condition is Condition.RUNNING, "it makes another")
+    slot = sidecar.spool / sidecar.queue_name / "7"
+    taken = take_slot(slot)
+    assert taken is not None
+    asked = ask_slot(slot)
+    taken.release()
+    assert (asked.condition, asked.pid) == (Condition.SILENT, os.getpid())
