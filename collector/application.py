@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from eventpub.collector.store import Receipt, Store
 
+    from eventpub.collector.page.feed import Feed
+
     from .config import Config
     from .intake import SignedBody
 
@@ -57,9 +59,12 @@ class Application:
         config: keys and limits.
         store: where batches go.
         clock: the time of day, in seconds since 1970.
+        feed: is told what becomes of each batch, for those who watch; None where there is no page.
     """
 
-    def __init__(self, config: Config, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: Config, store: Store, clock: Callable[[], float] = time.time, feed: Feed | None = None
+    ) -> None:
         settings = self._settings = config.settings
         self._reader = EventReader(
             config.schemas, Limits(settings.max_event_bytes, settings.schema_strict), settings.max_events
@@ -68,6 +73,7 @@ class Application:
         self._intake = Intake(settings, config.secrets, clock)
         self._store = store
         self._clock = clock
+        self._feed = feed
 
     def use_keys(self, secrets: Mapping[str, tuple[bytes, ...]]) -> None:
         """Accept requests that are signed with one of these secrets, from the next one on."""
@@ -120,9 +126,19 @@ class Application:
             signed = self._intake.read(environ)
         except RefusedError as error:
             is_too_large = error.response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            return (is_too_large and self._find_unread(version, environ, sent_id, parents)) or error.response
+            answer = (is_too_large and self._find_unread(version, environ, sent_id, parents)) or error.response
+            self._show_refusal(answer, claimed_key(environ), version, environ)
+            return answer
         with signed.loan:
-            return self._take_signed(version, environ, signed, sent_id, parents)
+            answer = self._take_signed(version, environ, signed, sent_id, parents)
+            self._show_refusal(answer, signed.key_name, version, environ, signed.plain)
+            return answer
+
+    def _show_refusal(
+        self, answer: Response, key_name: str, version: str, environ: WSGIEnvironment, body: bytes = b""
+    ) -> None:
+        if self._feed is not None and "error" in answer.fields:
+            self._feed.add_refusal(answer, key_name, version, environ[FACTS], body)
 
     def _take_signed(
         self,
@@ -193,7 +209,10 @@ class Application:
 
     def _keep(self, batch: IncomingBatch, unknown_fields: int) -> Response:
         counted = {"unknown_fields": unknown_fields} if unknown_fields else {}
-        return self._answer(batch.batch_id, self._store.add(batch), events=len(batch.events), **counted)
+        receipt = self._store.add(batch)
+        if self._feed is not None:
+            self._feed.add_receipt(batch, receipt)
+        return self._answer(batch.batch_id, receipt, events=len(batch.events), **counted)
 
     def _answer(self, batch_id: str, receipt: Receipt, **counted: int) -> Response:
         """Say what came of a batch; `counted` is what was read of it, or nothing where it was not read."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -47,6 +48,18 @@ def _tcp_endpoint() -> ini.Kind[tuple[str, int]]:
         parse,
         "host:port or [ipv6]:port; *:port is 0.0.0.0:port, [::]:port has IPv6 too; port 0 takes a free one",
     )
+
+
+def _host_names() -> ini.Kind[tuple[str, ...]]:
+    name = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?")
+
+    def parse(value: str) -> tuple[str, ...]:
+        names = tuple(value.lower().replace(",", " ").split())
+        if not all(map(name.fullmatch, names)):
+            raise ValueError
+        return names
+
+    return ini.Kind(parse, "names such as collector or events.example.com, separated by blanks or commas")
 
 
 def _networks() -> ini.Kind[tuple[Network, ...]]:
@@ -118,6 +131,13 @@ class Settings:
     # --- schemas
     # an application may be newer than its collector: what [schemas] does not know is kept, unless it is refused
     schema_strict: bool = ini.setting("schema.strict", ini.boolean(), default=False)
+
+    # --- the page; whoever reaches its port sees every event
+    page_listen: tuple[str, int] | None = ini.setting("page.listen", _tcp_endpoint(), default=None)
+    page_hosts: tuple[str, ...] = ini.setting("page.hosts", _host_names(), default=())
+    # as many as a browser holds and filters without a pause, and the memory that these may take here
+    page_max_events: int = ini.setting("page.max_events", ini.integer(1, 1_000_000), default=100_000)
+    page_max_bytes: int = ini.setting("page.max_size", ini.size(_MIB, 16 * _GIB), default=64 * _MIB)
 
     # --- times
     idle_timeout_seconds: float = ini.setting("timeout.idle", ini.seconds(0.05, 3600), default=75.0)

@@ -41,6 +41,11 @@ class Schemas:
         self._default = forms.pop(DEFAULT_KEY)
         self._forms = forms
 
+    def find_class(self, key_name: str) -> type | None:
+        """Return the struct class of a key's version 2 events; None where they may be any struct."""
+        form = self.find(key_name)
+        return form.struct_class if isinstance(form, StructForm) else None
+
     def find(self, key_name: str) -> Form:
         """Return the form of the version 2 events of a key."""
         return self._forms.get(key_name, self._default)

@@ -33,10 +33,13 @@ class StructForm:
 
     Args:
         cls: a class the thrift compiler wrote.
+
+    Attributes:
+        struct_class: the same.
     """
 
     def __init__(self, cls: type) -> None:
-        self._class = cls
+        self.struct_class = cls
         compiled = compile_class(cls)
         self._convert = compiled.convert
         self._structs = msgspec.json.Decoder(list[compiled.wire])  # type: ignore[name-defined]
@@ -87,7 +90,7 @@ class StructForm:
     def _explain(self, document: object, limits: Limits, unknown: Counter[str]) -> EventRow | str:
         found = UnknownFields()
         try:
-            plain = to_plain(decode_struct(self._class, document, found), found)
+            plain = to_plain(decode_struct(self.struct_class, document, found), found)
             row = make_row(plain, write_json(plain), limits.max_event_bytes)
         except (DecodeError, UnwritableError) as error:
             return str(error)
