@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from eventpub.collector.store import Receipt, Store
-
     from eventpub.collector.page.feed import Feed
+    from eventpub.collector.store import Receipt, Store
 
     from .config import Config
     from .intake import SignedBody

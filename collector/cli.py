@@ -22,6 +22,7 @@ from eventpub.cli.help_format import FoldedHelp
 from eventpub.cli.terminal import complain, say
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
+from eventpub.collector.page.opening import open_feed, refuse_workers, serve_page
 from eventpub.collector.store.thread import StoreThread
 from eventpub.errors import ConfigError, NotYetError
 from eventpub.printable import configure_logging
@@ -87,6 +88,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             say(f"{options.config}: good; keys: {', '.join(loaded.secrets)}")
             return EXIT_OK
         if options.workers > 1:
+            refuse_workers(loaded.settings)
             return _run_workers(options, loaded.settings, stop, reload)
         tls = _wait_for(lambda: tls_context(loaded.settings), stop)
     except ConfigError as error:
@@ -139,7 +141,8 @@ def _serve(
     store = _wait_for(lambda: _open_store(loaded.settings), stop, server.application)
     if store is None:
         return EXIT_OK
-    application = Application(loaded, store)
+    feed = None if loaded.settings.page_listen is None else open_feed(loaded)
+    application = Application(loaded, store, feed=feed)
     server.application = application if script is None else faults.Faults(application, script)
 
     def reload_when_asked() -> None:
@@ -149,11 +152,14 @@ def _serve(
 
     reloader = gevent.spawn(reload_when_asked)
     try:
-        print(f"listening on {server.url}", flush=True)
-        if options.ready_file is not None:
-            _announce_url(options.ready_file, server.url)
-        stop.wait()
-        cut_off = server.finish()
+        with serve_page(loaded.settings, feed, server.url) as page_url:
+            print(f"listening on {server.url}", flush=True)
+            if page_url:
+                print(f"page on {page_url}", flush=True)
+            if options.ready_file is not None:
+                _announce_url(options.ready_file, server.url)
+            stop.wait()
+            cut_off = server.finish()
         logger.info("stopped requests_cut_off=%d", cut_off)
         return EXIT_NOT_YET if cut_off else EXIT_OK
     finally:

@@ -1,7 +1,8 @@
 """`GET /micro/good?noun=tea&wait=5s&count=3`: the kept entries that a test asks for, and waiting for them.
 
-A parameter that is not one of ours is the path of a field in the event, `user.id`, and the value it must have, as
-text or as JSON. `event.wait` is the field `wait` of an event, and `@key` is what the entry says beside its event.
+A parameter that is not one of ours is the path of a field in the event, `user.id`, and the value it must have,
+as text or as JSON. `event.wait` is the field `wait` of an event, and `@key` is what the entry says beside its
+event.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def read_question(outcome: str, query: str) -> Question:
     ours: dict[str, Any] = {}
     fields = []
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=_FIELDS_OF_QUERY)
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=_FIELDS_OF_QUERY
+        )
     except ValueError as error:
         raise RefusedError(refuse(400, "bad_query", f"the query cannot be read: {error}")) from None
     for name, value in pairs:
@@ -89,7 +92,9 @@ def read_question(outcome: str, query: str) -> Question:
         try:
             ours[name] = _KINDS[name].parse(value)
         except ValueError:
-            reason = f"{name}={value[:40]}: expected {_KINDS[name].allowed}; a field of that name is event.{name}"
+            reason = (
+                f"{name}={value[:40]}: expected {_KINDS[name].allowed}; a field of that name is event.{name}"
+            )
             raise RefusedError(refuse(400, "bad_query", reason)) from None
     count = ours.get(_COUNT, 1 if _WAIT in ours else 0)
     limit = ours.get(_LIMIT, _DEFAULT_LIMIT)

@@ -1,4 +1,4 @@
-"""What the collector did with each event, for those who watch: noted by the application, read by pages and tests.
+"""What the collector did with each event: noted by the application, read by pages and tests.
 
 To note something never waits and never fails for want of a reader.
 """

@@ -1,7 +1,7 @@
 """Who may ask: a browser on behalf of this page, or a program; no other web page, under whatever name.
 
-A web page of somebody else can have a browser send requests here. It must neither read answers, for which a name
-that it controls would have to lead here (DNS rebinding; so the names are checked), nor reset anything.
+Another web page can have a browser send requests here. It must neither read answers, for which a name that it
+controls would have to lead here (DNS rebinding, so names are checked), nor reset anything.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIEnvironment
 
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
 HEADERS = (
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
-    ),
+    ("Content-Security-Policy", _POLICY),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),

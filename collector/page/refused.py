@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_RAW_CHARACTERS = 64 * 1024  # of an event as it came; of a longer one, so many are shown
 
-_FIELD = re.compile(r"([^\s:\"]+(?:\[[^\]]{0,80}\][^\s:\"]*)*): ")  # what a DecodeError begins with
+_FIELD = re.compile(r"((?:[^\s:\[]|\[[^\]]{0,80}\])+): ")  # what a DecodeError begins with
 _MAX_DEPTH = 64
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -67,10 +67,12 @@ def _name_struct(cls: Any, document: Any, depth: int) -> Any:
     named = {}
     for number, holder in document.items():
         field = fields.get(number)
+        if field is None:
+            named[number] = holder
+            continue
         is_held = isinstance(holder, dict) and len(holder) == 1
         value = next(iter(holder.values())) if is_held else holder
-        name = number if field is None else field.name
-        named[name] = value if field is None else _name_value(field.type, value, depth - 1)
+        named[field.name] = _name_value(field.type, value, depth - 1)
     return named
 
 

@@ -93,15 +93,17 @@ class PageApplication:
         objection = find_objection(environ, self._names)
         if objection is not None:
             return _refused(refuse(403, "forbidden", objection))
-        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-        if path == "/micro/reset":
-            if method != "POST":
-                return _not_allowed(method, "POST")
-            self._feed.reset()
-            return _Answer("200 OK", _JSON, [b'{"reset": true}\n'])
-        if method not in ("GET", "HEAD"):
-            return _not_allowed(method, "GET, HEAD")
-        query = environ.get("QUERY_STRING", "")
+        method = environ["REQUEST_METHOD"]
+        if environ["PATH_INFO"] == "/micro/reset":
+            return self._reset() if method == "POST" else _not_allowed(method, "POST")
+        return self._get(environ) if method in ("GET", "HEAD") else _not_allowed(method, "GET, HEAD")
+
+    def _reset(self) -> _Answer:
+        self._feed.reset()
+        return _Answer("200 OK", _JSON, [b'{"reset": true}\n'])
+
+    def _get(self, environ: WSGIEnvironment) -> _Answer:
+        path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
         if path in self._files:
             kind, content = self._files[path]
             return _Answer("200 OK", kind, [content])
@@ -121,7 +123,9 @@ class PageApplication:
         messages = stream_feed(
             self._feed, environ.get("HTTP_LAST_EVENT_ID", ""), {"collector": self._collector_url}
         )
-        return _Answer("200 OK", "text/event-stream", self._count_reader(messages), (("X-Accel-Buffering", "no"),))
+        return _Answer(
+            "200 OK", "text/event-stream", self._count_reader(messages), (("X-Accel-Buffering", "no"),)
+        )
 
     def _ask(self, outcome: str, query: str) -> _Answer:
         self._check_room()

@@ -1,7 +1,7 @@
 """The feed as server-sent events: all that is kept, then what is new, and the counts every second.
 
-A reader fetches from the ring at its own pace: what waits for a slow one is at most one portion, in the kernel's
-buffer of its connection. It learns how many entries had to go before it came.
+A reader fetches from the ring at its own pace: what waits for a slow one is at most one portion. It learns how
+many entries had to go before it came.
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ class Tallies:
         """Count events that had been stored before, and came again."""
         self._add(key_name, _DUPLICATE, count, 0)
 
-    def add_refused(self, key_name: str, kinds: Iterable[tuple[str, str | None]], count: int, now: float) -> None:
+    def add_refused(
+        self, key_name: str, kinds: Iterable[tuple[str, str | None]], count: int, now: float
+    ) -> None:
         """Count what was refused: an error's code, and the field if there is one, of each that is known."""
         self._add(key_name, _REFUSED, count, now)
         _count(self._refusals, kinds)

@@ -1,7 +1,7 @@
 """Struct class -> what its fields mean, in the words of the schema.
 
-The thrift compiler copies the comments of a schema into the docstrings of its classes; other classes are told by
-their names and types.
+The thrift compiler copies the comments of a schema into the docstrings of its classes. Where there are none,
+names and types must do.
 """
 
 from __future__ import annotations

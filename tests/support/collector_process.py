@@ -12,6 +12,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -87,6 +88,12 @@ class CollectorProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def page_url(self) -> str:
+        """Where its page is, if `page.listen` is among the settings."""
+        *_, url = re.findall(r"^page on (\S+)$", self.log(), re.MULTILINE)
+        return str(url)
 
     @property
     def hostname(self) -> str:
