@@ -14,12 +14,12 @@ PEERS = $(VENV)-peers
 COPY ?= $(HOME)/.cache/eventpub/checkout
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines test-deploy simulate soak lint bench fuzz wheel-check copy clean
+.PHONY: help demo test test-engines test-deploy test-page simulate soak lint bench fuzz wheel-check copy clean
 
 ifneq ($(shell test -w . && echo writable),writable)
 
 # A read-only checkout: pip and pytest write beside what they read, so a copy of it is used.
-demo test test-engines test-deploy simulate soak lint bench fuzz wheel-check: copy
+demo test test-engines test-deploy test-page simulate soak lint bench fuzz wheel-check: copy
 	@echo "$(CURDIR) is read-only; using a copy, $(COPY)"
 	@$(MAKE) --no-print-directory -C $(COPY) $@
 
@@ -38,6 +38,9 @@ test-engines: $(VENV)/installed-engines  ## test the stores on real servers of N
 
 test-deploy: $(VENV)/installed-deploy $(VENV)/debian.tar  ## follow the pages of deploy/ in containers (root, podman)
 	@$(VENV)/bin/python -m pytest tests/deployed $(TESTS)
+
+test-page: $(VENV)/installed-page  ## test the collector's page by clicks in a headless Chromium
+	@$(VENV)/bin/python -m pytest tests/page $(TESTS)
 
 soak: $(VENV)/installed  ## kill, break and poison everything at random for five minutes; draw up the books
 	@PYTHONPATH=.:tests $(VENV)/bin/python -m system.soak $(SOAK)
@@ -110,6 +113,9 @@ $(VENV)/debian.tar: | $(VENV)/installed
 	@echo "making $@ (once, about 30 s) …"
 	@folder=$$(mktemp -d) && debootstrap --variant=minbase trixie $$folder > $@.log 2>&1 \
 	    && tar -C $$folder -cf $@ .; rm -rf $$folder
+
+$(VENV)/installed-page: $(VENV)/installed
+	$(call install,15,-e '.[page]')
 
 $(VENV)/installed-lint: $(VENV)/installed
 	$(call install,15,-e '.[lint]')

@@ -1,0 +1,25 @@
+"""What keeps `eventpub dev` from running."""
+
+from __future__ import annotations
+
+from eventpub.errors import EventPubError
+
+
+class ProgramError(EventPubError):
+    """A program did not start, or ended by itself.
+
+    Attributes:
+        name: of the program.
+        what: happened.
+        log: the last lines of its log.
+    """
+
+    def __init__(self, name: str, what: str, log: str) -> None:
+        super().__init__(name, what, log)
+        self.name = name
+        self.what = what
+        self.log = log
+
+    def __str__(self) -> str:
+        lines = "\n  | ".join(["", *self.log.splitlines()]) if self.log else ""
+        return f"the {self.name} {self.what}; its log says{lines}" if lines else f"the {self.name} {self.what}"

@@ -1,0 +1,138 @@
+"""`eventpub dev` as a newcomer runs it: one command, an event, the page, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import posix_ipc
+import pytest
+import requests
+from support.paths import ROOT
+from support.waiting import DEADLINE_SECONDS, wait_until
+
+from eventpub.wire import QUEUE_PREFIX
+
+
+class Dev:
+    """The command, running."""
+
+    def __init__(self, queue: str, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self._log = folder.with_name("dev.log")
+        self.output = ""
+        command = [
+            sys.executable,
+            "-m",
+            "eventpub",
+            "dev",
+            "--queue-name",
+            queue,
+            "--keep",
+            str(folder),
+            *arguments,
+        ]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        wait_until(
+            lambda: "Ctrl-C ends everything" in self.read() or self.process.poll() is not None, "started", 60
+        )
+
+    def read(self) -> str:
+        """Return what it has said."""
+        self.output = self._log.read_text()
+        return self.output
+
+    @property
+    def page(self) -> str:
+        """Return the page's address as it is printed."""
+        (url,) = re.findall(r"^Page +(\S+)$", self.output, re.MULTILINE)
+        return str(url)
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        """Interrupt it; return its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+def free_ports() -> list[str]:
+    """Return arguments for ports that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return ["--port", str(one.getsockname()[1]), "--page-port", str(other.getsockname()[1])]
+
+
+def queue_exists(queue: str) -> bool:
+    try:
+        posix_ipc.MessageQueue(QUEUE_PREFIX + queue).close()
+    except posix_ipc.ExistentialError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    queue = f"dev{os.getpid()}"
+    running = Dev(queue, tmp_path_factory.mktemp("dev") / "kept", *free_ports())
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+def test_the_examples_it_prints_put_events_that_the_page_shows(dev: Dev) -> None:
+    example = dev.output.partition("from Python:")[2].partition("or from a shell:")[0]
+    program = "\n".join(line.strip() for line in example.strip().splitlines())
+    assert len(program.splitlines()) == 3
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+    (command,) = re.findall(r"^    eventpub (put .*)$", dev.output, re.MULTILINE)
+    subprocess.run(f"{sys.executable} -m eventpub {command}", shell=True, cwd=ROOT, check=True, timeout=60)
+    found = requests.get(f"{dev.page}/micro/good?noun=tea&wait=20s&count=2", timeout=60).json()
+    assert found["matched"] == 2, found
+    assert "text/html" in requests.get(dev.page, timeout=10).headers["Content-Type"]
+
+
+def test_taken_ports_are_replaced_and_said(dev: Dev, tmp_path: Path, queue_name: str) -> None:
+    other = Dev(queue_name, tmp_path / "kept", *dev.process.args[-4:])  # type: ignore[index]
+    try:
+        assert other.page != dev.page
+        assert other.output.count("is taken; a free one is used instead.") == 2
+        assert requests.get(f"{other.page}/micro/all", timeout=10).json()["matched"] == 0
+    finally:
+        code = other.end(signal.SIGTERM)
+    assert code == 0
+
+
+def test_a_program_that_ends_by_itself_ends_the_other_and_its_log_is_shown(
+    tmp_path: Path, queue_name: str
+) -> None:
+    running = Dev(queue_name, tmp_path / "kept", *free_ports(), "--schema", "nowhere:Nothing")
+    assert running.process.wait(DEADLINE_SECONDS) == 2
+    assert "the collector ended with exit code 78" in running.read()
+    assert "cannot be imported" in running.output
+    assert not queue_exists(queue_name)
+
+
+def test_both_programs_end_with_it_however_it_ends(tmp_path: Path, queue_name: str) -> None:
+    running = Dev(queue_name, tmp_path / "kept", *free_ports())
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    assert len(children) == 2
+    running.end(signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in children if Path("/proc", pid).exists()], "both have ended")
+
+
+def test_ctrl_c_ends_both_and_removes_the_queue(dev: Dev) -> None:
+    queue = f"dev{os.getpid()}"
+    assert queue_exists(queue)
+    assert dev.end() == 0
+    assert not queue_exists(queue)
+    assert "Stopping" in dev.read()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(dev.page, timeout=10)
+    for name in ("collector", "sidecar"):
+        assert (dev.folder / f"{name}.ini").stat().st_mode & 0o077 == 0
+        assert (dev.folder / f"{name}.log").exists()
