@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from eventpub.queue.event_queue import EventQueue
-    from eventpub.testing import MemoryQueue, Record
+    from eventpub.testing import CollectedEvents, MemoryQueue, Record
 
 
 _SESSION = pytest.StashKey["Record"]()
@@ -35,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare `eventpub_capture`."""
     text = "capture in every test what is put on any event queue; nothing reaches the kernel (default: no)"
     parser.addini("eventpub_capture", text, type="bool", default=False)
+    text = "what `collected_events` takes: 2 for Thrift structs, 2j for dicts (default: 2)"
+    parser.addini("eventpub_version", text, default="2")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -94,6 +97,25 @@ def posix_event_queue() -> Iterator[EventQueue[Any]]:
 
     with posix_queue() as events:
         yield events
+
+
+@pytest.fixture(scope="session")
+def eventpub_dev(request: pytest.FixtureRequest) -> Iterator[CollectedEvents]:
+    """A sidecar and a collector for the whole run: `eventpub dev`, or the page that $EVENTPUB_PAGE names."""
+    from eventpub.testing.collected import PAGE_VARIABLE, CollectedEvents, run_dev  # noqa: PLC0415, likewise
+
+    if PAGE_VARIABLE in os.environ:
+        yield CollectedEvents(os.environ[PAGE_VARIABLE])
+        return
+    with run_dev(version=request.config.getini("eventpub_version")) as running:
+        yield running
+
+
+@pytest.fixture
+def collected_events(eventpub_dev: CollectedEvents) -> CollectedEvents:
+    """What the collector takes and refuses while the test runs: events that really went through a sidecar."""
+    eventpub_dev.reset()
+    return eventpub_dev
 
 
 def _configure(freezegun: Any) -> None:

@@ -12,6 +12,7 @@ import argparse
 import base64
 import contextlib
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -19,6 +20,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,6 +37,7 @@ COLLECTOR_INI = """\
 [collector]
 listen = 127.0.0.1:0
 store.path = {folder}/events.sqlite
+page.listen = 127.0.0.1:0
 
 [keys]
 demo = {secret}
@@ -65,7 +68,7 @@ def main() -> int:
         signal.signal(number, interrupt)
     folder = make_folder(options.folder)
     try:
-        run(folder, options.shops, options.clients, options.seconds)
+        run(folder, options.shops, options.clients, options.seconds, keep=options.keep)
     except DemoError as error:
         print(f"\nThe demo failed: {error}\nWhat was written is in {folder}.")
         return 1
@@ -78,8 +81,10 @@ def main() -> int:
     return bool(result.faults)
 
 
-def run(folder: Path, shops: int, clients: int, seconds: float) -> None:
+def run(folder: Path, shops: int, clients: int, seconds: float, *, keep: bool) -> None:
     """Start everything, send requests, stop everything in the order of the data.
+
+    With `keep` it waits for Ctrl-C before it stops, so that there is time to look at the page.
 
     Raises:
         DemoError: a process fails to start, to go on, to stop, or to exit with 0.
@@ -100,6 +105,8 @@ def run(folder: Path, shops: int, clients: int, seconds: float) -> None:
         config.write_text(COLLECTOR_INI.format(folder=folder, secret=secret))
         collector = start("collector", "-m", "eventpub.collector", "--ready-file", url, config)
         collector.wait_until(url.exists)
+        (page,) = re.findall(r"^page on (\S+)$", collector.log_path.read_text(), re.MULTILINE)
+        print(f"  see them arrive: {page}", flush=True)
 
         config, hostname = folder / "sidecar.ini", url.read_text().strip().removeprefix("http://")
         config.write_text(SIDECAR_INI.format(folder=folder, secret=secret, queue=queue, hostname=hostname))
@@ -122,9 +129,22 @@ def run(folder: Path, shops: int, clients: int, seconds: float) -> None:
             servers,
         )
 
+        if keep:
+            wait_for_interrupt(page, servers)
         print("Stopping, in the order of the data")
         for process in servers:
             process.stop()
+
+
+def wait_for_interrupt(page: str, servers: list[Process]) -> None:
+    """Wait for Ctrl-C, as long as everything runs."""
+    print(f"All requests are answered. The page stays at {page} until you press Ctrl-C.", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            for server in servers:
+                server.check()
+            time.sleep(0.2)
+    print()
 
 
 def make_folder(wanted: Path | None) -> Path:
@@ -167,6 +187,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--shops", type=int, default=3, help="processes of the web application (default: 3)")
     parser.add_argument("--clients", type=int, default=4, help="processes that send requests (default: 4)")
     parser.add_argument("--folder", type=Path, help="a new folder for what it writes (default: demo-run)")
+    parser.add_argument("--keep", action="store_true", help="keep the page open at the end, until Ctrl-C")
     return parser.parse_args()
 
 

@@ -64,7 +64,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--version",
         choices=("2", "2j"),
-        help="what its events are: 2 Thrift structs, 2j JSON objects (default: 2j if NAME ends with 2j, else 2)",
+        help="its events: 2 Thrift structs, 2j JSON objects (default: 2j if NAME ends with 2j, else 2)",
     )
     parser.add_argument(
         "--schema",
@@ -113,7 +113,7 @@ def run_dev(options: argparse.Namespace) -> int:
 def _run_programs(
     options: argparse.Namespace, folder: Path, stop: threading.Event
 ) -> Iterator[Sequence[Program]]:
-    """Start collector and sidecar, say how to use them, and end them with the block; nothing if it is stopped."""
+    """Start both programs, say how to use them, end them with the block; start none if `stop` comes first."""
     queue = options.queue_name
     version = options.version or ("2j" if queue.endswith("2j") else "2")
     ports = choose_port(options.port), choose_port(options.page_port)

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import posix_ipc
 import pytest
+import requests
 from support.paths import ROOT
 from support.waiting import DEADLINE_SECONDS
 
 from eventpub.wire import QUEUE_PREFIX
 
 
-def start(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    options = ["--folder", folder, "--seconds", str(seconds), "--shops", "2", "--clients", "2"]
+def start(folder: Path, seconds: float, *more: str) -> subprocess.Popen[str]:
+    options = ["--folder", folder, "--seconds", str(seconds), "--shops", "2", "--clients", "2", *more]
     return subprocess.Popen(
         [sys.executable, "deploy/demo/run.py", *options],
         cwd=ROOT,
@@ -110,3 +111,19 @@ def test_an_interrupted_demo_leaves_neither_processes_nor_its_queue(
     pids = re.findall(r" process (\d+)$", "".join(lines), re.MULTILINE)
     assert len(pids) == 6
     assert not [pid for pid in pids if Path("/proc", pid).exists()]
+
+
+def test_the_page_is_there_while_it_runs_and_with_keep_until_ctrl_c(tmp_path: Path) -> None:
+    demo = start(tmp_path / "run", 0.3, "--keep")
+    assert demo.stdout
+    lines = [demo.stdout.readline()]
+    while "until you press Ctrl-C" not in lines[-1]:
+        assert lines[-1], lines
+        lines.append(demo.stdout.readline())
+    (page,) = re.findall(r"see them arrive: (\S+)", "".join(lines))
+    assert page in lines[-1]
+    assert requests.get(f"{page}/micro/good?source=shop&wait=20s", timeout=60).json()["matched"] > 0
+    demo.send_signal(signal.SIGINT)
+    rest, _ = demo.communicate(timeout=3 * DEADLINE_SECONDS)
+    assert demo.returncode == 0, rest
+    assert table(rest)["lost"] == 0

@@ -1,0 +1,84 @@
+"""Events that really go through a sidecar and a collector, as tests of applications ask for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eventpub import EventQueue
+from eventpub.schemas.event.ttypes import Event, User
+from eventpub.testing import CollectedEvents, run_dev
+from eventpub.testing.collected import PAGE_VARIABLE
+
+
+@pytest.fixture(scope="module")
+def eventpub_dev() -> Iterator[CollectedEvents]:
+    with run_dev(f"collected{os.getpid()}") as running:
+        yield running
+
+
+def put(collected: CollectedEvents, *events: object) -> None:
+    with EventQueue(collected.queue_name) as queue:
+        for event in events:
+            queue.put(event, timeout=10)
+
+
+def test_an_event_is_found_once_it_is_stored(collected_events: CollectedEvents) -> None:
+    put(
+        collected_events, Event(source="shop", action="buy", noun="tea", user=User(id="u_1", is_logged_in=True))
+    )
+    put(collected_events, Event(source="shop", action="buy", noun="cake"))
+    (event,) = collected_events.good({"user.id": "u_1", "user.is_logged_in": True}, wait_seconds=30)
+    assert event["noun"] == "tea"
+    assert [event["noun"] for event in collected_events.good(count=2, wait_seconds=30)] == ["tea", "cake"]
+    assert collected_events.bad(count=0) == []
+
+
+def test_each_test_begins_with_nothing(collected_events: CollectedEvents) -> None:
+    assert collected_events.good(count=0) == []
+
+
+def test_a_refused_event_is_found_with_its_field_and_reason(collected_events: CollectedEvents) -> None:
+    put(collected_events, {"noun": "a dict where structs are taken"})
+    (refused,) = collected_events.bad(wait_seconds=30)
+    assert refused.status in (400, 422)
+    assert refused.reason
+
+
+def test_what_does_not_come_fails_the_test_and_says_what_was_refused(collected_events: CollectedEvents) -> None:
+    with pytest.raises(AssertionError, match=r"^0 of 2 such events came within 0.1 s; none was refused$"):
+        collected_events.good({"noun": "milk"}, count=2, wait_seconds=0.1)
+    put(collected_events, {"noun": "a dict where structs are taken"})
+    collected_events.bad(wait_seconds=30)
+    with pytest.raises(AssertionError, match=r"; 1 were refused: .+"):
+        collected_events.good({"noun": "milk"}, wait_seconds=0.1)
+
+
+def test_a_field_may_have_the_name_of_a_parameter(collected_events: CollectedEvents) -> None:
+    with pytest.raises(AssertionError, match="0 of 1"):
+        collected_events.good({"wait": "soon", "count": 3}, wait_seconds=0.1)
+
+
+def test_the_page_of_a_collector_that_runs_already_is_used(
+    eventpub_dev: CollectedEvents, tmp_path: Path
+) -> None:
+    (tmp_path / "test_app.py").write_text(f"""
+def test_page(collected_events):
+    assert collected_events.page_url == {eventpub_dev.page_url!r}
+    assert collected_events.good(count=0) == []
+""")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_app.py"],
+        cwd=tmp_path,
+        env={**os.environ, PAGE_VARIABLE: eventpub_dev.page_url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "1 passed" in done.stdout, done.stdout
