@@ -107,10 +107,10 @@ def test_the_tests_of_the_testing_page_pass(tmp_path: Path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert f"{count} passed" in done.stdout, done.stdout + done.stderr
-    assert count == 9
+    assert count == 10
 
 
 def test_the_page_says_that_a_struct_which_thrift_writes_without_a_required_field_is_refused():
