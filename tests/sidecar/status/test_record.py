@@ -42,19 +42,21 @@ def make_record(**fields: object) -> StatusRecord:
     return StatusRecord(**given_fields)  # type: ignore[arg-type]
 
 
-moments = st.none() | st.floats(0, 1e10)
+times = st.floats(0, 1e10)
+moments = st.none() | times
+counts = st.integers(0, 2**60)
 records = st.builds(
     StatusRecord,
-    process=st.builds(ProcessPart),
-    queue=st.builds(QueuePart),
+    process=st.builds(ProcessPart, pid=counts, slot=counts, started_at=times),
+    queue=st.builds(QueuePart, depth_messages=st.none() | counts),
     troubles=st.lists(st.builds(Trouble, since=moments), max_size=3).map(tuple),
-    spool=st.builds(SpoolPart, oldest_at=moments),
+    spool=st.builds(SpoolPart, events=counts, oldest_at=moments),
     delivery=st.builds(
         DeliveryPart,
-        last_refusal=st.none() | st.builds(RefusalPart, at=st.floats(0, 1e10)),
-        attempts=st.dictionaries(st.text(max_size=9), st.integers(0, 2**60), max_size=3),
+        last_refusal=st.none() | st.builds(RefusalPart, at=times, status=st.none() | counts),
+        attempts=st.dictionaries(st.text(max_size=9), counts, max_size=3),
     ),
-    taken_at=st.floats(0, 1e10),
+    taken_at=times,
     version=st.just(1),
 )
 
