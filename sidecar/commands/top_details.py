@@ -32,12 +32,12 @@ def describe_shortly(row: SidecarRow, width: int) -> str:
 def describe_row(row: SidecarRow, width: int) -> str:
     """Return all that there is to say, in lines of at most `width` characters."""
     lines = [f"{write_name(row)}: {row.state}"]
+    for finding in row.findings:
+        lines += _put(WORDS[finding.level], f"{finding.text} {finding.remedy}".rstrip(), width)
     if row.record is None:
         lines += _put(row.asked.condition.value, row.asked.words, width)
         lines += _put("slot", str(row.slot), width)
         return "\n".join(lines)
-    for finding in row.findings:
-        lines += _put(WORDS[finding.level], f"{finding.text} {finding.remedy}".rstrip(), width)
     for label, words in _list_facts(row.record):
         lines += _put(label, words, width)
     return "\n".join([lines[0], *_draw_rates(row, width), "", *lines[1:]])

@@ -46,6 +46,10 @@ class TopApp(App[None]):
     #verdict { height: 1; }
     #filter { display: none; border: none; height: 1; padding: 0; }
     DataTable { height: 1fr; overflow-x: hidden; }
+    DataTable > .datatable--header, DataTable > .datatable--cursor {
+        background: ansi_default; color: ansi_default; text-style: bold underline;
+    }
+    DataTable > .datatable--cursor { text-style: reverse; }
     #selected { height: 4; border-top: solid ansi_bright_black; }
     """
     ENABLE_COMMAND_PALETTE = False
