@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,7 @@ def test_a_killed_edit_leaves_one_event_the_old_or_the_new_and_it_is_stored_once
         _, terminal = pty.openpty()
         sys.stdin, sys.stdout = os.fdopen(terminal), os.fdopen(os.dup(terminal), "w")
         os.environ |= env
+        tempfile.tempdir = str(tmp_path)  # a killed edit leaves its draft
         options = argparse.Namespace(spool=None, config_file=str(config), queue_name=QUEUE)
         (letter,) = letters.find_letters(spool.queue)[0]
         edit.edit_letter(locate_spool(options), letter, None, disk=disk)
