@@ -17,12 +17,19 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BESIDE_MODULES = ("eventpub/py.typed", "eventpub/schemas/event.thrift", "eventpub/schemas/event/ttypes.pyi")
+BESIDE_MODULES = (
+    "eventpub/collector/page/static/index.html",
+    "eventpub/collector/page/static/page.js",
+    "eventpub/py.typed",
+    "eventpub/schemas/event.thrift",
+    "eventpub/schemas/event/ttypes.pyi",
+)
 COMMANDS = (
     ("bin/eventpub", "--version"),
     ("bin/eventpub", "sidecar", "--help"),
     ("bin/eventpub", "collector", "--help"),
     ("bin/eventpub", "store", "find", "--help"),
+    ("bin/eventpub", "dev", "--help"),
     ("bin/python", "-m", "eventpub.sidecar", "--help"),
     ("bin/python", "-m", "eventpub.collector", "--help"),
 )
