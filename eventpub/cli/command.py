@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
+  eventpub status                           show this host, and what is wrong
   eventpub doctor example.ini               try all that a sidecar will need
   eventpub sidecar example.ini              deliver the events of a queue
   eventpub dev                              run both, with a page, for development

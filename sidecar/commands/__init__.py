@@ -27,3 +27,4 @@ STATUS = Extension(
     "show this host's queues and sidecars, and what is wrong", "eventpub.sidecar.commands.status"
 )
 TOP = Extension("watch what the sidecars of this host do", "eventpub.sidecar.commands.top")
+WHERE = Extension("find one event: queue, spool, dead letters, store", "eventpub.sidecar.commands.where")
