@@ -29,6 +29,7 @@ KEYS_SECTION = "keys"
 
 _KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
 _DAY_SECONDS = 24 * 60 * 60.0
+_WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -76,6 +77,18 @@ def _keep_kind() -> ini.Kind[float]:
     )
 
 
+def _web_addresses() -> ini.Kind[tuple[str, ...]]:
+    """Addresses of web servers, separated by commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        urls = tuple(part.strip().rstrip("/") for part in text.split(","))
+        if not all(map(_WEB_ADDRESS.fullmatch, urls)):
+            raise ValueError
+        return urls
+
+    return ini.Kind(parse, "http://HOST:PORT, several separated by commas")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The `[collector]` section.
@@ -98,6 +111,7 @@ class Settings:
     store_max_bytes: int = ini.setting("store.max_size", ini.size(_MIB, 1024 * _GIB), default=10 * _GIB)
     store_keep_seconds: float = ini.setting("store.keep", _keep_kind(), default=0.0)
     store_credentials: Path | None = ini.setting("store.credentials", ini.path(), default=None)
+    store_monitoring: tuple[str, ...] = ini.setting("store.monitoring", _web_addresses(), default=())
     # full: a 2xx is sent after an fsync, so it outlives a power cut; normal: it outlives the process
     store_synchronous: str = ini.setting("store.synchronous", ini.choice("full", "normal"), default="full")
     # how long another process may hold the file before the answer is 503: less than any sender's patience

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventpub.collector.store.monitoring import warn_of_late_syncs
 from eventpub.collector.store.sqlite import SqliteStore
 from eventpub.errors import ConfigError, suggest_install
 
@@ -37,7 +38,7 @@ def _open_engine(settings: Settings) -> Store:
     if address.engine == "nats":
         from eventpub.collector.store.jetstream import JetStreamStore  # noqa: PLC0415, an extra
 
-        return JetStreamStore(
+        store = JetStreamStore(
             address,
             replicas=settings.store_replicas,
             max_bytes=settings.store_max_bytes,
@@ -46,6 +47,8 @@ def _open_engine(settings: Settings) -> Store:
             keep_seconds=settings.store_keep_seconds,
             credentials=settings.store_credentials,
         )
+        warn_of_late_syncs(settings.store_monitoring, settings.store_timeout_seconds)
+        return store
     if address.engine == "kafka":
         from eventpub.collector.store.kafka import KafkaStore  # noqa: PLC0415, an extra
 

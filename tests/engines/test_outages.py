@@ -115,6 +115,24 @@ def test_more_events_than_an_atomic_batch_takes_are_refused_with_the_number_that
     assert names(nats_cluster.url, stream) == text(*many[:999])
 
 
+@pytest.mark.parametrize(("sync", "warnings"), [("always", []), ("2m", ["syncs later than it confirms"])])
+def test_a_server_that_confirms_what_is_not_on_its_disk_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, sync: str, warnings: list[str]
+) -> None:
+    (port,) = free_ports(1)
+    with contextlib.closing(NatsCluster(tmp_path, sync=sync)) as cluster:
+        settings = Settings(
+            store=parse_store(f"{cluster.url}/S"),
+            store_replicas=1,
+            store_max_bytes=1024**2,
+            store_monitoring=(*cluster.monitoring, f"http://127.0.0.1:{port}"),
+        )
+        open_store(settings).close()
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("monitoring")]
+    for text_, message in zip([*warnings, "does not tell its sync_interval"], told, strict=True):
+        assert text_ in message
+
+
 def test_a_server_that_is_set_to_take_larger_batches_gets_them(tmp_path: Path) -> None:
     with contextlib.closing(NatsCluster(tmp_path, batch_messages=3000)) as cluster:
         many = [str(number) for number in range(2500)]

