@@ -14,12 +14,12 @@ PEERS = $(VENV)-peers
 COPY ?= $(HOME)/.cache/eventpub/checkout
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines test-deploy test-page simulate soak lint bench fuzz wheel-check copy clean
+.PHONY: help demo test test-engines test-deploy test-page simulate soak lint bench docs fuzz wheel-check copy clean
 
 ifneq ($(shell test -w . && echo writable),writable)
 
 # A read-only checkout: pip and pytest write beside what they read, so a copy of it is used.
-demo test test-engines test-deploy test-page simulate soak lint bench fuzz wheel-check: copy
+demo test test-engines test-deploy test-page simulate soak lint bench docs fuzz wheel-check: copy
 	@echo "$(CURDIR) is read-only; using a copy, $(COPY)"
 	@$(MAKE) --no-print-directory -C $(COPY) $@
 
@@ -58,6 +58,10 @@ bench: $(VENV)/installed $(BASEPLATE)/installed $(PEERS)/installed  ## measure, 
 
 simulate: $(VENV)/installed  ## let 10,000 simulated sidecars through outages, on the real delivery policy (5 min)
 	@$(VENV)/bin/python -m benchmarks.simulate $(SIMULATE)
+
+docs: $(VENV)/installed-docs  ## build the documentation as a site into build/site; no warning, no dead link
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 fuzz: $(VENV)/installed-fuzz  ## look for bytes that break a reader (5 times 60 s)
 	@PYTHONPATH=.:tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m fuzz
@@ -119,6 +123,9 @@ $(VENV)/installed-page: $(VENV)/installed
 
 $(VENV)/installed-lint: $(VENV)/installed
 	$(call install,15,-e '.[lint]')
+
+$(VENV)/installed-docs: $(VENV)/installed-core
+	$(call install,15,-e '.[docs]')
 
 # tests/fuzz says so where there is no wheel; to build atheris takes clang and many minutes
 $(VENV)/installed-fuzz: $(VENV)/installed

@@ -47,13 +47,14 @@ _UTC = timezone.utc
 class Tracker:
     """Makes events of names and data, and sends them through processors to backends.
 
-    >>> from eventpub.tracking import MemoryBackend, Tracker
-    >>> memory = MemoryBackend()
-    >>> tracker = Tracker({"memory": memory})
-    >>> with tracker.context("request", {"user": 7}):
-    ...     tracker.emit("shop.cart.opened", {"items": 2})
-    >>> memory.events[0]["context"]
-    {'user': 7}
+    Examples:
+        >>> from eventpub.tracking import MemoryBackend, Tracker
+        >>> memory = MemoryBackend()
+        >>> tracker = Tracker({"memory": memory})
+        >>> with tracker.context("request", {"user": 7}):
+        ...     tracker.emit("shop.cart.opened", {"items": 2})
+        >>> memory.events[0]["context"]
+        {'user': 7}
 
     Args:
         backends: objects with `send(event)`, by name; an `EventQueue` takes events out of the process.

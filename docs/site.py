@@ -1,0 +1,266 @@
+"""What `make docs` adds to the pages in this folder, as a hook of mkdocs: nothing generated is checked in.
+
+- Pages about settings come from their declarations, with the words of example.ini and deploy/collector.ini; about
+  commands from their parsers; about metrics from the modules that send them.
+- README.md is the first page; CHANGELOG.md, SECURITY.md and CONTRIBUTING.md are pages too.
+- A link to another file of the checkout leads to a page that shows the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import os
+import posixpath
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mkdocs.structure.files import File
+
+from eventpub.cli.command import build_parser
+from eventpub.cli.extensions import GROUP
+from eventpub.collector.config import Settings
+from eventpub.queue import metrics as put_metrics
+from eventpub.sidecar.config import SidecarConfig
+from eventpub.sidecar.telemetry import metrics as sidecar_metrics
+from eventpub.sidecar.telemetry import reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+}
+_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+_KEY = re.compile(r"^#?([a-z][a-z0-9_.]+) =(?: (.*))?$")
+_LANGUAGES = {".py": "python", ".ini": "ini", ".conf": "ini", ".service": "ini", ".sh": "sh"}
+
+
+# --- the hook --------------------------------------------------------------------------------------------
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made here."""
+    pages = {uri: (ROOT / name).read_text(encoding="utf-8") for name, uri in ROOT_PAGES.items()}
+    sources = [*pages, *(file.src_uri for file in files.documentation_pages())]
+    for source in sources:
+        text = pages.get(source) or (ROOT / "docs" / source).read_text(encoding="utf-8")
+        for path in find_shown_files(text, source):
+            pages[f"files/{path}.md"] = show_file(path)
+    pages["reference/sidecar-settings.md"] = describe_settings("sidecar", SidecarConfig, "example.ini")
+    pages["reference/collector-settings.md"] = describe_settings(
+        "collector", Settings, "deploy/collector.ini"
+    )
+    pages["reference/commands.md"] = describe_commands()
+    pages["reference/metrics.md"] = describe_metrics()
+    for uri, text in pages.items():
+        files.append(File.generated(config, uri, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let links lead to the pages of this site."""
+    del config, files
+    return relink(markdown, page.file.src_uri)
+
+
+# --- links -----------------------------------------------------------------------------------------------
+
+
+def relink(text: str, uri: str) -> str:
+    """Return a page with its links to files of the checkout turned into links to pages."""
+
+    def point(found: re.Match[str]) -> str:
+        target = find_page(find_in_checkout(found[1], uri))
+        return found[1] if target is None else posixpath.relpath(target, posixpath.dirname(uri) or ".")
+
+    return _LINK.sub(point, text)
+
+
+def find_in_checkout(link: str, uri: str) -> str:
+    """Return what a page's link names, from the root of the checkout."""
+    at_root = uri in ROOT_PAGES.values()
+    return posixpath.normpath(link if at_root else posixpath.join("docs", posixpath.dirname(uri), link))
+
+
+def find_page(path: str) -> str | None:
+    """Return the page of a file of the checkout; None if it has none, so that a strict build complains."""
+    if path in ROOT_PAGES:
+        return ROOT_PAGES[path]
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    return f"files/{path}.md" if (ROOT / path).is_file() else None
+
+
+def find_shown_files(text: str, uri: str) -> Iterator[str]:
+    """Yield the files of the checkout that a page leads to and that are no pages themselves."""
+    for link in _LINK.findall(text):
+        path = find_in_checkout(link, uri)
+        if (find_page(path) or "").startswith("files/"):
+            yield path
+
+
+def show_file(path: str) -> str:
+    """Return a page that shows a file."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".md"):
+        return _LINK.sub(lambda found: found[1], text)
+    fence = "`" * 4
+    return f"# {path}\n\n{fence}{_LANGUAGES.get(Path(path).suffix, 'text')}\n{text}{fence}\n"
+
+
+# --- settings --------------------------------------------------------------------------------------------
+
+
+class Described(NamedTuple):
+    """A setting as an example file has it."""
+
+    group: str  # the heading above
+    key: str
+    value: str
+    words: str
+
+
+def read_example(path: str, section: str) -> Iterator[Described]:
+    """Yield the settings of one section of an example file, each with the comment above it."""
+    group, words, inside = "", [], False
+    for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            inside, words = line.startswith(f"[{section}"), []
+        elif not inside or not line:
+            words = []
+        elif line.startswith("# --- "):
+            group, words = line.removeprefix("# --- "), []
+        elif found := _KEY.match(line):
+            yield Described(group, found[1], found[2] or "", " ".join(words))
+            words = []
+        else:
+            words.append(line.removeprefix("#").strip())
+
+
+def describe_settings(program: str, declared: type, path: str) -> str:
+    """Return the page of a program's settings.
+
+    Raises:
+        ValueError: file and declarations differ, or a comment is missing.
+    """
+    fields = {field.metadata["key"]: field for field in dataclasses.fields(declared)}
+    section = "event-publisher" if program == "sidecar" else "collector"
+    described = list(read_example(path, section))
+    if differing := fields.keys() ^ {one.key for one in described}:
+        raise ValueError(f"{path} and the declarations differ: {', '.join(sorted(differing))}")
+    lines = [
+        f"# Settings of the {program}\n",
+        f"All settings, as [{path}](../../{path}) has them. See [configuration](../configuration.md) for how to check "
+        "a file.\n",
+    ]
+    group, words = "", ""
+    for one in described:
+        if one.group != group:
+            group = one.group
+            lines.append(f"## {group[0].upper()}{group[1:]}\n")
+        words = one.words or words  # of several keys below one comment
+        lines += [f"### `{one.key}`\n", f"{words}\n", *_list_facts(fields[one.key], one.value), ""]
+    return "\n".join(lines)
+
+
+def _list_facts(field: dataclasses.Field[Any], written: str) -> Iterator[str]:
+    if field.default is dataclasses.MISSING:
+        yield "- Required."
+    else:
+        yield f"- Default: `{written}`" if written else "- Default: unset"
+    yield f"- Allowed: {field.metadata['kind'].allowed}"
+    if not field.metadata["live"]:
+        yield "- A change takes a restart."
+
+
+# --- commands --------------------------------------------------------------------------------------------
+
+
+def describe_commands() -> str:
+    """Return the page of all commands: their help."""
+    os.environ.update(COLUMNS="100", NO_COLOR="1")
+    names = _subcommands(build_parser())  # of extensions too, since no command is asked for
+    lines = ["# Commands\n", *_show_help(build_parser(), "eventpub")]
+    for name in names:
+        extension = next((point.load() for point in entry_points(group=GROUP, name=name)), None)
+        if extension and extension.is_program:
+            done = subprocess.run(
+                [sys.executable, "-m", "eventpub", name, "--help"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            lines += [f"## eventpub {name}\n", f"```text\n{done.stdout.rstrip()}\n```\n"]
+        else:
+            lines += _walk(_subcommands(build_parser([name]))[name], f"eventpub {name}")
+    return "\n".join(lines)
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._actions:  # noqa: SLF001, there is no other way to ask
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001, likewise
+            return dict(action.choices)
+    return {}
+
+
+def _walk(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
+    yield from _show_help(parser, name)
+    for word, inner in _subcommands(parser).items():
+        yield from _walk(inner, f"{name} {word}")
+
+
+def _show_help(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
+    yield f"{'#' * min(3, name.count(' ') + 1 + (name == 'eventpub'))} {name}\n"
+    yield f"```text\n{parser.format_help().rstrip()}\n```\n"
+
+
+# --- metrics ---------------------------------------------------------------------------------------------
+
+
+def describe_metrics() -> str:
+    """Return the page of all metrics, from the modules that send them."""
+    lines = [
+        "# Metrics\n",
+        "[Operating](../operating.md#what-to-monitor) says which of them to watch, and when to be called.\n",
+        "## Of the sidecar\n",
+        _find_table(sidecar_metrics),
+        "\n`dropped` and `dead` are counted once more with their reason at the end, as `dropped.damaged`:\n",
+        "| reason | of | meaning |",
+        "|--------|----|---------|",
+        *_list_reasons(),
+        "\n## Of `put`\n",
+        "Sent by the `metrics` argument of `EventQueue`.\n",
+        _find_table(put_metrics),
+    ]
+    return "\n".join(lines)
+
+
+def _find_table(module: Any) -> str:
+    lines = (importlib.import_module(module.__name__).__doc__ or "").splitlines()
+    return "\n".join(line for line in lines if line.startswith("|"))
+
+
+def _list_reasons() -> Iterator[str]:
+    """Yield the members of the closed sets, with the comments beside them."""
+    source = Path(reasons.__file__).read_text(encoding="utf-8")
+    of = ""
+    for line in source.splitlines():
+        if line.startswith("class "):
+            of = "dropped" if "Drop" in line else "dead"
+        elif found := re.match(r'    \w+ = "(\w+)"  # (.+)', line):
+            yield f"| `{found[1]}` | `{of}` | {found[2]} |"
