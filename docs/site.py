@@ -1,9 +1,11 @@
 """What `make docs` adds to the pages in this folder, as a hook of mkdocs: nothing generated is checked in.
 
-- Pages about settings come from their declarations, with the words of example.ini and deploy/collector.ini; about
+- Pages about settings come from their declarations, with the words of example.ini and collector.ini; about
   commands from their parsers; about metrics from the modules that send them.
 - README.md is the first page; CHANGELOG.md, SECURITY.md and CONTRIBUTING.md are pages too.
 - A link to another file of the checkout leads to a page that shows the file.
+
+The build fails where a setting has no words, and where a page would fetch anything from elsewhere.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 from eventpub.cli.command import build_parser
@@ -45,6 +48,9 @@ ROOT_PAGES = {
     "SECURITY.md": "security.md",
 }
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+_FETCHED = re.compile(
+    r"""<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)="(?:https?:)?//[^>]*|url\(["']?https?:.*"""
+)
 _KEY = re.compile(r"^#?([a-z][a-z0-9_.]+) =(?: (.*))?$")
 _LANGUAGES = {".py": "python", ".ini": "ini", ".conf": "ini", ".service": "ini", ".sh": "sh"}
 
@@ -61,9 +67,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for path in find_shown_files(text, source):
             pages[f"files/{path}.md"] = show_file(path)
     pages["reference/sidecar-settings.md"] = describe_settings("sidecar", SidecarConfig, "example.ini")
-    pages["reference/collector-settings.md"] = describe_settings(
-        "collector", Settings, "deploy/collector.ini"
-    )
+    pages["reference/collector-settings.md"] = describe_settings("collector", Settings, "deploy/collector.ini")
     pages["reference/commands.md"] = describe_commands()
     pages["reference/metrics.md"] = describe_metrics()
     for uri, text in pages.items():
@@ -75,6 +79,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Let links lead to the pages of this site."""
     del config, files
     return relink(markdown, page.file.src_uri)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Fail if a page fetches anything from elsewhere.
+
+    Raises:
+        PluginError: one does.
+    """
+    for path in sorted(Path(config.site_dir).rglob("*")):
+        if path.suffix in {".html", ".css"} and (found := _FETCHED.search(path.read_text(encoding="utf-8"))):
+            raise PluginError(f"{path} fetches from elsewhere: {found[0]}")
 
 
 # --- links -----------------------------------------------------------------------------------------------
@@ -136,7 +151,8 @@ class Described(NamedTuple):
 
 def read_example(path: str, section: str) -> Iterator[Described]:
     """Yield the settings of one section of an example file, each with the comment above it."""
-    group, words, inside = "", [], False
+    group, inside = "", False
+    words: list[str] = []
     for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             inside, words = line.startswith(f"[{section}"), []
@@ -164,8 +180,7 @@ def describe_settings(program: str, declared: type, path: str) -> str:
         raise ValueError(f"{path} and the declarations differ: {', '.join(sorted(differing))}")
     lines = [
         f"# Settings of the {program}\n",
-        f"All settings, as [{path}](../../{path}) has them. See [configuration](../configuration.md) for how to check "
-        "a file.\n",
+        f"All of them, as [{path}](../../{path}) has them; [how to check a file](../configuration.md).\n",
     ]
     group, words = "", ""
     for one in described:

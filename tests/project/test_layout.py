@@ -118,7 +118,12 @@ for name in {names}:
 print(*[name for name in sys.modules if name.split(".")[0] in {OURS}])
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-W", "ignore:pkg_resources", "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("\n", "")
 

@@ -13,7 +13,7 @@ from support.paths import ROOT
 PRELUDE = """
 import builtins, logging, multiprocessing, os, pkgutil, random, sys, threading
 import asyncio, zoneinfo  # which look after themselves
-import celery.signals, django, flask, gevent, msgspec, pyramid, pytest, requests, starlette, thrift
+import celery.signals, django, pyramid.threadlocal, flask, gevent, msgspec, pytest, requests, starlette, thrift
 
 real = builtins.__import__
 
