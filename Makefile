@@ -60,8 +60,7 @@ simulate: $(VENV)/installed  ## let 10,000 simulated sidecars through outages, o
 	@$(VENV)/bin/python -m benchmarks.simulate $(SIMULATE)
 
 docs: $(VENV)/installed-docs  ## build the documentation as a site into build/site; no warning, no dead link
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
-	@echo "build/site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 fuzz: $(VENV)/installed-fuzz  ## look for bytes that break a reader (5 times 60 s)
 	@PYTHONPATH=.:tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m fuzz

@@ -51,6 +51,7 @@ _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 _FETCHED = re.compile(
     r"""<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)="(?:https?:)?//[^>]*|url\(["']?https?:.*"""
 )
+_WHOLE_LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:|#)[^)]+\)")
 _KEY = re.compile(r"^#?([a-z][a-z0-9_.]+) =(?: (.*))?$")
 _LANGUAGES = {".py": "python", ".ini": "ini", ".conf": "ini", ".service": "ini", ".sh": "sh"}
 
@@ -132,7 +133,7 @@ def show_file(path: str) -> str:
     """Return a page that shows a file."""
     text = (ROOT / path).read_text(encoding="utf-8")
     if path.endswith(".md"):
-        return _LINK.sub(lambda found: found[1], text)
+        return _WHOLE_LINK.sub(r"\1", text)  # what it leads to may be no page
     fence = "`" * 4
     return f"# {path}\n\n{fence}{_LANGUAGES.get(Path(path).suffix, 'text')}\n{text}{fence}\n"
 
