@@ -14,7 +14,9 @@ import eventpub
 from eventpub import wire
 from eventpub.collector.events import EventReader, Limits
 from eventpub.collector.events.unknown import UnknownFieldsLog
+from eventpub.collector.http.access_log import find_client
 from eventpub.collector.store import IncomingBatch, Outcome
+from eventpub.collector.telemetry.refused import RefusedLog
 
 from .intake import Intake
 from .responses import FACTS, QUIET, RefusedError, Response, refuse
@@ -59,6 +61,9 @@ class Application:
         store: where batches go.
         clock: the time of day, in seconds since 1970.
         feed: is told what becomes of each batch, for those who watch; None where there is no page.
+
+    Attributes:
+        refused: the log of requests that are answered with 401.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Application:
             config.schemas, Limits(settings.max_event_bytes, settings.schema_strict), settings.max_events
         )
         self._unknown = UnknownFieldsLog()
+        self.refused = RefusedLog()
         self._intake = Intake(settings, config.secrets, clock)
         self._store = store
         self._clock = clock
@@ -124,6 +130,8 @@ class Application:
         try:
             signed = self._intake.read(environ)
         except RefusedError as error:
+            if error.response.status == HTTPStatus.UNAUTHORIZED:
+                self.refused.note(environ[FACTS], self._find_client(environ))
             is_too_large = error.response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             answer = (is_too_large and self._find_unread(version, environ, sent_id, parents)) or error.response
             self._show_refusal(answer, claimed_key(environ), version, environ)
@@ -138,6 +146,10 @@ class Application:
     ) -> None:
         if self._feed is not None and "error" in answer.fields:
             self._feed.add_refusal(answer, key_name, version, environ[FACTS], body)
+
+    def _find_client(self, environ: WSGIEnvironment) -> str:
+        forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
+        return find_client(environ.get("REMOTE_ADDR", "-"), forwarded_for, self._settings.proxies)
 
     def _take_signed(
         self,

@@ -25,7 +25,7 @@ from eventpub.collector.http.tls import tls_context
 from eventpub.collector.page.opening import open_feed, refuse_workers, serve_page
 from eventpub.collector.store.thread import StoreThread
 from eventpub.errors import ConfigError, NotYetError
-from eventpub.printable import configure_logging
+from eventpub.process.logs import configure_logs, peek_format
 from eventpub.settings import ini
 
 from . import config, faults
@@ -38,15 +38,16 @@ from .workers import Workers, adopt_listener, stop_with
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-logger = logging.getLogger(__name__)
+_PROGRAM = "eventpub.collector"
+logger = logging.getLogger(_PROGRAM)
 
 T = TypeVar("T")
 
 _RETRY_SECONDS = 1.0
 _TELL_SECONDS = 60.0
+_TICK_SECONDS = 1.0
 _CLOSE_PATIENCE_SECONDS = 5.0  # together with `timeout.stop` less than supervisors wait before they kill
 
-_PROGRAM = "eventpub.collector"
 _EXAMPLES = """\
 examples:
   %(prog)s collector.ini
@@ -73,8 +74,7 @@ signals:
 def main(arguments: Sequence[str] | None = None, *, name: str = "python -m eventpub.collector") -> int:
     """Run the collector; return its exit code. `name` is how it was started, for its help."""
     options = build_parser(name).parse_args(arguments)
-    level = logging.DEBUG if options.debug else logging.INFO
-    configure_logging(level, "%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logs(peek_format(options.config, config.SECTION), "info")
     stop, reload = _watch_signals()
     if options.watcher is not None:
         stop_with(options.watcher)
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         loaded = _load_config(options, stop)
         if loaded is None:
             return EXIT_OK
+        configure_logs(loaded.settings.log_format, "debug" if options.debug else loaded.settings.log_level)
         script = _read_script(options.faults or loaded.settings.faults, options.workers)
         if options.check_config:
             tls_context(loaded.settings)
@@ -92,7 +93,10 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             return _run_workers(options, loaded.settings, stop, reload)
         tls = _wait_for(lambda: tls_context(loaded.settings), stop)
     except ConfigError as error:
-        complain(str(error), program=_PROGRAM)
+        if options.check_config:
+            complain(str(error), program=_PROGRAM)
+        else:
+            logger.error("%s", error)  # noqa: TRY400, no traceback
         return EXIT_CONFIG
     return EXIT_OK if stop.is_set() else _run(options, loaded, script, tls, stop=stop, reload=reload)
 
@@ -119,10 +123,10 @@ def _run(
         server.start()
         return _serve(server, loaded, script, options, stop=stop, reload=reload)
     except ConfigError as error:
-        complain(str(error), program=_PROGRAM)
+        logger.error("%s", error)  # noqa: TRY400, no traceback
         return EXIT_CONFIG
     except OSError as error:
-        complain(f"cannot listen on {':'.join(map(str, server.address))}: {error}", program=_PROGRAM)
+        logger.error("cannot listen on %s: %s", ":".join(map(str, server.address)), error)  # noqa: TRY400
         return EXIT_UNAVAILABLE
     finally:
         server.finish()
@@ -148,22 +152,24 @@ def _serve(
     def reload_when_asked() -> None:
         while reload.wait():
             reload.clear()
-            reload_config(options.config, loaded.settings, application, server)
+            reload_config(options.config, loaded.settings, application, server, is_debug=options.debug)
 
-    reloader = gevent.spawn(reload_when_asked)
+    def tell_left_out() -> None:
+        while True:
+            gevent.sleep(_TICK_SECONDS)
+            application.refused.tell_left_out()
+
+    helpers = [gevent.spawn(helper) for helper in (reload_when_asked, tell_left_out)]
     try:
         with serve_page(loaded.settings, feed, server.url) as page_url:
-            print(f"listening on {server.url}", flush=True)
-            if page_url:
-                print(f"page on {page_url}", flush=True)
-            if options.ready_file is not None:
-                _announce_url(options.ready_file, server.url)
+            _announce_url(server.url, loaded.settings, options, page_url)
             stop.wait()
             cut_off = server.finish()
         logger.info("stopped requests_cut_off=%d", cut_off)
         return EXIT_NOT_YET if cut_off else EXIT_OK
     finally:
-        reloader.kill()
+        gevent.killall(helpers)
+        application.refused.tell_left_out(at_once=True)
         store.close()
         application.close()
 
@@ -175,7 +181,7 @@ def _run_workers(
     try:
         workers = Workers(options.workers, arguments, settings.listen, stop=stop, reload=reload)
     except OSError as error:
-        complain(f"cannot listen on {':'.join(map(str, settings.listen))}: {error}", program=_PROGRAM)
+        logger.error("cannot listen on %s: %s", ":".join(map(str, settings.listen)), error)  # noqa: TRY400
         return EXIT_UNAVAILABLE
     code = workers.start()
     if code is not None:
@@ -183,9 +189,7 @@ def _run_workers(
     host, port = workers.address
     scheme = "https" if settings.tls_certificate else "http"
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-    print(f"listening on {url} workers={options.workers}", flush=True)
-    if options.ready_file is not None:
-        _announce_url(options.ready_file, url)
+    _announce_url(url, settings, options)
     return workers.watch()
 
 
@@ -241,8 +245,19 @@ def _read_script(path: Path | None, workers: int) -> list[faults.Step] | None:
         raise ConfigError(config.SECTION, "faults", str(path), f"is not a script of faults: {error}") from error
 
 
-def _announce_url(path: Path, url: str) -> None:
-    """Write the ready file atomically, so that a reader never sees half of it."""
+def _announce_url(
+    url: str, settings: config.Settings, options: argparse.Namespace, page_url: str | None = None
+) -> None:
+    """Say what is served; write the ready file atomically, so that a reader never sees half of it."""
+    if settings.log_format == "json":  # standard output may be the same pipe
+        logger.info("listening url=%s workers=%d page=%s", url, options.workers, page_url)
+    else:
+        print(f"listening on {url}{f' workers={options.workers}' if options.workers > 1 else ''}", flush=True)
+        if page_url:
+            print(f"page on {page_url}", flush=True)
+    path = options.ready_file
+    if path is None:
+        return
     draft = path.with_name(path.name + ".tmp")
     draft.write_text(url + "\n")
     draft.replace(path)
@@ -260,7 +275,11 @@ def build_parser(name: str) -> argparse.ArgumentParser:
         "config", type=Path, metavar="CONFIG.ini", help="INI file; deploy/collector.ini has every key"
     )
     parser.add_argument("--check-config", action="store_true", help="check the file and exit")
-    parser.add_argument("--debug", action="store_true", help="log more, such as why requests are refused")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="log more, such as why requests are refused, whatever log.level says",
+    )
     parser.add_argument(
         "--faults", type=Path, metavar="SCRIPT", help="a JSON file of deliberate faults (for tests of senders)"
     )

@@ -15,6 +15,7 @@ from eventpub.collector.events.schemas import DEFAULT_KEY, Schemas
 from eventpub.collector.events.schemas import SECTION as SCHEMAS_SECTION
 from eventpub.collector.store.address import StoreAddress, store_address
 from eventpub.errors import ConfigError, suggest_install
+from eventpub.process import logs
 from eventpub.settings import address, ini
 from eventpub.wire import http_signature
 
@@ -163,6 +164,10 @@ class Settings:
     tls_certificate: Path | None = ini.setting("tls.certificate", ini.path(), default=None)
     tls_key: Path | None = ini.setting("tls.key", ini.path(), default=None)
     tls_client_ca: Path | None = ini.setting("tls.client_ca", ini.path(), default=None)
+
+    # --- the log
+    log_format: str = ini.setting("log.format", logs.FORMAT, default="text")
+    log_level: str = ini.setting("log.level", logs.LEVEL, default="info")
 
     # --- for tests
     faults: Path | None = ini.setting("faults", ini.path(), default=None)

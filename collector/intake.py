@@ -110,19 +110,17 @@ class Intake:
             return
         skew_seconds = measure_skew(date, self._clock())
         if skew_seconds is None:
-            cause, reason = (
-                "no_date",
-                "Date is missing or malformed; expected a date such as Tue, 20 Apr 2021 02:07:53 GMT",
-            )
+            cause: dict[str, object] = {"cause": "no_date"}
+            reason = "Date is missing or malformed; expected a date such as Tue, 20 Apr 2021 02:07:53 GMT"
         elif abs(skew_seconds) > window_seconds:
-            cause = f"date_off_by_{skew_seconds:+.0f}_s"
+            cause = {"cause": "date_off", "date_off_by_seconds": round(skew_seconds)}
             reason = (
                 f"Date is more than {window_seconds:g} s from the collector's clock: {abs(skew_seconds):.0f} s "
                 f"{'ahead of' if skew_seconds > 0 else 'behind'} it; check NTP on both hosts"
             )
         else:
             return
-        environ[FACTS] |= {"claimed_key": claimed_key(environ) or "-", "cause": cause}
+        environ[FACTS] |= {"claimed_key": claimed_key(environ) or "-", **cause}
         raise RefusedError(refuse(401, "date_out_of_window", reason, _CHALLENGE))
 
     def _receive(self, environ: WSGIEnvironment) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from eventpub.collector.http.tls import tls_context
 from eventpub.errors import ConfigError
+from eventpub.process.logs import configure_logs
 from eventpub.settings import ini
 
 from . import config
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LOG_KEYS = {"log.format", "log.level"}
 _TLS_KEYS = {"tls.certificate", "tls.key", "tls.client_ca"}
 
 
-def reload_config(path: Path, started: config.Settings, application: Application, server: Server) -> None:
-    """Use the keys and certificate that the file has now; if it cannot be used, log that and change nothing.
+def reload_config(
+    path: Path, started: config.Settings, application: Application, server: Server, *, is_debug: bool
+) -> None:
+    """Use the keys, certificate and log settings that the file has now; if it cannot be used, change nothing.
 
     Args:
         path: the INI file.
         started: what it said at the start.
         application: gets the keys.
         server: gets the certificate, for connections to come.
+        is_debug: whether everything is logged, whatever the file says.
     """
     try:
         loaded = config.load_config(path)
@@ -38,7 +43,8 @@ def reload_config(path: Path, started: config.Settings, application: Application
         logger.error("reload failed, the old keys stay: %s", error)  # noqa: TRY400, no traceback
         return
     application.use_keys(loaded.secrets)
-    changed = ini.changed_keys(started, loaded.settings)
+    configure_logs(loaded.settings.log_format, "debug" if is_debug else loaded.settings.log_level)
+    changed = ini.changed_keys(started, loaded.settings) - _LOG_KEYS
     if server.tls is not None and loaded.settings.tls_certificate is not None:
         changed -= _TLS_KEYS
         _reload_certificate(loaded.settings, server)

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _RESTART_SECONDS = 1.0  # between two starts of one worker
 _POLL_SECONDS = 0.05
-_WORTHLESS = (2, 78)  # exit codes after which a start would end as the last one did
+_WORTHLESS = (64, 78)  # exit codes after which a start would end as the last one did
 
 
 class Workers:

@@ -24,7 +24,7 @@ from eventpub.cli.exit_codes import (
 from eventpub.cli.help_format import FoldedHelp
 from eventpub.cli.terminal import complain, say
 from eventpub.errors import ConfigError, NotYetError, QueueError
-from eventpub.printable import configure_logging
+from eventpub.process.logs import add_context, configure_logs, peek_format
 from eventpub.queue.stand_in import VARIABLE
 from eventpub.sidecar.doctor.queue import find_misfit
 from eventpub.sidecar.http.certificates import check_certificates
@@ -85,8 +85,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         One of the EXIT codes.
     """
     options = build_parser(name).parse_args(arguments)
-    level = logging.DEBUG if options.debug else logging.INFO
-    configure_logging(level, "%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logs("text", "info")
     os.umask(0o077)  # files created from here on are for this user only
     logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it writes a line per request
     wakeups = Wakeups()
@@ -95,7 +94,11 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     try:
         _refuse_stand_in()
         queue_name = choose_queue(options.config_file, options.queue_name)
+        form = peek_format(options.config_file, SECTION_PREFIX + queue_name)
+        add_context(queue=queue_name)
+        configure_logs(form, "info")  # what is wrong with the rest of the file is told in it
         config = load_config(options.config_file, queue_name)
+        configure_logs(config.log_format, "debug" if options.debug else config.log_level)
         config.signing_key()
         if options.check_config:
             check_host(config, SECTION_PREFIX + queue_name)
@@ -106,11 +109,15 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             say(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")
             return EXIT_OK
         _keep_freed_memory()
-        Daemon(config, Path(options.config_file), queue_name, wakeups=wakeups).run()
+        daemon = Daemon(config, Path(options.config_file), queue_name, wakeups=wakeups, is_debug=options.debug)
+        daemon.run()
     except StoppedEarly:
         pass  # it has said so
     except (UsageError, ConfigError, QueueError, SpoolError) as error:
-        complain(str(error), program=_PROGRAM)
+        if options.check_config:
+            complain(str(error), program=_PROGRAM)
+        else:
+            logging.getLogger(_PROGRAM).error("%s", error)  # noqa: TRY400, no traceback
         code = next(code for kind, code in _EXITS if isinstance(error, kind))
         return EXIT_CONFIG if code == EXIT_NOT_YET and options.check_config else code
     except Exception:
@@ -143,7 +150,7 @@ def build_parser(name: str) -> argparse.ArgumentParser:
     )
     add_config_file(parser, is_needed=True)
     add_queue_name(parser)
-    parser.add_argument("--debug", action="store_true", help="log each batch")
+    parser.add_argument("--debug", action="store_true", help="log each batch, whatever log.level says")
     parser.add_argument("--check-config", action="store_true", help="check the file and exit")
     add_version(parser, lambda: f"eventpub {eventpub.__version__} loops={describe_loops()}")
     return parser

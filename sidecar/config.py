@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from eventpub.errors import ConfigError, NotYetError, suggest_install
+from eventpub.process import logs
 from eventpub.settings import address, ini
 from eventpub.sidecar.spool.errors import SpoolError
 from eventpub.sidecar.spool.folder import DAMAGED, DEAD, RESERVE
@@ -158,6 +159,10 @@ class SidecarConfig:
     watchdog_timeout_seconds: float = ini.setting(
         "watchdog.timeout", _interval_kind(), default=60.0, live=False
     )  # six times what a busy disk takes at worst
+
+    # --- the log
+    log_format: Literal["text", "json"] = ini.setting("log.format", logs.FORMAT, default="text")
+    log_level: str = ini.setting("log.level", logs.LEVEL, default="info")
 
     # --- accepted so that baseplate's files work, without effect
     metrics_log_if_unconfigured: bool = ini.setting("metrics.log_if_unconfigured", ini.boolean(), default=False)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import gevent
 
 from eventpub.errors import ConfigError
+from eventpub.process.logs import add_context, configure_logs, write_line
 from eventpub.process.notify import Supervisor
 from eventpub.process.threads import end_threads
 from eventpub.settings import ini
@@ -60,6 +61,7 @@ class Daemon:
         config_path: where to read them again on SIGHUP.
         queue_name: NAME of the queue and of the section.
         wakeups: where the signals arrive; default: they are subscribed to now.
+        is_debug: whether everything is logged, whatever `log.level` says.
         disk: the file system of the spool, for tests.
 
     Raises:
@@ -75,11 +77,13 @@ class Daemon:
         queue_name: str,
         *,
         wakeups: Wakeups | None = None,
+        is_debug: bool = False,
         disk: Disk | None = None,
     ) -> None:
         self._config = config
         self._config_path = config_path
         self._queue_name = queue_name
+        self._is_debug = is_debug
         self._wakeups = wakeups or Wakeups()
         if wakeups is None:
             self._wakeups.subscribe()
@@ -93,6 +97,7 @@ class Daemon:
             supervisor=self._supervisor,
             disk=disk,
         )
+        add_context(slot=self._spool.directory.name)
         self._sender = Sender(self._spool, config, self._telemetry)
         self._passing = Passing()
         self._receiver = Receiver(
@@ -194,6 +199,7 @@ class Daemon:
             return
         for key in sorted(ini.changed_keys(self._config, config, live=False)):
             logger.warning("reload: a change of %s takes effect at the next start", key)
+        configure_logs(config.log_format, "debug" if self._is_debug else config.log_level)
         self._config = self._receiver.config = self._observer.config = config
         self._report_at = min(self._report_at, time.monotonic() + config.loss_report_interval_seconds)
         self._receiver.wake()
@@ -284,7 +290,7 @@ class Daemon:
         self._telemetry.close()
         ledger = self._telemetry.ledger()
         is_clean = not (ledger.dead or ledger.dropped or ledger.unaccounted)
-        logger.log(logging.INFO if is_clean else logging.WARNING, "stopped %s", ledger)
+        write_line(logger, logging.INFO if is_clean else logging.WARNING, "stopped", ledger.facts())
         self._answering.close()
         self._observer.close()
         self._watchdog.stop()

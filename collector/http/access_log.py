@@ -7,6 +7,8 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
+from eventpub.process.logs import write_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -14,14 +16,13 @@ if TYPE_CHECKING:
 
 access_log = logging.getLogger("eventpub.collector.access")
 
-_PLAIN_WORD = re.compile(r"[\w./:@+-]+", re.ASCII)
 _WITH_PORT = re.compile(r"\[([0-9A-Fa-f.:]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 _MAX_WORD_CHARACTERS = 256
 
 
 def log_facts(facts: Mapping[str, object]) -> None:
     """Write a line."""
-    access_log.info("%s", " ".join(f"{name}={_quote_word(str(value))}" for name, value in facts.items()))
+    write_line(access_log, logging.INFO, "request", {name: _shorten(value) for name, value in facts.items()})
 
 
 def find_client(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
@@ -56,8 +57,7 @@ def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address |
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _quote_word(text: str) -> str:
-    """Return `text` as one word of a log line, quoted where it is not plain, and not too long."""
-    if len(text) > _MAX_WORD_CHARACTERS:
-        text = f"{text[:_MAX_WORD_CHARACTERS]}..."
-    return text if _PLAIN_WORD.fullmatch(text) else ascii(text)
+def _shorten(value: object) -> object:
+    if isinstance(value, str) and len(value) > _MAX_WORD_CHARACTERS:
+        return f"{value[:_MAX_WORD_CHARACTERS]}..."
+    return value

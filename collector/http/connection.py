@@ -226,10 +226,10 @@ class Connection(pywsgi.WSGIHandler):  # type: ignore[misc]  # gevent has no typ
                 **({"proxy": peer} if client != peer else {}),
                 "method": self.command or "-",
                 "path": environ.get("PATH_INFO", "-"),
-                "status": (self._orig_status or "-").split()[0],
+                "status": int((self._orig_status or "0").split()[0]),
                 "received_bytes": self.wsgi_input.bytes_read if environ else 0,
                 "sent_bytes": self.response_length,
-                "seconds": f"{time.time() - self.time_start:.4f}",
+                "seconds": round(time.time() - self.time_start, 4),
                 **self._facts,
             }
         )

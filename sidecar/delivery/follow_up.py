@@ -171,10 +171,13 @@ class FollowUp:
         next_seconds: float | None = None,
         is_failing: bool = False,
     ) -> None:
-        waits = ""
+        waits: dict[str, object] = {}
         if next_seconds is not None:
-            url = self.config.collector_url
-            waits = f"next_attempt={next_seconds:.1f}s waiting={self._spool.events} url={url}"
+            waits = {
+                "next_attempt_seconds": round(next_seconds, 1),
+                "waiting_events": self._spool.events,
+                "url": self.config.collector_url,
+            }
         self._telemetry.answered(
             verdict,
             batch="/".join((*self._spool.directory.parts[-2:], batch.path.name)),  # queue, slot, file

@@ -252,7 +252,7 @@ class Receiver:
     def _fill(self, batch: OpenBatch, queue: MessageQueue, *, wait: bool) -> Ended:
         if self.pause is not None:
             paused_seconds = time.monotonic() - self.pause.since
-            logger.info("receiving again queue=%s paused=%.0fs", queue.name, paused_seconds)
+            logger.info("receiving again queue=%s paused_seconds=%.0f", queue.name, paused_seconds)
         self.pause = None
         self._disk_error = ""
         try:

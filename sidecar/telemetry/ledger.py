@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,6 @@ class Ledger:
         """Events that came in and are missing: 0, unless the sidecar has a bug."""
         return self.received + self.recovered - self.delivered - self.dead - self.dropped - self.spooled
 
-    def __str__(self) -> str:
-        counts = (f"{field.name}={getattr(self, field.name)}" for field in fields(self))
-        return f"{' '.join(counts)} unaccounted={self.unaccounted}"
+    def facts(self) -> dict[str, int]:
+        """Return the counts and what is unaccounted for, by name."""
+        return {**asdict(self), "unaccounted": self.unaccounted}

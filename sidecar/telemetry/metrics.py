@@ -38,9 +38,11 @@ import time
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
+from eventpub.process.log_limit import LogLimit
+from eventpub.process.logs import write_line
+
 from .attempts import Attempts
 from .ledger import Ledger
-from .log_limit import LogLimit
 from .losses import Losses
 from .progress import Progress
 from .reasons import DeadReason, DropReason
@@ -48,7 +50,7 @@ from .statsd_client import StatsdClient
 from .verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ class Telemetry:
         """Count a loss report that nobody will get; the next one tells what it told."""
         self._count("dropped", DropReason.REPORT.value, 1)
         self.losses.withdraw()
-        self._limit.log(logging.WARNING, "loss report was dropped, the next one tells the same", "")
+        self._limit.log(logging.WARNING, "loss report was dropped, the next one tells the same")
 
     def letters_waiting(self, events: int) -> None:
         """Count events that wait in the spool until there is room for their dead letters."""
@@ -141,14 +143,14 @@ class Telemetry:
                 logging.ERROR,
                 "refused events wait in the spool, as there is no room for their dead letters: look at these "
                 "(eventpub dead-letters list), then drop some or raise dead_letters.max_size",
-                f"events={events}",
+                {"events": events},
                 events=events,
             )
 
     def copy_missed(self, path: Path, why: str) -> None:
         """Count a damaged file of which no copy could be kept."""
         self._counts["copies.missed"] += 1
-        self._limit.log(logging.ERROR, "no copy of a damaged file was kept", f"file={path} reason={why!r}")
+        self._limit.log(logging.ERROR, "no copy of a damaged file was kept", {"file": path, "reason": why})
 
     def reported(self) -> None:
         """Count a loss report that is in the spool."""
@@ -194,7 +196,7 @@ class Telemetry:
         status: int | None,
         kind: str,
         reason: str,
-        waits: str = "",
+        waits: Mapping[str, object] | None = None,
         is_failing: bool = True,
     ) -> None:
         """Count and log the outcome of an attempt.
@@ -207,33 +209,34 @@ class Telemetry:
             status: the HTTP status; None without an answer.
             kind: the reason for a missing answer, in one word.
             reason: what the collector said, or what went wrong.
-            waits: what waits, and until when, in words for the log.
+            waits: what waits, and until when.
             is_failing: whether it is the collector that fails, and not this batch alone.
         """
-        facts = f"batch={batch} events={events} attempt={attempt}"
+        facts: dict[str, object] = {"batch": batch, "events": events, "attempt": attempt}
         if verdict is Verdict.ACCEPTED:
             self.attempts.accepted(status)
-            logger.debug("batch was delivered %s status=%s", facts, status)
+            write_line(logger, logging.DEBUG, "batch was delivered", {**facts, "status": status})
             if self._failed_attempts:
                 self._limit.over(_OUTAGE_FACTS)
-                logger.info("delivery works again %s failed_attempts=%d", facts, self._failed_attempts)
+                again = {**facts, "failed_attempts": self._failed_attempts}
+                write_line(logger, logging.INFO, "delivery works again", again)
             self._failed_attempts = 0
             return
         self.attempts.failed(verdict, status, kind, reason, is_failing=is_failing)
         self._failed_attempts += verdict.is_outage and is_failing
         if status is None:
             self._count("error.io", kind, 1)
-            outcome = f"kind={kind}"
+            outcome: dict[str, object] = {"kind": kind}
         else:
             self._count("error.http", str(status), 1)
-            outcome = f"status={status}"
+            outcome = {"status": status}
         # a different failure is logged at once
-        self._limit.log(verdict.level, verdict.fact, f"{facts} {waits} reason={reason!r}", kind=outcome)
+        self._limit.log(verdict.level, verdict.fact, {**facts, **(waits or {}), "reason": reason}, kind=outcome)
 
     def disk_error(self, error: OSError) -> None:
         """Count and log a failure of the spool's disk; the batch stays as it was."""
         self._counts["error.disk"] += 1
-        self._limit.log(logging.ERROR, "spool could not be read or written", f"error={str(error)!r}")
+        self._limit.log(logging.ERROR, "spool could not be read or written", {"error": str(error)})
 
     def gauge(self, name: str, value: int) -> None:
         """Note a value to be sent by the next `flush`: `queue.depth` or `spool.bytes`."""
@@ -249,7 +252,7 @@ class Telemetry:
         self._limit.tell_left_out()
         ledger = self.ledger()
         if ledger.unaccounted:
-            self._limit.log(logging.ERROR, "events are unaccounted for", str(ledger))
+            self._limit.log(logging.ERROR, "events are unaccounted for", ledger.facts())
         client = self._client()
         if client is None:
             return
@@ -279,7 +282,7 @@ class Telemetry:
             try:
                 client = StatsdClient(self._endpoint, self._prefix)
             except OSError as error:
-                self._limit.log(logging.WARNING, "statsd could not be looked up", f"error={str(error)!r}")
+                self._limit.log(logging.WARNING, "statsd could not be looked up", {"error": str(error)})
             else:
                 if self._statsd is not None:
                     self._statsd.close()
@@ -287,7 +290,7 @@ class Telemetry:
         return self._statsd
 
     def _left(self, fact: str, events: int, reason: str) -> None:
-        self._limit.log(logging.ERROR, fact, f"events={events}", kind=f"reason={reason}", events=events)
+        self._limit.log(logging.ERROR, fact, {"events": events}, kind={"reason": reason}, events=events)
 
     def _count(self, name: str, detail: str, number: int) -> None:
         self._counts[name] += number

@@ -97,7 +97,7 @@ class SidecarProcess:
 
     def ledger(self) -> dict[str, int]:
         """Return the books as the last process wrote them when it stopped."""
-        line = re.search(r"stopped (received=.*)", self.log())
+        line = re.search(r"stopped (received=.* unaccounted=-?\d+)", self.log())
         assert line, self.log()
         return {key: int(value) for key, value in re.findall(r"(\w+)=(-?\d+)", line[1])}
 

@@ -219,5 +219,5 @@ def test_line_about_an_outage_says_what_waits_how_long_and_where_to(
     (line,) = [line for line in sidecar.log().splitlines() if "was not delivered" in line][:1]
     name = queue.name.removeprefix("/events-")
     assert re.search(rf"batch={name}/0/0+1\.[123]\.batch events=[123] attempt=1", line)
-    assert re.search(r"next_attempt=\d+\.\ds waiting=[123] ", line)
+    assert re.search(r"next_attempt_seconds=\d+\.\d waiting_events=[123] ", line)
     assert f"url=http://127.0.0.1:{collector.port}/v2j reason=" in line

@@ -53,4 +53,4 @@ def test_no_header_raises(forwarded_for):
 def test_the_access_log_believes_declared_proxies_and_nobody_else(tmp_path, nursery, proxies, start):
     with CollectorProcess(tmp_path, settings={"proxies": proxies}, nursery=nursery) as collector:
         requests.get(f"{collector.url}/nowhere", headers={"X-Forwarded-For": "192.0.2.9"}, timeout=10)
-        wait_until(lambda: f"access {start}" in collector.log(), "its line")
+        wait_until(lambda: f"access: request {start}" in collector.log(), "its line")

@@ -7,14 +7,14 @@ import re
 
 import pytest
 
-from eventpub.sidecar.telemetry.log_limit import LOG_SECONDS, LogLimit
+from eventpub.process.log_limit import LOG_SECONDS, LogLimit
 
 
 def test_every_line_is_either_written_or_counted(caplog):
     now = [0.0]
     limit = LogLimit(logging.getLogger("x"), lambda: now[0])
     for step in range(100):
-        limit.log(logging.WARNING, "a thing happened", f"step={step}", kind="to=somebody", events=2)
+        limit.log(logging.WARNING, "a thing happened", {"step": step}, kind={"to": "somebody"}, events=2)
         now[0] += LOG_SECONDS / 7
         if step % 3 == 0:
             limit.tell_left_out()
@@ -39,10 +39,10 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_line_after_a_quiet_time_tells_what_was_left_out_of_it_where_nobody_has_yet(caplog):
     now = [0.0]
     limit = LogLimit(logging.getLogger("x"), lambda: now[0])
-    limit.log(logging.ERROR, "it failed", "n=1")
-    limit.log(logging.ERROR, "it failed", "n=2")
+    limit.log(logging.ERROR, "it failed", {"n": 1})
+    limit.log(logging.ERROR, "it failed", {"n": 2})
     now[0] = LOG_SECONDS
-    limit.log(logging.ERROR, "it failed", "n=3")
+    limit.log(logging.ERROR, "it failed", {"n": 3})
     assert messages(caplog) == [
         "it failed n=1",
         f"it failed n=3 suppressed=1 since={SINCE}",
@@ -51,7 +51,7 @@ def test_a_line_after_a_quiet_time_tells_what_was_left_out_of_it_where_nobody_ha
 
 def test_nothing_is_said_where_nothing_was_left_out(caplog):
     limit = LogLimit(logging.getLogger("x"))
-    limit.log(logging.ERROR, "it failed", "n=1")
+    limit.log(logging.ERROR, "it failed", {"n": 1})
     limit.tell_left_out(at_once=True)
     assert len(caplog.records) == 1
 
@@ -60,8 +60,8 @@ def test_what_is_over_is_told_at_once_as_information_and_never_again(caplog):
     caplog.set_level(logging.INFO)
     limit = LogLimit(logging.getLogger("x"))
     for fact in ("it is down", "it is broken"):
-        limit.log(logging.ERROR, fact, "n=1")
-        limit.log(logging.ERROR, fact, "n=2")
+        limit.log(logging.ERROR, fact, {"n": 1})
+        limit.log(logging.ERROR, fact, {"n": 2})
     limit.over(["it is down", "it never was"])
     limit.over(["it is down", "it never was"])
     limit.tell_left_out(at_once=True)
