@@ -18,7 +18,6 @@ RULES = PROMETHEUS / "eventpub.rules.yml"
 DASHBOARD = json.loads((ROOT / "deploy/grafana/eventpub.json").read_text())
 
 _SIDECAR = 'instance="shop-1:9464", job="eventpub-sidecar", queue="v2", slot="0"'
-_COLLECTOR = 'instance="collector-1:9465", job="eventpub-collector"'
 # half an hour of samples, one a minute, of a host where all is well
 WELL = {
     'up{instance="shop-1:9464", job="eventpub-sidecar"}': "1x30",
@@ -34,9 +33,7 @@ WELL = {
     f"eventpub_spool_limit_bytes{{{_SIDECAR}}}": "1073741824x30",
     f"eventpub_disk_errors_total{{{_SIDECAR}}}": "0x30",
     f'eventpub_attempts_total{{{_SIDECAR}, outcome="accepted", code="200"}}': "0+60x30",
-    f"up{{{_COLLECTOR}}}": "1x30",
-    f"eventpub_collector_store_ready{{{_COLLECTOR}}}": "1x30",
-    f'eventpub_collector_events_refused_total{{{_COLLECTOR}, reason="invalid_events"}}': "0x30",
+    'probe_success{instance="http://collector:8080/readyz", job="eventpub-collector"}': "1x30",
 }
 NOTHING_DELIVERED = {
     "eventpub_events_delivered_total": "0+600x10 6000x20",
@@ -49,8 +46,8 @@ INCIDENTS: dict[str, tuple[dict[str, str], set[str]]] = {
     "a restart": ({"eventpub_events_delivered_total": "0+600x15 0+600x15"}, set()),
     "sidecar killed": ({'up{instance="shop-1': "1x10 0x20"}, {"EventpubSidecarDown"}),
     "collector down": (
-        {**NOTHING_DELIVERED, 'up{instance="collector': "1x10 0x20"},
-        {"EventpubNothingDelivered", "EventpubCollectorDown"},
+        {**NOTHING_DELIVERED, "probe_success": "1x10 0x20"},
+        {"EventpubNothingDelivered", "EventpubCollectorNotReady"},
     ),
     "key refused": (
         {**NOTHING_DELIVERED, 'outcome="held", code="401"': "0+2x30"},
@@ -73,14 +70,11 @@ INCIDENTS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"EventpubNothingDelivered", "EventpubSpoolFilling", "EventpubEventsDropped"},
     ),
     "disk full": ({"eventpub_disk_errors_total": "0x20 1+1x10"}, {"EventpubDiskErrors"}),
-    "poison": (
-        {"eventpub_events_dead_total": "0x25 1x5", "eventpub_collector_events_refused_total": "0x25 1x5"},
-        {"EventpubDeadLetters", "EventpubCollectorRefuses"},
-    ),
+    "poison": ({"eventpub_events_dead_total": "0x25 1x5"}, {"EventpubDeadLetters"}),
     "damaged file": ({"eventpub_events_dropped_total": "0x28 3x2"}, {"EventpubEventsDropped"}),
     "hung store": (
-        {**NOTHING_DELIVERED, "eventpub_collector_store_ready": "1x10 0x20"},
-        {"EventpubNothingDelivered", "EventpubStoreNotReady"},
+        {**NOTHING_DELIVERED, "probe_success": "1x12 0x18"},
+        {"EventpubNothingDelivered", "EventpubCollectorNotReady"},
     ),
     "books that are off": ({"eventpub_events_unaccounted": "0x20 -2x10"}, {"EventpubEventsUnaccounted"}),
 }
