@@ -36,14 +36,32 @@ def show_overview(overview: Overview) -> None:
             say_labelled(budget.user, _describe_budget(budget))
 
 
+def say_folded(head: str, style: str, text: str) -> None:
+    """Print a styled head and a text, folded where this is a terminal."""
+    if not sys.stdout.isatty():
+        say_styled(head, style, text)
+        return
+    first, *rest = textwrap.wrap(head + text, _find_width(), subsequent_indent="  ", break_on_hyphens=False)
+    say_styled(head.rstrip(), style, first[len(head.rstrip()) :])
+    for line in rest:
+        say(line)
+
+
 def say_labelled(label: str, text: str) -> None:
     """Print a label and a text, folded where this is a terminal."""
     head = f"  {label}".ljust(_LABEL_WIDTH) + ("" if len(label) < _LABEL_WIDTH - 2 else " ")
     if not sys.stdout.isatty():
         say(head + text)
         return
-    width = max(40, shutil.get_terminal_size().columns)
-    say(textwrap.fill(text, width, initial_indent=head, subsequent_indent=_INDENT, break_on_hyphens=False))
+    say(
+        textwrap.fill(
+            text, _find_width(), initial_indent=head, subsequent_indent=_INDENT, break_on_hyphens=False
+        )
+    )
+
+
+def _find_width() -> int:
+    return max(40, shutil.get_terminal_size().columns)
 
 
 def _describe_service(service: Service, now: float) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from eventpub.cli.wording import format_json
 from .guard import guard_command
 from .judgement import WORDS, judge_host
 from .overview import look_at_host, report_facts
-from .screen import say_labelled, show_overview
+from .screen import say_folded, say_labelled, show_overview
 
 if TYPE_CHECKING:
     import argparse
@@ -61,9 +61,8 @@ def run_status(options: argparse.Namespace) -> int:
         nothing = "" if overview.services else ": there are no queues and no sidecars that this user may see"
         say_styled("OK", "green", nothing)
     for number, finding in enumerate(findings):
-        say_styled(
-            f"{WORDS[finding.level]}: " if number == 0 else "  also: ", _STYLES[finding.level], finding.text
-        )
+        head = f"{WORDS[finding.level]}: " if number == 0 else "  also: "
+        say_folded(head, _STYLES[finding.level], finding.text)
         if finding.remedy:
             say_labelled("", f"-> {finding.remedy}")
     show_overview(overview)

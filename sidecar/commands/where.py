@@ -24,6 +24,7 @@ from eventpub.sidecar.status.ask import ask_slot, find_slots, find_spools
 
 from .guard import explain_denied, guard_command
 from .place import Place, add_place, locate_spool
+from .screen import say_labelled
 from .search import Searched, Sighting, Spot, read_store_line, search_letters, search_slot
 
 if TYPE_CHECKING:
@@ -149,11 +150,11 @@ def _search_store(store: str, uuid: str) -> tuple[list[Sighting], str]:
 def _show_sighting(sighting: Sighting) -> None:
     what = "mentioned in" if sighting.is_mention else "in"
     say_styled(f"{what} {sighting.spot.value}", "bold", f" since {sighting.since or 'an unknown time'}")
-    say(f"  where  {sighting.place}")
+    say_labelled("where", sighting.place)
     if sighting.batch_id:
-        say(f"  batch  {sighting.batch_id}, {sighting.detail}")
+        say_labelled("batch", f"{sighting.batch_id}, {sighting.detail}")
     for text in _tell_next(sighting):
-        say(f"  next   {text}")
+        say_labelled("next", text)
 
 
 def _tell_next(sighting: Sighting) -> Iterator[str]:

@@ -18,6 +18,7 @@ from support.collector_process import CollectorProcess
 from support.commands import Command
 from support.nursery import Nursery, NurserySidecar
 from support.rigs import numbered
+from support.terminal import run_in_terminal
 from support.waiting import wait_until
 
 from eventpub.queue.message_queue import MessageQueue
@@ -173,6 +174,10 @@ def test_every_view_says_what_is_the_case(state: str, host: Host) -> None:
     (service,) = report["services"]
     assert service["queue"]["name"] == host.queue.name
     assert len(service["slots"]) == (2 if state == "two sidecars" else 1)
+    live = host.eventpub(
+        "top", "--once", "--interval", "200ms", "--queue-name", host.queue.name, host.sidecar.config
+    )
+    assert f"{host.queue.name}/0" in live.out
     if ready:
         status, words = host.ask("/readyz")
         assert (status, words[: len(ready[1])]) == ready
@@ -219,5 +224,12 @@ def test_without_a_file_it_finds_what_runs(host: Host) -> None:
     assert slot["asked"]["record"]["queue"]["capacity_messages"] == 10
 
 
-def test_a_pipe_and_a_terminal_without_colours_get_plain_text(host: Host) -> None:
+def test_only_a_terminal_gets_colours_and_none_with_no_color_and_80_columns_are_kept(host: Host) -> None:
+    make_down(host)
+    words = ("status", "--queue-name", host.queue.name, host.sidecar.config)
+    wait_until(lambda: host.status()[0] == 1, "it fails")
     assert "\x1b" not in host.status()[1]
+    plain = run_in_terminal(*words, env={"COLUMNS": "80"})
+    assert "\x1b" not in plain.screen
+    assert max(map(len, plain.screen.splitlines())) <= 80
+    assert "\x1b[33mDEGRADED:\x1b[0m" in run_in_terminal(*words, env={"NO_COLOR": ""}).screen

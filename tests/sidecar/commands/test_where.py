@@ -28,9 +28,9 @@ def test_an_event_on_disk_is_found_with_its_batch_and_what_comes_next(
     done = eventpub("where", UUID, "--spool", spool.directory)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(said)
-    assert f"  where  {path}\n" in done.out
+    assert f"  where     {path}\n" in done.out
     assert "event 2 of 2" in done.out
-    assert "  next   delivered once its sidecar runs; slot 0 is dead: " in done.out
+    assert "  next      delivered once its sidecar runs; slot 0 is dead: " in done.out
 
 
 def test_a_dead_letter_is_found_with_its_reason_and_the_command_that_shows_it(
@@ -88,7 +88,7 @@ def test_an_event_is_followed_from_the_spool_into_the_store(
         stored = eventpub(*place, "--store", collector.config_path)
         assert stored.code == 0
         assert stored.out.startswith("in the collector's store since 20")
-        assert "  next   nothing: the collector has it" in stored.out
+        assert "  next      nothing: the collector has it" in stored.out
         missing = eventpub(*place, "--store", "sqlite:/nowhere/events.sqlite")
         assert missing.code == 2
         assert "not looked at" in missing.out
