@@ -37,8 +37,8 @@ examples:
   eventpub status                           show this host, and what is wrong
   eventpub doctor example.ini               try all that a sidecar will need
   eventpub sidecar example.ini              deliver the events of a queue
-  eventpub dev                              run both, with a page, for development
   eventpub collector collector.ini          take events over HTTP and store them
+  eventpub dev                              run both, with a page, for development
   eventpub put test '{"example": "value"}'  put an event on the queue "test"
   eventpub queue list                       list the queues of this machine
   eventpub spool status example.ini         show what a sidecar has on disk
