@@ -12,7 +12,7 @@ import nats.errors
 
 from eventpub.collector.errors import StoreReadError
 from eventpub.collector.store import EventRow
-from eventpub.collector.store.jetstream import connect_options
+from eventpub.collector.store.nats_options import connect_options
 
 from .reader import COLUMNS
 

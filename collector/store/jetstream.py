@@ -35,6 +35,7 @@ from eventpub.errors import ConfigError, NotYetError
 
 from . import Health, Outcome, Receipt
 from .messages import make_messages, manifest_subject
+from .nats_options import connect_options
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -281,18 +282,6 @@ class JetStreamStore:
         return Receipt(Outcome.DUPLICATE if is_same else Outcome.KEY_REUSED)
 
 
-def connect_options(address: StoreAddress, credentials: Path | None = None) -> dict[str, Any]:
-    """Return what a client needs to connect: servers, and credentials from a file or the environment."""
-    return {
-        "servers": address.where.split(","),
-        "name": "eventpub-collector",
-        "user_credentials": str(credentials) if credentials else None,
-        "user": os.environ.get("NATS_USER"),
-        "password": os.environ.get("NATS_PASSWORD"),
-        "error_cb": _ignore,  # each call meets its own error
-    }
-
-
 def _read_limit(reason: str) -> int | None:
     numbers = re.findall(r"\d+", reason)
     return int(numbers[-1]) if numbers else None
@@ -300,7 +289,3 @@ def _read_limit(reason: str) -> int | None:
 
 def _say(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-async def _ignore(_error: Exception) -> None:
-    pass
