@@ -57,7 +57,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == 0, done.stdout
         return done.stdout

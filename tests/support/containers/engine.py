@@ -47,18 +47,23 @@ def write_defaults() -> Path:
 
 
 def build(context: Path, dockerfile: Path, tag: str) -> None:
-    """Build an image as `docker build` does; pip trusts the authorities that this machine trusts."""
+    """Build an image as `docker build` does."""
     if podman("image", "exists", tag, check=False).returncode == 0:
         return  # a test has just built it; Docker would find it in its cache
-    (FOLDER / "pip.conf").write_text("[global]\ncert = /run/authorities.crt\n")
-    authorities = "/etc/ssl/certs/ca-certificates.crt"
     podman(
         *("build", "--isolation=chroot", "--network=host", "--layers=false", "--pull=never"),
-        *("--volume", f"{authorities}:/run/authorities.crt:ro"),
-        *("--volume", f"{FOLDER}/pip.conf:/etc/pip.conf:ro"),
+        *trust_authorities(),
         *("--tag", tag, "--file", str(dockerfile), str(context)),
         outside=True,
     )
+
+
+def trust_authorities() -> list[str]:
+    """Return the options by which pip trusts the authorities that this machine trusts."""
+    settings = FOLDER / "pip.conf"
+    settings.write_text("[global]\ncert = /run/authorities.crt\n")
+    authorities = "/etc/ssl/certs/ca-certificates.crt"
+    return [f"--volume={authorities}:/run/authorities.crt:ro", f"--volume={settings}:/etc/pip.conf:ro"]
 
 
 def ulimit(name: str, value: int) -> list[str]:
