@@ -221,3 +221,9 @@ def test_limits_of_the_sysctl_file_and_the_unit_hold_eight_of_the_largest_queues
     need_bytes = remedies.ROOM_FOR * kernel_limits.need_bytes(kernel_limits.WANTED)
     for file in ("supervisor/eventpub-sidecar.conf", "systemd/eventpub-sidecar@.service"):
         assert f"LimitMSGQUEUE={need_bytes}\n" in (DEPLOY / file).read_text().replace(" below", "\n"), file
+
+
+def test_links_of_the_pages_lead_somewhere() -> None:
+    for page in DEPLOY.glob("*/README.md"):
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page}: {link}"
