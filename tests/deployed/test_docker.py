@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.needs import need
-from support.pages import read_blocks
+from support.pages import read_blocks, wait_longer
 from support.paths import ROOT
 
 HERE = ROOT / "deploy/docker"
@@ -38,7 +38,9 @@ def test_the_compose_file_is_one() -> None:
 
 def test_the_readme_leads_from_a_checkout_to_events_in_the_store(containers: Run, checkout: Path) -> None:
     blocks = read_blocks(HERE / "README.md", "sh")
-    said = containers("\n".join([*blocks, "docker compose down --volumes"]), checkout / "deploy/docker")
+    said = containers(
+        wait_longer("\n".join([*blocks, "docker compose down --volumes"])), checkout / "deploy/docker"
+    )
     assert "sold oolong" in said
     assert re.search("owner: +eventpub:eventpub, mode 0620", said)
     (row,) = (json.loads(line) for line in said.splitlines() if line.startswith('{"received_at"'))

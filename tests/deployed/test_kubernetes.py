@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.needs import need
-from support.pages import read_blocks
+from support.pages import read_blocks, wait_longer
 from support.paths import ROOT
 
 from eventpub.collector.config import Settings
@@ -43,7 +43,7 @@ def nats_image(image: str, containers: Run, tmp_path: Path) -> None:
 def test_the_readme_leads_from_manifests_to_events_in_jetstream(containers: Run, checkout: Path) -> None:
     blocks = read_blocks(HERE / "README.md", "sh")
     end = "kubectl delete pod shop-0; kubectl logs shop-0 -c sidecar"
-    said = containers("\n".join([*blocks, end]), checkout / "deploy/kubernetes")
+    said = containers(wait_longer("\n".join([*blocks, end])), checkout / "deploy/kubernetes")
     assert "sold oolong" in said
     assert re.search("owner: +eventpub:eventpub, mode 0620", said)
     (row,) = (json.loads(line) for line in said.splitlines() if line.startswith('{"received_at"'))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from support.pages import read_blocks
+from support.pages import read_blocks, wait_longer
 from support.paths import ROOT
 
 
@@ -22,7 +22,7 @@ def test_the_page_leads_from_a_bare_machine_to_an_event_in_the_store(
     service[-1] = service[-1].replace(
         "doctor /etc/eventpub/v2.ini", "doctor /etc/eventpub/v2.ini || test $? = 1"
     )
-    apart = "\n".join(["set -eu; ip link set lo up", *service, "cat /proc/sys/fs/mqueue/msg_max"])
+    apart = wait_longer("\n".join(["set -eu; ip link set lo up", *service, "cat /proc/sys/fs/mqueue/msg_max"]))
     script = f"{install}\nunshare --net bash -c {shlex.quote(apart)}"
     said = containers(
         shlex.join([sys.executable, "-m", "support.containers.machine", str(checkout), script]), ROOT
