@@ -30,7 +30,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,11 +37,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventpub.errors import EventSerializationError
 from eventpub.pipeline import UNKNOWN_NAME, name_of, text_of
 from eventpub.serialization.serialize import serialize_json_event
-from eventpub.serialization.thrift_spec import INTEGER_BITS, Type, field_names, is_struct_class, read_fields
+from eventpub.serialization.thrift_spec import Type, field_names, is_struct_class, read_fields
 from eventpub.serialization.unwritable import describe_type, give_up
 
 from . import iso8601
 from .event import Event
+from .fitting import fit_value, fits_double
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,7 +62,6 @@ _SHORT = {  # keys of contexts that name a field without its struct
 _IDS = ("uuid", "correlation_id", "noun_id")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _LIST = "experiments"
-_MAX_BITS = 2_000  # digits of a number written as text; Python prints at least 640
 
 
 def to_v2_event(
@@ -210,7 +209,7 @@ class _Draft:
             value = json.loads(serialize_json_event({key: value}, default=self._default))[key]
         if isinstance(value, str):
             self._properties[key] = value
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and _is_double(value):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and fits_double(value):
             self._measurements[key] = float(value)
         else:
             try:
@@ -238,7 +237,7 @@ class _Draft:
 
     def _set(self, struct: str, name: str, value: Any) -> bool:
         """Set a field of a struct, unless it does not exist, is set, or the value does not fit."""
-        fitting = _fit_value(self._schema.types.get((struct, name)), value)
+        fitting = fit_value(self._schema.types.get((struct, name)), value)
         values = self._structs.get(struct, {})
         if fitting is None or values.get(name, fitting) != fitting:
             return value is None
@@ -265,9 +264,7 @@ class _Draft:
         if items is None:
             return None
         types = self._schema.types
-        fitting = {
-            name: _fit_value(types.get((struct, name)), item) for name, item in items if item is not None
-        }
+        fitting = {name: fit_value(types.get((struct, name)), item) for name, item in items if item is not None}
         return None if None in fitting.values() else fitting
 
 
@@ -278,32 +275,3 @@ def _pair_items(value: Any) -> Iterable[tuple[Any, Any]] | None:
     if is_struct_class(value.__class__):
         return [(name, getattr(value, name)) for name in field_names(value)]
     return None
-
-
-def _fit_value(kind: Type | None, value: Any) -> Any:
-    """Return `value` as a field of that type holds it; None if it cannot, or there is no such field."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    is_whole = is_number and isinstance(value, int) and value.bit_length() < _MAX_BITS
-    fitting: Any = None
-    if kind is None:
-        pass
-    elif kind.leaf == "text":
-        is_id = is_whole or isinstance(value, getattr(sys.modules.get("uuid"), "UUID", ()))
-        fitting = value if isinstance(value, str) else str(int(value) if is_whole else value) if is_id else None
-    elif kind.leaf == "tf":
-        fitting = value if isinstance(value, bool) else None
-    elif kind.leaf == "dbl":
-        fitting = float(value) if is_number and _is_double(value) else None
-    elif kind.leaf in INTEGER_BITS:
-        half = 1 << (INTEGER_BITS[kind.leaf] - 1)
-        fitting = value if is_whole and -half <= value < half else None
-    elif isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        fitting = list(value)
-    return fitting
-
-
-def _is_double(number: float) -> bool:
-    try:
-        return math.isfinite(number) and float(number) == number
-    except OverflowError:
-        return False
