@@ -33,6 +33,7 @@ from .application import Application
 from .engines import open_store
 from .reload import reload_config
 from .starting import StartingApplication
+from .supervised import tell_supervisor
 from .workers import Workers, adopt_listener, stop_with
 
 if TYPE_CHECKING:
@@ -152,16 +153,22 @@ def _serve(
     def reload_when_asked() -> None:
         while reload.wait():
             reload.clear()
+            supervisor.reloading()
             reload_config(options.config, loaded.settings, application, server, is_debug=options.debug)
+            supervisor.ready()
 
     def tell_left_out() -> None:
         while True:
             gevent.sleep(_TICK_SECONDS)
             application.refused.tell_left_out()
 
-    helpers = [gevent.spawn(helper) for helper in (reload_when_asked, tell_left_out)]
+    helpers: list[gevent.Greenlet[[], None]] = []
     try:
-        with serve_page(loaded.settings, feed, server.url) as page_url:
+        with (
+            serve_page(loaded.settings, feed, server.url) as page_url,
+            tell_supervisor(f"serves {server.url}") as supervisor,
+        ):
+            helpers += [gevent.spawn(helper) for helper in (reload_when_asked, tell_left_out)]
             _announce_url(server.url, loaded.settings, options, page_url)
             stop.wait()
             cut_off = server.finish()
@@ -190,7 +197,8 @@ def _run_workers(
     scheme = "https" if settings.tls_certificate else "http"
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     _announce_url(url, settings, options)
-    return workers.watch()
+    with tell_supervisor(f"serves {url} with {options.workers} workers"):
+        return workers.watch()
 
 
 def _watch_signals() -> tuple[gevent.event.Event, gevent.event.Event]:
