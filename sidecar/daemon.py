@@ -235,8 +235,6 @@ class Daemon:
     def _answer(self) -> None:
         self._answering.look()
         self._observer.listens = self._answering.url
-        if self._supervisor.is_there:
-            self._supervisor.status(summarize_record(self._observer.record(with_slow_facts=False)))
 
     def _look_at_losses(self) -> None:
         if time.monotonic() >= self._report_at:
@@ -277,10 +275,13 @@ class Daemon:
         return report
 
     def _flush(self) -> None:
-        self._telemetry.spooled = self._spool.events
-        self._telemetry.gauge("spool.bytes", self._spool.size_bytes)
-        if self._receiver.queue.fd >= 0:  # closed if its replacement could not be opened
-            self._telemetry.gauge("queue.depth", self._receiver.queue.depth())
+        record = self._observer.record(with_slow_facts=False)
+        self._telemetry.spooled = record.ledger.spooled
+        self._telemetry.gauge("spool.bytes", record.spool.size_bytes)
+        if record.queue.depth_messages is not None:
+            self._telemetry.gauge("queue.depth", record.queue.depth_messages)
+        if self._supervisor.is_there:
+            self._supervisor.status(summarize_record(record))
         with gevent.Timeout(_LOOKUP_SECONDS, False):
             self._telemetry.flush()
 
