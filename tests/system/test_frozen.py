@@ -33,7 +33,7 @@ def sidecar(
 ) -> Iterator[NurserySidecar]:
     running = NurserySidecar(
         nursery, tmp_path, queue_name, collector.port,
-        disk={"kind": "hanging", "switch": str(switch)}, collector_version="2j", watchdog_timeout="3 s",
+        disk={"kind": "hanging", "switch": str(switch)}, collector_version="2j", watchdog_timeout="4 s",
     )  # fmt: skip
     yield running
     running.kill()
