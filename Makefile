@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS = 2  # the queues of more would not fit into RLIMIT_MSGQUEUE, which counts for all of a user's
 BASEPLATE = $(VENV)-baseplate
 PEERS = $(VENV)-peers
 COPY ?= $(HOME)/.cache/eventpub/checkout
@@ -31,7 +32,7 @@ demo: $(VENV)/installed-core  ## watch real events go from request handlers to a
 test: $(VENV)/installed  ## run the tests, against baseplate too where it can be installed
 	@$(MAKE) --no-print-directory $(BASEPLATE)/installed || test -z "$$CI"
 	@if [ -e $(BASEPLATE)/installed ]; then export EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python; fi; \
-	    $(VENV)/bin/python -m pytest $(TESTS)
+	    $(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 test-engines: $(VENV)/installed-engines  ## test the stores on real servers of NATS and PostgreSQL, and Kafka's mock
 	@$(VENV)/bin/python -m pytest tests/engines $(TESTS)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,19 @@ settings.register_profile("eventpub", deadline=None)  # a busy machine is no fai
 settings.load_profile("eventpub")
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Lets what is marked `alone` run while no other worker of pytest-xdist runs a test."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        yield
+        return
+    way = fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (Path(tempfile.gettempdir()) / f"eventpub-tests-{run}.lock").open("w") as lock:
+        fcntl.flock(lock, way)
+        yield
 
 
 @pytest.fixture(scope="session")

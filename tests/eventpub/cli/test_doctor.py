@@ -18,6 +18,8 @@ from eventpub.cli import findings, host, queue_checks
 from eventpub.queue.kernel_limits import UNLIMITED, KernelLimits
 from eventpub.queue.message_queue import MessageQueue
 
+pytestmark = pytest.mark.alone  # a limit that counts for all queues of a user
+
 
 def test_doctor_has_nothing_against_limits_that_allow_all_that_is_wanted():
     (finding,) = queue_checks.check_limits(KernelLimits(10_000, 102_400, 256, UNLIMITED, UNLIMITED))

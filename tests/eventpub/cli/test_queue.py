@@ -13,6 +13,8 @@ from support.forked import as_root, other_uid
 from eventpub.queue.kernel_limits import QueueSize, need_bytes
 from eventpub.queue.message_queue import MessageQueue
 
+pytestmark = pytest.mark.alone  # a limit that counts for all queues of a user
+
 
 def test_a_queue_is_created_shown_and_dropped(queue_name: str):
     created = run(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.forked import as_root, in_child, other_uid
 from support.mounts import seeing
 from support.paths import ROOT
@@ -15,6 +16,8 @@ from support.paths import ROOT
 from eventpub.queue import holders
 from eventpub.queue.kernel_limits import UNLIMITED
 from eventpub.queue.message_queue import MessageQueue
+
+pytestmark = pytest.mark.alone  # a limit that counts for all queues of a user
 
 ME = Path("/proc/self/comm").read_text().strip()
 

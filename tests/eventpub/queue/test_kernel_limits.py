@@ -16,6 +16,8 @@ from eventpub.queue import kernel_limits, remedies
 from eventpub.queue.kernel_limits import UNLIMITED, WANTED, KernelLimits, QueueSize, SizeRange, need_bytes
 from eventpub.queue.message_queue import MessageQueue
 
+pytestmark = pytest.mark.alone  # a limit that counts for all queues of a user
+
 MESSAGES = st.integers(1, 65_536)
 SIZES = st.integers(128, 2**24)
 BYTES = st.integers(0, 2**31)

@@ -30,6 +30,8 @@ from eventpub.errors import (
 )
 from eventpub.queue.message_queue import MessageQueue
 
+pytestmark = pytest.mark.alone  # a limit that counts for all queues of a user
+
 MESSAGES = 5
 SIZE = 1024
 
