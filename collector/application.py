@@ -16,6 +16,7 @@ from eventpub.collector.events import EventReader, Limits
 from eventpub.collector.events.unknown import UnknownFieldsLog
 from eventpub.collector.http.access_log import find_client
 from eventpub.collector.store import IncomingBatch, Outcome
+from eventpub.collector.telemetry.counts import Counts
 from eventpub.collector.telemetry.refused import RefusedLog
 
 from .intake import Intake
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 5  # Retry-After while the store cannot write
 
 _BATCH_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _MAX_PARENTS = 64  # twice what a sidecar names
 _VERSION_BY_PATH = {f"/v{version}": version for version in wire.VERSIONS}
 
@@ -61,13 +63,19 @@ class Application:
         store: where batches go.
         clock: the time of day, in seconds since 1970.
         feed: is told what becomes of each batch, for those who watch; None where there is no page.
+        counts: counts what happens; default: for nobody.
 
     Attributes:
         refused: the log of requests that are answered with 401.
     """
 
     def __init__(
-        self, config: Config, store: Store, clock: Callable[[], float] = time.time, feed: Feed | None = None
+        self,
+        config: Config,
+        store: Store,
+        clock: Callable[[], float] = time.time,
+        feed: Feed | None = None,
+        counts: Counts | None = None,
     ) -> None:
         settings = self._settings = config.settings
         self._reader = EventReader(
@@ -75,6 +83,7 @@ class Application:
         )
         self._unknown = UnknownFieldsLog()
         self.refused = RefusedLog()
+        self._counts = counts or Counts()
         self._intake = Intake(settings, config.secrets, clock)
         self._store = store
         self._clock = clock
@@ -98,10 +107,25 @@ class Application:
             answer = refuse(500, "internal_error", "the collector failed on this request; see its log")
         if "error" in answer.fields:
             facts["error"] = answer.fields["error"]
+            if "HTTP_X_SIGNATURE" in environ or "key" in facts:
+                self._count_refusal(answer, environ)
             logger.debug("refused status=%d reason=%r", answer.status, answer.fields["reason"])
         body = answer.body()
         start_response(answer.status_line, answer.all_headers(body))
         return [body]
+
+    def _count_refusal(self, answer: Response, environ: WSGIEnvironment) -> None:
+        """Count the events that an answer of 4xx names, or that the sender says it sent."""
+        if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            announced = environ.get(_COUNT, "")
+            number = int(announced) if _NUMBER.fullmatch(announced) else 1
+            events = answer.fields.get("rejected_count", min(number, self._settings.max_events))
+            self._counts.refused(str(answer.fields["error"]), int(str(events)))
+
+    @property
+    def pending_bytes(self) -> int:
+        """Return how many bytes are unpacked and not answered yet."""
+        return self._intake.pending_bytes
 
     def _route(self, environ: WSGIEnvironment) -> Response:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
@@ -220,7 +244,15 @@ class Application:
 
     def _keep(self, batch: IncomingBatch, unknown_fields: int) -> Response:
         counted = {"unknown_fields": unknown_fields} if unknown_fields else {}
+        started = time.monotonic()
         receipt = self._store.add(batch)
+        self._counts.store_called(time.monotonic() - started)
+        if receipt.outcome is Outcome.STORED:
+            self._counts.stored(batch.key_name, len(batch.events), unknown_fields)
+        elif receipt.outcome is Outcome.DUPLICATE:
+            self._counts.duplicate(batch.key_name, len(batch.events))
+        elif receipt.outcome is Outcome.UNAVAILABLE:
+            self._counts.engine_failed(receipt.reason)
         if self._feed is not None:
             self._feed.add_receipt(batch, receipt)
         return self._answer(batch.batch_id, receipt, events=len(batch.events), **counted)

@@ -21,8 +21,13 @@ class Budget:
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._free_bytes = limit_bytes
+        self._limit_bytes = self._free_bytes = limit_bytes
         self._line: collections.deque[Loan] = collections.deque()
+
+    @property
+    def lent_bytes(self) -> int:
+        """Return how many are lent."""
+        return self._limit_bytes - self._free_bytes
 
     def borrow(self, size_bytes: int, *, patience_seconds: float) -> Loan | None:
         """Return a loan, or None if not enough bytes became free in time."""

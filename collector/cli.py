@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -24,7 +25,9 @@ from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
 from eventpub.collector.page.opening import open_feed, refuse_workers, serve_page
 from eventpub.collector.store.thread import StoreThread
+from eventpub.collector.telemetry.observer import Observer, are_well, listen_for_workers
 from eventpub.errors import ConfigError, NotYetError
+from eventpub.process.errors import ListenError
 from eventpub.process.logs import configure_logs, peek_format
 from eventpub.settings import ini
 
@@ -120,21 +123,29 @@ def _run(
 ) -> int:
     listener = None if options.listen_fd is None else adopt_listener(options.listen_fd)
     server = Server(StartingApplication(), loaded.settings, tls, listener)
+    observer = Observer(server, options.counts_file)
     try:
         server.start()
-        return _serve(server, loaded, script, options, stop=stop, reload=reload)
+        if options.watcher is None:
+            observer.listen(loaded.settings.status_listen)
+        return _serve(server, observer, loaded, script, options, stop=stop, reload=reload)
     except ConfigError as error:
         logger.error("%s", error)  # noqa: TRY400, no traceback
         return EXIT_CONFIG
     except OSError as error:
         logger.error("cannot listen on %s: %s", ":".join(map(str, server.address)), error)  # noqa: TRY400
         return EXIT_UNAVAILABLE
+    except ListenError as error:
+        logger.error("status.listen: %s", error)  # noqa: TRY400
+        return EXIT_UNAVAILABLE
     finally:
         server.finish()
+        observer.close()
 
 
 def _serve(
     server: Server,
+    observer: Observer,
     loaded: config.Config,
     script: list[faults.Step] | None,
     options: argparse.Namespace,
@@ -147,7 +158,8 @@ def _serve(
     if store is None:
         return EXIT_OK
     feed = None if loaded.settings.page_listen is None else open_feed(loaded)
-    application = Application(loaded, store, feed=feed)
+    application = Application(loaded, store, feed=feed, counts=server.counts)
+    observer.watch(store, application)
     server.application = application if script is None else faults.Faults(application, script)
 
     def reload_when_asked() -> None:
@@ -161,12 +173,13 @@ def _serve(
         while True:
             gevent.sleep(_TICK_SECONDS)
             application.refused.tell_left_out()
+            observer.tick()
 
     helpers: list[gevent.Greenlet[[], None]] = []
     try:
         with (
             serve_page(loaded.settings, feed, server.url) as page_url,
-            tell_supervisor(f"serves {server.url}") as supervisor,
+            tell_supervisor(f"serves {server.url}", observer.is_well) as supervisor,
         ):
             helpers += [gevent.spawn(helper) for helper in (reload_when_asked, tell_left_out)]
             _announce_url(server.url, loaded.settings, options, page_url)
@@ -197,7 +210,16 @@ def _run_workers(
     scheme = "https" if settings.tls_certificate else "http"
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     _announce_url(url, settings, options)
-    with tell_supervisor(f"serves {url} with {options.workers} workers"):
+    try:
+        listener = listen_for_workers(workers.counts_files, settings.status_listen)
+    except ListenError as error:
+        logger.error("status.listen: %s", error)  # noqa: TRY400
+        return workers.finish(EXIT_UNAVAILABLE)
+    words = f"serves {url} with {options.workers} workers"
+    with (
+        contextlib.closing(listener) if listener else contextlib.nullcontext(),
+        tell_supervisor(words, lambda: are_well(workers.counts_files)),
+    ):
         return workers.watch()
 
 
@@ -302,6 +324,9 @@ def build_parser(name: str) -> argparse.ArgumentParser:
         help="serve with N processes, restarted when they end (default: 1)",
     )
     parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)  # what a worker inherits
+    parser.add_argument(
+        "--counts-file", type=Path, help=argparse.SUPPRESS
+    )  # where a worker tells what it counts
     parser.add_argument("--watcher", type=int, help=argparse.SUPPRESS)  # the process that started the worker
     add_version(parser, lambda: f"eventpub {__version__}")
     return parser

@@ -165,6 +165,9 @@ class Settings:
     tls_key: Path | None = ini.setting("tls.key", ini.path(), default=None)
     tls_client_ca: Path | None = ini.setting("tls.client_ca", ini.path(), default=None)
 
+    # --- looking at it
+    status_listen: tuple[str, int] | str | None = ini.setting("status.listen", address.endpoint(), default=None)
+
     # --- the log
     log_format: str = ini.setting("log.format", logs.FORMAT, default="text")
     log_level: str = ini.setting("log.level", logs.LEVEL, default="info")

@@ -69,6 +69,11 @@ class Intake:
         self._budget = Budget(max(settings.max_pending_bytes, largest_bytes))
         self._threads = ThreadPool(_UNPACKING_THREADS)
 
+    @property
+    def pending_bytes(self) -> int:
+        """Return how many bytes are unpacked and not answered yet."""
+        return self._budget.lent_bytes
+
     def use_keys(self, secrets: Mapping[str, tuple[bytes, ...]]) -> None:
         """Take requests that are signed by one of these secrets, from the next one on."""
         self._keyring = Keyring(secrets)

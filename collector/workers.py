@@ -44,6 +44,9 @@ class Workers:
         stop: set when all shall stop.
         reload: set when all shall read their configuration again.
 
+    Attributes:
+        counts_files: where each worker tells once a second what it has counted.
+
     Raises:
         OSError: the address cannot be listened on.
     """
@@ -61,6 +64,7 @@ class Workers:
             *("--listen-fd", str(self._listener.fileno()), "--watcher", str(os.getpid())),
         ]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * number
+        self.counts_files = [Path(self._folder.name, f"{worker}.counts") for worker in range(number)]
         self._started_at = [-_RESTART_SECONDS] * number
 
     @property
@@ -113,7 +117,8 @@ class Workers:
 
     def _start(self, number: int) -> None:
         self._started_at[number] = time.monotonic()
-        command = [*self._command, "--ready-file", str(self._ready_path(number))]
+        counts = str(self.counts_files[number])
+        command = [*self._command, "--ready-file", str(self._ready_path(number)), "--counts-file", counts]
         self._processes[number] = subprocess.Popen(
             command, pass_fds=[self._listener.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from eventpub.collector.config import Settings
     from eventpub.collector.responses import Response
+    from eventpub.collector.telemetry.counts import Counts
 
     from .table import ConnectionTable, Wait
 
@@ -48,11 +49,13 @@ class Listener(Protocol):
         application: answers requests.
         settings: limits and timeouts.
         table: where connections wait.
+        counts: what is counted.
     """
 
     application: WSGIApplication
     settings: Settings
     table: ConnectionTable
+    counts: Counts
 
 
 class Connection(pywsgi.WSGIHandler):  # type: ignore[misc]  # gevent has no types
@@ -216,6 +219,9 @@ class Connection(pywsgi.WSGIHandler):  # type: ignore[misc]  # gevent has no typ
     def log_request(self) -> None:
         """Write the request's line in the access log, unless nobody would miss it."""
         environ = self.environ or {}
+        status = int((self._orig_status or "0").split()[0])
+        seconds = time.time() - self.time_start
+        self.server.counts.answered(status, seconds)
         if QUIET in environ:
             return
         peer = self.client_address[0]
@@ -226,10 +232,10 @@ class Connection(pywsgi.WSGIHandler):  # type: ignore[misc]  # gevent has no typ
                 **({"proxy": peer} if client != peer else {}),
                 "method": self.command or "-",
                 "path": environ.get("PATH_INFO", "-"),
-                "status": int((self._orig_status or "0").split()[0]),
+                "status": status,
                 "received_bytes": self.wsgi_input.bytes_read if environ else 0,
                 "sent_bytes": self.response_length,
-                "seconds": round(time.time() - self.time_start, 4),
+                "seconds": round(seconds, 4),
                 **self._facts,
             }
         )

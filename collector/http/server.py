@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import pywsgi
 
+from eventpub.collector.telemetry.counts import Counts
+
 from .connection import Connection
 from .table import ConnectionTable
 from .tls import Handshake
@@ -34,6 +36,7 @@ class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
         settings: as given; connections keep the limits in it.
         tls: of the connections to come; another context may be put in its place.
         table: the connections.
+        counts: what is counted.
     """
 
     max_accept = 1  # at a time: the table is asked for room only when a connection waits for it
@@ -44,6 +47,7 @@ class Server(pywsgi.WSGIServer):  # type: ignore[misc]  # gevent has no types
         self.settings = settings
         self.tls = tls
         self.table = ConnectionTable(settings.max_connections)
+        self.counts = Counts()
         super().__init__(
             settings.listen if listener is None else listener,
             application,

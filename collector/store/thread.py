@@ -50,6 +50,7 @@ class StoreThread:
             raise opened
         self._store, self._health = opened
         self._probe: gevent.Greenlet[[], Health] | None = None
+        self._busy_since = 0.0
         self._failure, self._failed_at = _CLOSING, 0.0
         self._is_closing = False
         self._tending = gevent.spawn(self._tend)
@@ -62,6 +63,16 @@ class StoreThread:
         elif not self._health.writable:
             self._health = dataclasses.replace(self._health, writable=True, reason="")
         return receipt
+
+    @property
+    def known_health(self) -> Health:
+        """Return what was found out last, without asking."""
+        return self._health
+
+    @property
+    def busy_seconds(self) -> float:
+        """Return for how long the store has been at the batch that it stores."""
+        return time.monotonic() - self._busy_since if self._busy_since else 0.0
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
         """Return DUPLICATE for a batch that was stored before, whole or with a parent; None for any other."""
@@ -102,8 +113,9 @@ class StoreThread:
             return _CLOSING
         if asked_at < self._failed_at:
             return self._failure
-        started = time.monotonic()
+        started = self._busy_since = time.monotonic()
         receipt = self._store.add(batch)
+        self._busy_since = 0.0
         now = time.monotonic()
         if receipt.outcome is Outcome.UNAVAILABLE and now - started > _LONG_FAILURE_SECONDS:
             self._failure, self._failed_at = receipt, now

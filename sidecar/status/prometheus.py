@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from eventpub.process.histogram import Histogram
     from eventpub.sidecar.telemetry.attempts import Attempts
-    from eventpub.sidecar.telemetry.histogram import Histogram
 
     from .record import StatusRecord
 

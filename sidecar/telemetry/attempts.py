@@ -7,7 +7,8 @@ from collections import Counter
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from .histogram import ATTEMPT_SECONDS, LAG_SECONDS, Histogram
+from eventpub.process.histogram import ATTEMPT_SECONDS, LAG_SECONDS, Histogram
+
 from .verdicts import Verdict
 
 if TYPE_CHECKING:

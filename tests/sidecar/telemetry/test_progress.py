@@ -9,8 +9,8 @@ from email.utils import formatdate
 import pytest
 from support.clocks import Clock
 
+from eventpub.process.histogram import Histogram
 from eventpub.sidecar.telemetry.attempts import Attempts
-from eventpub.sidecar.telemetry.histogram import Histogram
 from eventpub.sidecar.telemetry.progress import Progress
 from eventpub.sidecar.telemetry.verdicts import Verdict
 

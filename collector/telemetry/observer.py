@@ -1,0 +1,128 @@
+"""Watches one collector and tells how it is: to `status.listen`, or, as a worker, to a file.
+
+Workers share one socket for events and cannot share one for questions: whoever is asked would tell of itself
+only. So each writes what it counted into a file once a second, and the process that watches them adds the files
+up when it is asked. The file outlives its worker, and the next one goes on from there: a counter never falls,
+and a worker that is killed takes the counts of at most a second with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from eventpub.process.listener import ProbeListener
+
+from .counts import Snapshot, add_snapshots
+from .routes import find_hang, make_routes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Protocol
+
+    from eventpub.collector.store.thread import StoreThread
+
+    from .counts import Counts
+
+    class Served(Protocol):
+        """What is known of the server."""
+
+        counts: Counts
+        table: Sequence[object]
+
+    class Taking(Protocol):
+        """What is known of the application."""
+
+        @property
+        def pending_bytes(self) -> int:
+            """Bytes unpacked and not answered yet."""
+
+
+class Observer:
+    """Looks at a server, and at the store and the application once they are there.
+
+    Args:
+        server: has the counts.
+        file: where a worker tells of itself; None for a collector on its own.
+    """
+
+    def __init__(self, server: Served, file: Path | None = None) -> None:
+        self._server = server
+        self._file = file
+        self._before = read_snapshots([file] if file else [])
+        self._store: StoreThread | None = None
+        self._application: Taking | None = None
+        self._listener: ProbeListener | None = None
+
+    def listen(self, address: tuple[str, int] | str | None) -> None:
+        """Answer at `status.listen`, if it is set.
+
+        Raises:
+            ListenError: the address is taken, or not this host's.
+        """
+        if address is not None:
+            self._listener = ProbeListener(make_routes(self.look), address)
+
+    def watch(self, store: StoreThread, application: Taking) -> None:
+        """Look at these, too."""
+        self._store, self._application = store, application
+
+    def look(self) -> Snapshot:
+        """Return what was counted, and how things are."""
+        now: dict[str, object] = {"connections": len(self._server.table)}
+        if self._store is not None and self._application is not None:
+            health = self._store.known_health
+            now |= {"is_writable": health.writable, "reason": health.reason}
+            now |= {"store_busy_seconds": self._store.busy_seconds}
+            now |= {"pending_bytes": self._application.pending_bytes}
+        return self._server.counts.take(**now)
+
+    def is_well(self) -> bool:
+        """Tell whether nothing hangs."""
+        return not find_hang(self.look())
+
+    def tick(self) -> None:
+        """Tell the file, and see whether a store that failed works again; called once a second."""
+        if self._store is not None and not self._store.known_health.writable:
+            self._store.health()
+        if self._file is not None:
+            draft = self._file.with_suffix(".tmp")
+            draft.write_bytes(self._go_on(self.look()).to_json())
+            draft.replace(self._file)
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        if self._listener is not None:
+            self._listener.close()
+
+    def _go_on(self, snapshot: Snapshot) -> Snapshot:
+        """Add what earlier workers of this number counted."""
+        if not self._before:
+            return snapshot
+        gauges = {
+            name: getattr(snapshot, name) for name in ("workers", "connections", "pending_bytes", "taken_at")
+        }
+        state = {name: getattr(snapshot, name) for name in ("is_writable", "reason", "store_busy_seconds")}
+        return dataclasses.replace(add_snapshots([snapshot, *self._before]), **gauges, **state)
+
+
+def listen_for_workers(files: Sequence[Path], address: tuple[str, int] | str | None) -> ProbeListener | None:
+    """Answer at `status.listen`, if it is set, with what the workers' files say together.
+
+    Raises:
+        ListenError: the address is taken, or not this host's.
+    """
+    if address is None:
+        return None
+    return ProbeListener(make_routes(lambda: add_snapshots(read_snapshots(files))), address)
+
+
+def are_well(files: Sequence[Path]) -> bool:
+    """Tell whether all workers say how they are, and that nothing hangs."""
+    return not find_hang(add_snapshots(read_snapshots(files)))
+
+
+def read_snapshots(files: Sequence[Path]) -> list[Snapshot]:
+    """Return what the files say that are there."""
+    return [Snapshot.from_json(file.read_bytes()) for file in files if file.exists()]
