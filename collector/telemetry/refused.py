@@ -22,7 +22,7 @@ _REMEDIES = {
     "no_signature": "it is not signed; is something between that removes headers?",
     "malformed": "its signature cannot be read; is something between that changes headers?",
     "unknown_key": "name the key in [keys], or correct key.name of its sender",
-    "wrong_signature": "its secret differs from the one in [keys], or its body was changed on the way",
+    "wrong_signature": "it is signed by something else than [keys] has, or its body was changed on the way",
     "no_http_signature": "set key.signature = rfc9421 at its sender, or require_signature = any here",
     "two_keys": "its two signatures are of different keys",
 }
