@@ -53,6 +53,7 @@ _FETCHED = re.compile(
 )
 _WHOLE_LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:|#)[^)]+\)")
 _KEY = re.compile(r"^#?([a-z][a-z0-9_.]+) =(?: (.*))?$")
+_TERMINAL = {"COLUMNS": "100", "NO_COLOR": "1"}  # that the help of commands is written for
 _LANGUAGES = {".py": "python", ".ini": "ini", ".conf": "ini", ".service": "ini", ".sh": "sh"}
 
 
@@ -69,6 +70,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             pages[f"files/{path}.md"] = show_file(path)
     pages["reference/sidecar-settings.md"] = describe_settings("sidecar", SidecarConfig, "example.ini")
     pages["reference/collector-settings.md"] = describe_settings("collector", Settings, "deploy/collector.ini")
+    os.environ.update(_TERMINAL)
     pages["reference/commands.md"] = describe_commands()
     pages["reference/metrics.md"] = describe_metrics()
     for uri, text in pages.items():
@@ -208,7 +210,6 @@ def _list_facts(field: dataclasses.Field[Any], written: str) -> Iterator[str]:
 
 def describe_commands() -> str:
     """Return the page of all commands: their help."""
-    os.environ.update(COLUMNS="100", NO_COLOR="1")
     names = _subcommands(build_parser())  # of extensions too, since no command is asked for
     lines = ["# Commands\n", *_show_help(build_parser(), "eventpub")]
     for name in names:
@@ -217,6 +218,7 @@ def describe_commands() -> str:
             done = subprocess.run(
                 [sys.executable, "-m", "eventpub", name, "--help"],
                 cwd=ROOT,
+                env={**os.environ, **_TERMINAL},
                 capture_output=True,
                 text=True,
                 check=True,
