@@ -40,7 +40,7 @@ def run(system: str, program: str, **environment: str) -> subprocess.CompletedPr
     hidden, without = SYSTEMS[system]
     prelude = f"HIDDEN, WITHOUT, SYSTEM = {hidden!r}, {without!r}, {system!r}\n{PRELUDE}"
     return subprocess.run(
-        [sys.executable, "-c", prelude + program],
+        [sys.executable, "-W", "ignore:pkg_resources", "-c", prelude + program],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
