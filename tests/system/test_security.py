@@ -192,7 +192,7 @@ def test_a_secret_file_that_others_may_read_is_told_once_with_the_command_agains
     collector = collect()
     sidecar = run(collector.port, collector_scheme="http", key_secret="", key_secret_file=str(secret_file))
     delivers(sidecar, queue, collector)
-    assert sidecar.log().count(f"run: chmod o= {secret_file}\n") == 1
+    assert sidecar.log().count(f"run: chmod o= {secret_file} queue=") == 1
 
 
 def test_a_secret_file_that_is_replaced_by_one_that_others_may_read_is_told_too(run, collect, tmp_path):
@@ -205,7 +205,7 @@ def test_a_secret_file_that_is_replaced_by_one_that_others_may_read_is_told_too(
     fresh.chmod(0o644)
     assert "chmod" not in sidecar.log()
     fresh.rename(secret_file)
-    wait_until(lambda: f"run: chmod o= {secret_file}\n" in sidecar.log(), "it is told")
+    wait_until(lambda: f"run: chmod o= {secret_file} queue=" in sidecar.log(), "it is told")
 
 
 # --- the spool
