@@ -57,10 +57,13 @@ OPTIONAL = {
     "django",
     "flask",
     "nats",
+    "prometheus_client",
     "psycopg",
     "pyarrow",
     "pyramid",
     "pytest",
+    "rich",
+    "textual",
 }
 
 
