@@ -431,6 +431,7 @@ def test_no_way_to_the_collector_is_unreachable(number):
         (f"http://{'a' * 64}.example/v2", "dns"),
         (f"http://127.0.0.1:{closed_port()}/v2", "refused"),
     ],
+    ids=["no such host", "no name", "closed port"],
 )
 def test_what_never_left_this_host_is_told(attempt, url, kind):
     """A batch whose last attempt may have arrived must keep its id and its events."""
