@@ -12,15 +12,16 @@ VENV ?= .venv
 WORKERS = 2  # the queues of more would not fit into RLIMIT_MSGQUEUE, which counts for all of a user's
 BASEPLATE = $(VENV)-baseplate
 PEERS = $(VENV)-peers
+STATSD = $(VENV)-statsd
 COPY ?= $(HOME)/.cache/eventpub/checkout
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines test-deploy test-page simulate soak lint bench docs fuzz wheel-check copy clean
+.PHONY: help demo test test-engines test-deploy test-page test-watched simulate soak lint bench docs fuzz wheel-check copy clean
 
 ifneq ($(shell test -w . && echo writable),writable)
 
 # A read-only checkout: pip and pytest write beside what they read, so a copy of it is used.
-demo test test-engines test-deploy test-page simulate soak lint bench docs fuzz wheel-check: copy
+demo test test-engines test-deploy test-page test-watched simulate soak lint bench docs fuzz wheel-check: copy
 	@echo "$(CURDIR) is read-only; using a copy, $(COPY)"
 	@$(MAKE) --no-print-directory -C $(COPY) $@
 
@@ -42,6 +43,10 @@ test-deploy: $(VENV)/installed-deploy $(VENV)/debian.tar  ## follow the pages of
 
 test-page: $(VENV)/installed-page  ## test the collector's page by clicks in a headless Chromium
 	@$(VENV)/bin/python -m pytest tests/page $(TESTS)
+
+test-watched: $(VENV)/installed  ## let a real Prometheus and a real statsd watch a sidecar and a collector
+	@$(MAKE) --no-print-directory $(STATSD)/installed || test -z "$$CI"
+	@$(VENV)/bin/python -m pytest tests/watched $(TESTS)
 
 soak: $(VENV)/installed  ## kill, break and poison everything at random for five minutes; draw up the books
 	@PYTHONPATH=.:tests $(VENV)/bin/python -m system.soak $(SOAK)
@@ -81,7 +86,7 @@ copy:
 	@tar -cf - --exclude=.git --exclude='.venv*' --exclude='.*_cache' --exclude=demo-run . | tar -xf - -C $(COPY)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(BASEPLATE) $(PEERS) build dist demo-run *.egg-info sidecar/*/*.so
+	rm -rf $(VENV) $(BASEPLATE) $(PEERS) $(STATSD) build dist demo-run *.egg-info sidecar/*/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -120,6 +125,14 @@ $(VENV)/debian.tar: | $(VENV)/installed
 
 $(VENV)/installed-page: $(VENV)/installed
 	$(call install,15,-e '.[page]')
+
+# the tests say so where there is no npm; what only proxies and syslog need is left out
+$(STATSD)/installed:
+	@echo "installing into $(@D) (once, about 5 s) …"
+	@mkdir -p $(@D)
+	@npm install --prefix $(@D) --no-save --no-audit --no-fund --omit=optional --ignore-scripts statsd@0.9.0 \
+	    > $@.log 2>&1 || { cat $@.log; exit 1; }
+	@touch $@
 
 $(VENV)/installed-lint: $(VENV)/installed
 	$(call install,15,-e '.[lint]')

@@ -15,6 +15,7 @@ class Statsd:
         address: where it listens: host and port, or a path.
         counters: the sum of each counter that `read` has seen.
         gauges: all values of each gauge that `read` has seen.
+        timers: likewise, in milliseconds.
     """
 
     def __init__(self, address: tuple[str, int] | str = ("127.0.0.1", 0)) -> None:
@@ -25,6 +26,7 @@ class Statsd:
         self.address = self.socket.getsockname()
         self.counters: Counter[str] = Counter()
         self.gauges: dict[str, list[int]] = {}
+        self.timers: dict[str, list[float]] = {}
 
     @property
     def endpoint(self) -> str:
@@ -53,4 +55,6 @@ class Statsd:
                 self.counters[name] += int(value)
             elif kind == "g":
                 self.gauges.setdefault(name, []).append(int(value))
+            elif kind == "ms":
+                self.timers.setdefault(name, []).append(float(value))
         return self.counters
