@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.rigs import EVENT, numbered, put, stored, wait_stored
+from support.rigs import EVENT, numbered, put, stop_and_check, stored, wait_stored
 from support.sidecar_process import SidecarProcess
 from support.waiting import DEADLINE_SECONDS, wait_until
 
@@ -338,6 +338,24 @@ def test_reload_uses_the_new_settings(
     sidecar.signal(signal.SIGHUP)
     wait_stored(collector, range(3))
     assert "Content-Encoding" not in collector.requests()[0]["headers"]
+
+
+def test_reload_changes_the_level_of_the_log(
+    run: Callable[..., SidecarProcess], queue: MessageQueue, collector: CollectorProcess
+) -> None:
+    sidecar = run()
+    sidecar.configure(log_level="debug")
+    sidecar.signal(signal.SIGHUP)
+    wait_until(lambda: "reloaded" in sidecar.log(), "each batch is logged from now on")
+    put(queue, numbered(1))
+    wait_until(lambda: "batch was delivered" in sidecar.log(), "it is logged")
+    sidecar.configure(log_level="info")
+    sidecar.signal(signal.SIGHUP)
+    wait_until(lambda: sidecar.log().count("reloaded") == 2, "no batch is logged from now on")
+    put(queue, numbered(1, start=1))
+    wait_stored(collector, range(2))
+    stop_and_check(sidecar, 2)
+    assert sidecar.log().count("batch was delivered") == 1
 
 
 def test_reload_says_which_settings_need_a_restart(run: Callable[..., SidecarProcess]) -> None:
