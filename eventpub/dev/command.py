@@ -18,6 +18,8 @@ from eventpub.errors import QueueError, QueueMissingError
 from eventpub.queue.message_queue import MessageQueue, remove_queue
 from eventpub.settings import ini
 
+from .claim import claim_folder, claim_queue
+from .errors import ProgramError
 from .files import PAGE_PORT, PORT, choose_port, make_secret, write_collector, write_sidecar
 from .program import Program
 
@@ -98,6 +100,8 @@ def run_dev(options: argparse.Namespace) -> int:
             folder = Path(at_the_end.enter_context(tempfile.TemporaryDirectory(prefix="eventpub-dev-")))
         else:
             folder = options.keep.resolve()
+            at_the_end.enter_context(claim_folder(folder))
+        at_the_end.enter_context(claim_queue(options.queue_name))
         programs = at_the_end.enter_context(_run_programs(options, folder, stop))
         while not stop.wait(_LOOK_SECONDS):
             for program in programs:
@@ -116,9 +120,7 @@ def _run_programs(
     """Start both programs, say how to use them, end them with the block; start none if `stop` comes first."""
     queue = options.queue_name
     version = options.version or ("2j" if queue.endswith("2j") else "2")
-    ports = choose_port(options.port), choose_port(options.page_port)
     secret = make_secret()
-    config = write_collector(folder, secret, ports=ports, schema=options.schema)
     with contextlib.ExitStack() as at_the_end:
         is_new = not _exists(queue)
 
@@ -127,9 +129,18 @@ def _run_programs(
             at_the_end.callback(program.stop)
             return program
 
-        collector = start("collector", str(config))
-        address = collector.wait_for(r"^listening on http://(\S+)$", stop.is_set)
-        page = collector.wait_for(r"^page on (\S+)$", stop.is_set)
+        ports = _choose_ports(options)
+        while True:
+            config = write_collector(folder, secret, ports=ports, schema=options.schema)
+            collector = start("collector", str(config))
+            try:
+                address = collector.wait_for(r"^listening on http://(\S+)$", stop.is_set)
+                page = collector.wait_for(r"^page on (\S+)$", stop.is_set)
+                break
+            except ProgramError:
+                before, ports = ports, _choose_ports(options)
+                if ports == before:  # else another process was quicker to take one
+                    raise
         if not address or not page:
             yield ()
             return
@@ -146,6 +157,10 @@ def _run_programs(
             yield collector, sidecar
         else:
             yield ()
+
+
+def _choose_ports(options: argparse.Namespace) -> tuple[int, int]:
+    return choose_port(options.port), choose_port(options.page_port)
 
 
 def _explain(

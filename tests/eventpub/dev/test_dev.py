@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import posix_ipc
@@ -17,6 +19,9 @@ import requests
 from support.paths import ROOT
 from support.waiting import DEADLINE_SECONDS, wait_until
 
+from eventpub.dev import claim
+from eventpub.dev.claim import claim_queue
+from eventpub.dev.errors import ClaimedError
 from eventpub.wire import QUEUE_PREFIX
 
 
@@ -123,6 +128,79 @@ def test_both_programs_end_with_it_however_it_ends(tmp_path: Path, queue_name: s
     assert len(children) == 2
     running.end(signal.SIGKILL)
     wait_until(lambda: not [pid for pid in children if Path("/proc", pid).exists()], "both have ended")
+
+
+def test_a_queue_or_a_folder_of_another_one_is_refused_and_stays_as_it_is(
+    dev: Dev, tmp_path: Path, queue_name: str
+) -> None:
+    queue = f"dev{os.getpid()}"
+    second = Dev(queue, tmp_path / "kept", *free_ports())
+    assert second.process.wait(DEADLINE_SECONDS) == 2
+    assert f"queue '{queue}': another eventpub dev uses it already" in second.read()
+    assert "--queue-name OTHER" in second.output
+    config = (dev.folder / "collector.ini").read_text()
+    log = dev.folder.with_name("dev.log").read_text()
+    with (tmp_path / "log").open("wb") as said:
+        command = [
+            sys.executable,
+            "-m",
+            "eventpub",
+            "dev",
+            "--queue-name",
+            queue_name,
+            "--keep",
+            str(dev.folder),
+        ]
+        assert (
+            subprocess.run(command, cwd=ROOT, stdout=said, stderr=said, timeout=60, check=False).returncode == 2
+        )
+    assert f"folder {dev.folder}: another eventpub dev uses it already" in (tmp_path / "log").read_text()
+    assert (dev.folder / "collector.ini").read_text() == config
+    assert dev.folder.with_name("dev.log").read_text() == log
+    assert queue_exists(queue)
+
+
+def test_several_that_start_at_once_all_find_ports(tmp_path: Path, queue_name: str) -> None:
+    ports = free_ports()
+
+    def start(number: int) -> Dev:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        return Dev(f"{queue_name}{number}", folder / "kept", *ports)
+
+    with ThreadPoolExecutor() as threads:
+        started = list(threads.map(start, range(3)))
+    codes = [None if running.process.poll() is not None else running.end() for running in started]
+    assert codes == [0, 0, 0], [running.output for running in started]
+    assert len({running.page for running in started}) == 3
+
+
+def test_a_queue_whose_events_a_sidecar_takes_is_refused(
+    queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "_END_SECONDS", 0.0)
+    program = (
+        "import sys; from eventpub.queue.message_queue import MessageQueue; "
+        "queue = MessageQueue.open(sys.argv[2], max_messages=2, max_message_size=128); "
+        "print(1, flush=True); input()"
+    )
+    for word, is_refused in (("application", False), ("sidecar", True)):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, word, queue_name],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as holder:
+            assert holder.stdout
+            assert holder.stdout.readline() == b"1\n"
+            with (
+                pytest.raises(ClaimedError) if is_refused else nullcontext() as refused,
+                claim_queue(queue_name),
+            ):
+                pass
+            holder.communicate(b"\n", timeout=60)
+    assert refused
+    assert f"({holder.pid})" in str(refused.value)
 
 
 def test_ctrl_c_ends_both_and_removes_the_queue(dev: Dev) -> None:
