@@ -67,6 +67,7 @@ simulate: $(VENV)/installed  ## let 10,000 simulated sidecars through outages, o
 
 docs: $(VENV)/installed-docs  ## build the documentation as a site into build/site; no warning, no dead link
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+	@echo "open build/site/index.html; the search needs a server: python3 -m http.server -b 127.0.0.1 -d build/site"
 
 fuzz: $(VENV)/installed-fuzz  ## look for bytes that break a reader (5 times 60 s)
 	@PYTHONPATH=.:tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m fuzz

@@ -7,7 +7,6 @@ of the other.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import socket
@@ -34,11 +33,11 @@ def claim_queue(name: str) -> Iterator[None]:
     Raises:
         ClaimedError: another does, or a sidecar takes the queue's events.
     """
-    what = f"queue {name!r}"
+    what, here = f"queue {name!r}", holders.read_namespace()
     with socket.socket(socket.AF_UNIX) as claim:
         try:
             # an abstract name, which the kernel gives up however the process ends
-            claim.bind(f"\0eventpub-dev {os.geteuid()} {holders.read_namespace()} {name}"[:107])
+            claim.bind(f"\0eventpub-dev {os.geteuid()} {here} {name}"[:107])
         except OSError:
             raise ClaimedError(what, "another eventpub dev", "--queue-name OTHER") from None
         deadline = time.monotonic() + _END_SECONDS
@@ -56,6 +55,8 @@ def claim_folder(folder: Path) -> Iterator[None]:
     Raises:
         ClaimedError: another does.
     """
+    import fcntl  # noqa: PLC0415, Windows has none, and loads this for its help
+
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

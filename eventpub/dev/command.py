@@ -95,6 +95,7 @@ def run_dev(options: argparse.Namespace) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # who reads through a pipe waits for the addresses
     stop = _watch_signals()
+    _exists(options.queue_name)  # a system without queues says so before anything is made
     with contextlib.ExitStack() as at_the_end:
         if options.keep is None:
             folder = Path(at_the_end.enter_context(tempfile.TemporaryDirectory(prefix="eventpub-dev-")))
