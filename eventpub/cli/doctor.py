@@ -62,7 +62,16 @@ def add_parser(commands: Commands) -> None:
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Print each finding as it is made, and return the code of the worst."""
-    logging.getLogger("eventpub").setLevel(logging.ERROR)  # the findings say everything
+    log = logging.getLogger("eventpub")
+    before = log.level
+    log.setLevel(logging.ERROR)  # the findings say everything
+    try:
+        return _show_all(options)
+    finally:
+        log.setLevel(before)
+
+
+def _show_all(options: argparse.Namespace) -> int:
     if not HAS_QUEUES:
         return show_findings([Finding(Level.FAILING, explain_absence())]).value
     findings = _examine(options.config_file, options.queue_name)

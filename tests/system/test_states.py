@@ -81,8 +81,12 @@ def make_spool_full(host: Host) -> None:
 
 
 def make_disk_full(host: Host) -> None:
+    def pauses() -> bool:
+        host.queue.send(*numbered(1))  # its open batch has room for some
+        return "paused" in host.ask("/readyz")[1]
+
     host.switch.write_text(str(errno.ENOSPC))
-    host.put(*numbered(3))
+    wait_until(pauses, "it meets the disk")
 
 
 def make_poison(host: Host) -> None:
