@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from eventpub.wire import QUEUE_PREFIX
 
 settings.register_profile("eventpub", deadline=None)  # a busy machine is no failure
 settings.load_profile("eventpub")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background job, and so in each child
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count()
 
