@@ -104,7 +104,7 @@ def eventpub_dev(request: pytest.FixtureRequest) -> Iterator[CollectedEvents]:
     """A sidecar and a collector for the whole run: `eventpub dev`, or the page that $EVENTPUB_PAGE names."""
     from eventpub.testing.collected import PAGE_VARIABLE, CollectedEvents, run_dev  # noqa: PLC0415, likewise
 
-    if PAGE_VARIABLE in os.environ:
+    if os.environ.get(PAGE_VARIABLE):
         yield CollectedEvents(os.environ[PAGE_VARIABLE])
         return
     with run_dev(version=request.config.getini("eventpub_version")) as running:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -122,9 +124,20 @@ class CollectedEvents:
         return f"; {len(refused)} were refused: {reasons}" if refused else "; none was refused"
 
     def _call(self, path: str, *, method: str = "GET", wait_seconds: float = 0) -> Any:
+        try:
+            return self._load(path, method, wait_seconds + _ANSWER_SECONDS)
+        except (
+            OSError,
+            ValueError,
+            http.client.HTTPException,
+        ) as error:  # nothing listens, or something else does
+            remedy = f"start eventpub dev, and set {PAGE_VARIABLE} to the address of its page, or to nothing"
+            raise RuntimeError(f"no page of a collector at {self.page_url!r} ({error}); {remedy}") from error
+
+    def _load(self, path: str, method: str, seconds: float) -> Any:
         request = urllib.request.Request(self.page_url + path, method=method)  # noqa: S310, the page's own URL
         try:
-            with urllib.request.urlopen(request, timeout=wait_seconds + _ANSWER_SECONDS) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -148,7 +161,7 @@ def run_dev(queue_name: str = "", *, version: str = "2") -> Iterator[CollectedEv
     Raises:
         RuntimeError: it does not start; the message is what it said.
     """
-    queue_name = queue_name or f"test-{os.getpid()}-{version}"
+    queue_name = queue_name or f"test-{os.getpid()}-{secrets.token_hex(4)}"
     command = [sys.executable, "-m", "eventpub", "dev", "--queue-name", queue_name, "--version", version]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(

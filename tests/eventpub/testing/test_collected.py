@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,3 +83,21 @@ def test_page(collected_events):
         timeout=60,
     )
     assert "1 passed" in done.stdout, done.stdout
+
+
+def test_where_no_page_answers_the_error_names_the_variable_and_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nothing:
+        closed = f"http://127.0.0.1:{nothing.getsockname()[1]}"
+    for url in (closed, "nonsense"):
+        with pytest.raises(
+            RuntimeError, match=f"no page .* '{url}' .*; start eventpub dev, and set {PAGE_VARIABLE}"
+        ):
+            CollectedEvents(url).reset()
+
+
+def test_two_in_one_process_have_a_queue_each() -> None:
+    with run_dev() as one, run_dev() as other:
+        put(one, Event(source="shop", action="buy", noun="tea"))
+        put(other, Event(source="shop", action="buy", noun="cake"))
+        for collected, noun in ((one, "tea"), (other, "cake")):
+            assert [event["noun"] for event in collected.good(wait_seconds=30)] == [noun]
