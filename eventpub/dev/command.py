@@ -41,7 +41,7 @@ examples:
 Ctrl-C ends both programs and removes the queue if it was made here. The page shows each event as the collector
 takes or refuses it; tests ask http://127.0.0.1:PORT/micro/good?noun=tea&wait=5s (see docs/testing.md).
 
-exit codes: 0 stopped   2 a program did not start, or ended, or another uses queue or folder   64 wrong arguments
+exit codes: 0 stopped   2 a program did not start or ended, or queue or folder are in use   64 wrong arguments
 """
 _EXAMPLES = {
     "2": """\
