@@ -32,6 +32,8 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _RESTART_SECONDS = 1.0  # between two starts of one worker
 _POLL_SECONDS = 0.05
 _WORTHLESS = (64, 78)  # exit codes after which a start would end as the last one did
+# A worker that is told to stop before it watches for signals serves nothing yet, and ends by the signal itself.
+_STOPPED = (0, -signal.SIGTERM, -signal.SIGINT)
 
 
 class Workers:
@@ -93,12 +95,12 @@ class Workers:
         return self.finish(0)
 
     def finish(self, code: int) -> int:
-        """Stop all workers and return the exit code: the first that is not 0."""
+        """Stop all workers and return the exit code: the first of one that did not just stop."""
         self._signal(signal.SIGTERM)
         codes = [process.wait() for process in self._processes if process is not None]
         self._listener.close()
         self._folder.cleanup()
-        return code or next((abs(found) for found in codes if found), 0)
+        return code or next((abs(found) for found in codes if found not in _STOPPED), 0)
 
     def _look(self) -> int | None:
         """Start what does not run; return an exit code after which that is of no use."""

@@ -29,10 +29,8 @@ def collector(tmp_path: Path) -> Iterator[CollectorProcess]:
         yield running
 
 
-def children(collector: CollectorProcess) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-P", str(collector.process.pid)], capture_output=True, text=True, check=False
-    )
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
     return sorted(map(int, found.stdout.split()))
 
 
@@ -50,7 +48,7 @@ def stored(collector: CollectorProcess) -> Counter[str]:
 def test_workers_share_a_socket_and_a_sqlite_file_and_store_each_batch_once(
     collector: CollectorProcess,
 ) -> None:
-    assert len(children(collector)) == 2
+    assert len(children(collector.process.pid)) == 2
     with ThreadPoolExecutor(8) as pool:
         answers = list(
             pool.map(lambda number: post(collector, f"b{number // 3}", str(number // 3)), range(150))
@@ -61,10 +59,10 @@ def test_workers_share_a_socket_and_a_sqlite_file_and_store_each_batch_once(
 
 
 def test_a_worker_that_dies_is_started_again_while_the_other_serves(collector: CollectorProcess) -> None:
-    before = children(collector)
+    before = children(collector.process.pid)
     os.kill(before[0], signal.SIGKILL)
     assert post(collector, "a", "1").status_code == 200
-    wait_until(lambda: len(set(children(collector)) - {before[0]}) == 2, "the worker is started again")
+    wait_until(lambda: len(set(children(collector.process.pid)) - {before[0]}) == 2, "the worker is started again")
     assert post(collector, "b", "2").status_code == 200
     assert (
         "worker 0 ended with code -9 and is started again" in collector.log() or "worker 1" in collector.log()
@@ -72,13 +70,24 @@ def test_a_worker_that_dies_is_started_again_while_the_other_serves(collector: C
 
 
 def test_sigterm_stops_all_of_them(collector: CollectorProcess) -> None:
-    workers = children(collector)
+    workers = children(collector.process.pid)
     assert collector.stop() == 0
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_the_workers_still_start_ends_it_with_0(number: int, tmp_path: Path) -> None:
+    with CollectorProcess(tmp_path, faults=None) as running:
+        config = running.config_path
+    command = [sys.executable, "-m", "eventpub.collector", "--workers", "2", str(config)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as started:
+        wait_until(lambda: len(children(started.pid)) == 2, "the workers are there")
+        started.send_signal(number)
+        assert started.wait(30) == 0
+
+
 def test_workers_stop_when_the_process_that_watches_them_is_killed(collector: CollectorProcess) -> None:
-    workers = children(collector)
+    workers = children(collector.process.pid)
     collector.kill()
     wait_until(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()], "the workers stop")
 
