@@ -127,9 +127,15 @@ def _open_tap(slot: Path) -> http.client.HTTPResponse:
         OSError: nobody listens, or this user may not ask.
         HTTPException: the sidecar does not let us; the message says why.
     """
-    connection = connect_slot(slot, _SILENCE_SECONDS)
-    connection.request("GET", "/tap")
-    response = connection.getresponse()
+    connection = connect_slot(slot)
+    stream = connection.sock
+    try:
+        connection.request("GET", "/tap")
+        response = connection.getresponse()
+        stream.settimeout(_SILENCE_SECONDS)  # one that runs answers soon; what it streams may pause for longer
+    except BaseException:
+        connection.close()
+        raise
     if response.status != _OK:
         words = response.read(1000).decode(errors="replace").strip()
         response.close()

@@ -27,7 +27,8 @@ def guard_command(run: Callable[[argparse.Namespace], int]) -> Callable[[argpars
         except BrokenPipeError:
             raise
         except ConfigError as error:
-            complain(f"{error}; to use a spool without its configuration, name it with --spool DIR")
+            hint = "; to use a spool without its configuration, name it with --spool DIR"
+            complain(f"{error}{hint if hasattr(options, 'spool') else ''}")
             return EXIT_CONFIG
         except SpoolError as error:
             complain(str(error))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventpub.cli.findings import Finding, Level
+from eventpub.cli.host import MOUNT_COMMAND
 from eventpub.cli.wording import count_noun, format_duration
 from eventpub.sidecar.status.ask import Condition
 
@@ -30,6 +31,10 @@ _LIVE = (Condition.RUNNING, Condition.HUNG, Condition.SILENT, Condition.DENIED)
 
 def judge_host(overview: Overview) -> list[Finding]:
     """Return what is wrong, the worst first; nothing if all is well."""
+    if not overview.services and not overview.lists_queues:
+        text = "nothing was found, but no mqueue file system shows which queues there are"
+        remedy = f"eventpub status CONFIG.ini looks at what it names; or mount it, as root: {MOUNT_COMMAND}"
+        return [Finding(Level.WARNING, text, remedy)]
     found = [finding for service in overview.services for finding in _judge_service(service, overview.taken_at)]
     return sorted(found, key=lambda finding: -finding.level.value)
 

@@ -106,11 +106,15 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The whole host, or as much of it as was asked for."""
+    """The whole host, or as much of it as was asked for.
+
+    `lists_queues` tells whether this host shows the names of queues that no process of this user has open.
+    """
 
     taken_at: float
     services: tuple[Service, ...]
     budgets: tuple[Budget, ...]
+    lists_queues: bool = True
 
 
 def look_at_host(config_file: str | None, queue_name: str | None) -> Overview:
@@ -127,7 +131,8 @@ def look_at_host(config_file: str | None, queue_name: str | None) -> Overview:
     services = [
         _look_at_service(name, folder, is_configured=config_file is not None) for name, folder in places
     ]
-    return Overview(time.time(), tuple(services), tuple(_add_up_budgets(service.queue for service in services)))
+    budgets = tuple(_add_up_budgets(service.queue for service in services))
+    return Overview(time.time(), tuple(services), budgets, lists_queues=host.mqueue_folder() is not None)
 
 
 def _find_configured(config_file: str, queue_name: str | None) -> list[tuple[str, Path | None]]:

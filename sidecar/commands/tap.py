@@ -178,9 +178,7 @@ def _show_dead(options: argparse.Namespace, shown: _Shown) -> int:
                 letter = dead_letters.read_letter(path.read_bytes())
             except (FileNotFoundError, ValueError):  # dropped already
                 continue
-            facts = {
-                name: letter.get(name) for name in ("queue", "reason", "status", "detail", "batch_id", "index")
-            }
+            facts = {name: letter.get(name) for name in _LETTER_FACTS}
             words = f"{facts['reason']} {facts['status'] or ''} {facts['detail']}  "
             shown.show_event(dead_letters.event_of(letter), dead_letters.version_of(letter), facts, words)
             if shown.is_enough():

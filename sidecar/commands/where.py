@@ -7,6 +7,7 @@ own, since a sidecar's host need not have the collector's code.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
@@ -28,7 +29,6 @@ from .screen import say_labelled
 from .search import Searched, Sighting, Spot, read_store_line, search_letters, search_slot
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -106,7 +106,10 @@ def run_where(options: argparse.Namespace) -> int:
 
 
 def _parse_uuid(text: str) -> str:
-    return str(UUID(text))  # a ValueError is argparse's to tell
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an event's uuid, of 32 hexadecimal digits") from None
 
 
 def _find_queues(options: argparse.Namespace) -> tuple[Path, ...]:

@@ -62,7 +62,9 @@ def test_a_worker_that_dies_is_started_again_while_the_other_serves(collector: C
     before = children(collector.process.pid)
     os.kill(before[0], signal.SIGKILL)
     assert post(collector, "a", "1").status_code == 200
-    wait_until(lambda: len(set(children(collector.process.pid)) - {before[0]}) == 2, "the worker is started again")
+    wait_until(
+        lambda: len(set(children(collector.process.pid)) - {before[0]}) == 2, "the worker is started again"
+    )
     assert post(collector, "b", "2").status_code == 200
     assert (
         "worker 0 ended with code -9 and is started again" in collector.log() or "worker 1" in collector.log()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +26,10 @@ from support.waiting import DEADLINE_SECONDS, wait_until
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event, User
 from eventpub.serialization.serialize import serialize_v2_event
+from eventpub.sidecar.commands import following
 from eventpub.sidecar.commands.condition import parse_where
+from eventpub.sidecar.status import ask
+from eventpub.sidecar.status.answering import socket_path
 
 HOSTILE = b'{"a":"\xc2\x9b31m\x1b]0;title\x07\\u001b"}'
 
@@ -216,6 +221,24 @@ def test_without_a_sidecar_it_says_so(eventpub: Command, tmp_path: Path, queue_n
         assert (done.code, f"of queue {queue_name}" in done.err) == (69, True)
     assert eventpub("tap", queue_name, tmp_path / "a.ini", "--spool", tmp_path).code == 64
     assert eventpub("tap", queue_name, "--where", "action").code == 64
+
+
+def test_a_sidecar_that_hangs_is_waited_for_as_long_as_by_status_and_no_longer(
+    tmp_path: Path, queue_name: str, eventpub: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot, waited = tmp_path / queue_name / "0", []
+
+    def connect(slot: Path, seconds: float = ask.ASK_SECONDS) -> http.client.HTTPConnection:
+        waited.append(seconds)
+        return ask.connect_slot(slot, 0.1)
+
+    monkeypatch.setattr(following, "connect_slot", connect)
+    slot.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(socket_path(slot)))
+        mute.listen()
+        assert eventpub("tap", queue_name, "--spool", tmp_path).code == 69
+    assert waited == [ask.ASK_SECONDS]
 
 
 @pytest.mark.parametrize(

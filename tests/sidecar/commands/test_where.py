@@ -67,7 +67,8 @@ def test_another_event_that_mentions_it_is_not_taken_for_it(eventpub: Command, s
 
 
 def test_a_word_that_is_no_uuid_is_a_wrong_command_line(eventpub: Command) -> None:
-    assert eventpub("where", "nonsense").code == 64
+    done = eventpub("where", "nonsense")
+    assert (done.code, "'nonsense' is not an event's uuid" in done.err) == (64, True)
 
 
 def test_an_event_is_followed_from_the_spool_into_the_store(
