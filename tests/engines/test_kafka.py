@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from engines.test_contract import batch, text
-from support.engines import KafkaMock, KafkaTopic, free_ports
+from support.engines import KafkaMock, KafkaTopic
+from support.ports import free_ports
 
 from eventpub.collector.store import Outcome
 from eventpub.collector.store.address import parse_store

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from engines.test_contract import batch, text
-from support.engines import NatsCluster, Postgres, free_ports, read_stream
+from support.engines import NatsCluster, Postgres, read_stream
+from support.ports import free_ports
 from support.waiting import wait_until
 
 from eventpub.collector.config import Settings

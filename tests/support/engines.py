@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from support.ports import free_ports
 from support.waiting import wait_until
 
 START_SECONDS = 60.0
@@ -27,12 +28,6 @@ def lack(what: str, install: str) -> NoReturn:
     """Skip the test for want of something, or fail it in CI."""
     assert "CI" not in os.environ, f"{what} is missing: {install}"
     pytest.skip(f"{what} is missing: {install}")
-
-
-def free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [opened.getsockname()[1] for opened in sockets]
 
 
 def accepts(port: int) -> bool:

@@ -16,6 +16,7 @@ import requests
 
 from support.needs import lack, need
 from support.paths import ROOT
+from support.ports import free_port
 from support.waiting import DEADLINE_SECONDS, wait_until
 
 if TYPE_CHECKING:
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60.0
 STATSD = Path(f"{sys.prefix}-statsd/node_modules/statsd/stats.js")  # `make test-watched` has installed it
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def check_metrics(address: str) -> str:

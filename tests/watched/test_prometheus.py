@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.collector_process import CollectorProcess
+from support.ports import free_port
 from support.rigs import numbered, put, wait_stored
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
-from support.watchers import Prometheus, check_metrics, free_port
+from support.watchers import Prometheus, check_metrics
 
 from eventpub.queue.message_queue import MessageQueue
 

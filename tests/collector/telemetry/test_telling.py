@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 
 import pytest
@@ -13,18 +12,13 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 from support.collector_process import CollectorProcess
 from support.paths import ROOT
+from support.ports import free_port
 from support.waiting import wait_until
 
 from eventpub.collector.telemetry.counts import _MAX_CODES, Counts, Snapshot, add_snapshots
 from eventpub.collector.telemetry.prometheus import write_metrics
 
 EVENTS = b'[{"a":1},{"a":2}]'
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def read_samples(url: str) -> dict[tuple[str, ...], float]:
