@@ -12,6 +12,6 @@ def let_others_in(folder: Path) -> None:
     """Let other users enter a test's folder, and those of pytest that it is in; never what pytest was given."""
     folder.chmod(0o755)
     for parent in folder.parents:
-        if not parent.name.startswith("pytest-"):
+        if not parent.name.startswith(("pytest-", "popen-")):  # the latter are of workers of pytest-xdist
             return
         parent.chmod(0o755)
