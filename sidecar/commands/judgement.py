@@ -57,13 +57,14 @@ def _judge_service(service: Service, now: float) -> Iterator[Finding]:
             remedy = f"start it: systemctl start eventpub-sidecar@{name}, or eventpub sidecar CONFIG.ini"
             yield Finding(Level.FAILING, text, remedy)
     if service.dead_letters:
-        text = f"{name}: the collector refused {count_noun(service.dead_letters, 'event')} for good"
-        remedy = (
-            f"see: eventpub dead-letters list --queue-name {name} --spool {service.spool.parent}"
-            if service.spool
-            else ""
-        )
-        yield Finding(Level.WARNING, text, remedy)
+        spool = f" --spool {service.spool.parent}" if service.spool else ""
+        yield judge_letters(service.dead_letters, name, f"--queue-name {name}{spool}")
+
+
+def judge_letters(count: int, where: str, words: str) -> Finding:
+    """Return the finding that a queue has dead letters; `words` tell the command which."""
+    text = f"{where}: the collector refused {count_noun(count, 'event')} for good"
+    return Finding(Level.WARNING, text, f"see: eventpub dead-letters list {words}")
 
 
 def judge_record(record: StatusRecord, where: str, now: float) -> Iterator[Finding]:

@@ -6,13 +6,14 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventpub.cli.findings import Finding, Level, find_worst
 from eventpub.cli.wording import count_noun
 from eventpub.sidecar.status.ask import Asked, Condition, ask_slot
 
-from .judgement import WORDS, judge_record, judge_silence
+from .judgement import WORDS, judge_letters, judge_record, judge_silence
 from .overview import SlotSight
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class SidecarRow:
         name = f"{self.queue}/{self.number}"
         if self.record is not None:
             found = judge_record(self.record, name, self.record.taken_at)
+            if self.dead_letters:
+                found = chain(found, [judge_letters(self.dead_letters, name, f"--queue-name {self.queue}")])
         elif self.asked.condition is Condition.DEAD:
             found = iter([Finding(Level.FAILING, f"{name}: {self.asked.words}, and it has events")])
         else:

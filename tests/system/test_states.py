@@ -182,6 +182,14 @@ def test_every_view_says_what_is_the_case(state: str, host: Host) -> None:
         "top", "--once", "--interval", "200ms", "--queue-name", host.queue.name, host.sidecar.config
     )
     assert f"{host.queue.name}/0" in live.out
+    if state in (
+        "well",
+        "poison",
+        "key refused",
+        "two sidecars",
+    ):  # it asks each sidecar, so not a queue without
+        wanted = seen[-1][1].split(":")[0].splitlines()[0]
+        assert live.out.startswith(wanted), live.out
     if ready:
         status, words = host.ask("/readyz")
         assert (status, words[: len(ready[1])]) == ready
