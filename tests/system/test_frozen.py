@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -44,8 +45,9 @@ def slot_of(sidecar: SidecarProcess) -> Path:
 
 
 def probe(sidecar: SidecarProcess, path: str) -> tuple[int, str]:
-    """Return status and text of a probe; 0 where nobody answers."""
-    with contextlib.suppress(OSError), contextlib.closing(connect_slot(slot_of(sidecar), 1.0)) as connection:
+    """Return status and text of a probe; 0 where nobody answers, or ends while it does."""
+    gone = contextlib.suppress(OSError, http.client.HTTPException)
+    with gone, contextlib.closing(connect_slot(slot_of(sidecar), 1.0)) as connection:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read().decode()
