@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import select
 import signal
 import socket
 import ssl
@@ -45,16 +46,24 @@ FLOODS = {
 }
 
 
+def exchange(connection: socket.socket, data: bytes, stop: threading.Event) -> None:
+    """Send `data` and read the answers, in one thread: two on one `SSLSocket` can end in SIGSEGV."""
+    rest = memoryview(data)
+    while rest and not stop.is_set():
+        select.select([connection], [connection], [], 1)
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            rest = rest[connection.send(rest) :]
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            while not stop.is_set():
+                if not connection.recv(2**20):
+                    raise ConnectionResetError
+
+
 @contextlib.contextmanager
 def flooded(port: int, beginning: bytes, again: bytes, tls: ssl.SSLContext | None = None) -> Iterator[None]:
     """Send `beginning`, then `again` without an end, on a new connection where one ends; read the answers."""
     stop = threading.Event()
     block = again * max(1, 256 * 1024 // len(again))
-
-    def read(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while connection.recv(2**20):
-                pass
 
     def flood() -> None:
         while not stop.is_set():
@@ -63,9 +72,9 @@ def flooded(port: int, beginning: bytes, again: bytes, tls: ssl.SSLContext | Non
                 socket.create_connection(("127.0.0.1", port), timeout=1) as plain,
                 tls.wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain as connection,
             ):
-                threading.Thread(target=read, args=(connection,), daemon=True).start()
+                connection.setblocking(False)
                 for data in itertools.chain([beginning], itertools.repeat(block)):
-                    connection.sendall(data)
+                    exchange(connection, data, stop)
                     if stop.is_set():
                         break
 
