@@ -18,9 +18,10 @@ import gevent.event
 
 from eventpub import __version__
 from eventpub.cli.arguments import CommandParser, add_version, parse_as
-from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_NOT_YET, EXIT_OK, EXIT_UNAVAILABLE
+from eventpub.cli.errors import OutputError
+from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_IO, EXIT_NOT_YET, EXIT_OK, EXIT_UNAVAILABLE
 from eventpub.cli.help_format import FoldedHelp
-from eventpub.cli.terminal import complain, say
+from eventpub.cli.terminal import complain, flush_output, say
 from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
 from eventpub.collector.page.opening import open_feed, refuse_workers, serve_page
@@ -65,6 +66,7 @@ examples:
 
 exit codes:
   0 stopped by a signal   64 wrong arguments   69 cannot listen
+  74 --check-config: the output cannot be written
   75 stopped with requests in flight
   78 wrong configuration, or the store cannot be opened; while a store is locked
      or full, or a file of tls.* does not exist yet, the collector waits
@@ -91,6 +93,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         if options.check_config:
             tls_context(loaded.settings)
             say(f"{options.config}: good; keys: {', '.join(loaded.secrets)}")
+            flush_output()
             return EXIT_OK
         if options.workers > 1:
             refuse_workers(loaded.settings)
@@ -102,6 +105,9 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         else:
             logger.error("%s", error)  # noqa: TRY400, no traceback
         return EXIT_CONFIG
+    except OutputError as error:
+        complain(str(error), program=_PROGRAM)
+        return EXIT_IO
     return EXIT_OK if stop.is_set() else _run(options, loaded, script, tls, stop=stop, reload=reload)
 
 

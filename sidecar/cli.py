@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import eventpub
 from eventpub.cli.arguments import CommandParser, add_config_file, add_queue_name, add_version
-from eventpub.cli.errors import UsageError
+from eventpub.cli.errors import OutputError, UsageError
 from eventpub.cli.exit_codes import (
     EXIT_BROKEN,
     EXIT_CONFIG,
+    EXIT_IO,
     EXIT_NO_SPOOL,
     EXIT_NOT_YET,
     EXIT_OK,
@@ -22,7 +23,7 @@ from eventpub.cli.exit_codes import (
     EXIT_USAGE,
 )
 from eventpub.cli.help_format import FoldedHelp
-from eventpub.cli.terminal import complain, say
+from eventpub.cli.terminal import complain, flush_output, say
 from eventpub.errors import ConfigError, NotYetError, QueueError
 from eventpub.process.logs import add_context, configure_logs, peek_format
 from eventpub.queue.stand_in import VARIABLE
@@ -52,6 +53,7 @@ _EXITS = (  # of the first that fits
     (ConfigError, EXIT_CONFIG),
     (QueueError, EXIT_UNAVAILABLE),
     (SpoolError, EXIT_NO_SPOOL),
+    (OutputError, EXIT_IO),
 )
 _EPILOG = """\
 examples:
@@ -68,6 +70,7 @@ signals:
 exit codes:
   0 stopped   64 wrong arguments   69 no queue   70 broke, start again
   71 a stage hung, start again   73 no spool
+  74 --check-config: the output cannot be written
   75 a file with key or certificates is not there yet, start again
   78 wrong configuration
   128 + N ended by a second signal N
@@ -107,13 +110,14 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
             for doubt in filter(None, (config.exposure(), find_misfit(config, queue_name))):
                 complain(doubt, program=_PROGRAM)
             say(f"{options.config_file}: good; {config.collector_url}, spool in {spool}")
+            flush_output()
             return EXIT_OK
         _keep_freed_memory()
         daemon = Daemon(config, Path(options.config_file), queue_name, wakeups=wakeups, is_debug=options.debug)
         daemon.run()
     except StoppedEarly:
         pass  # it has said so
-    except (UsageError, ConfigError, QueueError, SpoolError) as error:
+    except (UsageError, ConfigError, QueueError, SpoolError, OutputError) as error:
         if options.check_config:
             complain(str(error), program=_PROGRAM)
         else:

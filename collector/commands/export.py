@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from eventpub.cli.arguments import add_command
 from eventpub.cli.exit_codes import EXIT_IO, EXIT_OK
-from eventpub.cli.terminal import complain, say, show_progress
+from eventpub.cli.terminal import complain, flush_output, say, show_progress, writing_output
 from eventpub.collector.reading.reader import COLUMNS
 from eventpub.errors import suggest_install
 from eventpub.printable import escape_controls
@@ -69,6 +69,8 @@ def run_action(options: argparse.Namespace, reader: Reader) -> int:
                 if options.out and time.monotonic() - shown_at > _PROGRESS_SECONDS:
                     show_progress(f"{written:,} of {total:,} events" if total else f"{written:,} events")
                     shown_at = time.monotonic()
+    except BrokenPipeError:  # the reader of our output has enough
+        raise
     except OSError as error:
         complain(f"cannot be written: {error}")
         return EXIT_IO
@@ -88,9 +90,9 @@ def _open_target(path: Path | None, form: str) -> Iterator[Write]:
         if form == "jsonl":
             yield lambda row: say(format_row(row))
         else:
-            with _WRITERS[form](sys.stdout.buffer) as write:
+            with writing_output(), _WRITERS[form](sys.stdout.buffer) as write:
                 yield (lambda row: write(_escape_row(row))) if sys.stdout.isatty() else write
-        sys.stdout.flush()
+        flush_output()
         return
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file, _WRITERS[form](file) as write:
@@ -108,16 +110,20 @@ def _write_jsonl(file: IO[bytes]) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def _write_csv(file: IO[bytes]) -> Iterator[Write]:
-    import io  # noqa: PLC0415
-
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(_Encoder(file))
     writer.writerow(COLUMNS)
-    try:
-        yield writer.writerow
-        text.flush()
-    finally:
-        text.detach()
+    yield writer.writerow
+
+
+class _Encoder:
+    """Takes the text of csv; a TextIOWrapper would close the file below it when that is full."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """Write a row."""
+        self._file.write(text.encode())
 
 
 @contextlib.contextmanager

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 from eventpub.errors import QueueNameError
 from eventpub.queue.refusal import check_name
 
-from .exit_codes import EXIT_OK, EXIT_USAGE
+from .errors import OutputError
+from .exit_codes import EXIT_IO, EXIT_OK, EXIT_USAGE
 from .help_format import FoldedHelp
-from .terminal import make_printable, say
+from .terminal import drop_output, flush_output, make_printable, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,16 @@ class CommandParser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
+
+    def exit(self, status: int = EXIT_OK, message: str | None = None) -> NoReturn:
+        """Exit after --help, --version or a complaint; what was printed has to be written for that."""
+        try:
+            flush_output()
+        except OutputError as error:
+            status, message = EXIT_IO, f"{self.prog}: {error}\n"
+        except BrokenPipeError:  # its reader has enough
+            drop_output()
+        super().exit(status, message)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit."""

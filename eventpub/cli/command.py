@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from eventpub.printable import configure_logging
 
 from . import completion, doctor, put, queue
 from .arguments import CommandParser, add_version
-from .errors import UsageError
+from .errors import OutputError, UsageError
 from .exit_codes import (
     EXIT_CONFIG,
     EXIT_FAILING,
@@ -24,7 +23,7 @@ from .exit_codes import (
     EXIT_USAGE,
 )
 from .help_format import FoldedHelp
-from .terminal import complain
+from .terminal import complain, drop_output, flush_output
 
 if TYPE_CHECKING:
     import argparse
@@ -52,7 +51,12 @@ exit codes: 0 done   1 partly done, a warning   2 failed, see the message
 `python -m eventpub.collector` the same as `eventpub collector`.
 """
 
-_EXITS = ((UsageError, EXIT_USAGE), (QueueError, EXIT_UNAVAILABLE), (ConfigError, EXIT_CONFIG))
+_EXITS = (
+    (UsageError, EXIT_USAGE),
+    (QueueError, EXIT_UNAVAILABLE),
+    (ConfigError, EXIT_CONFIG),
+    (OutputError, EXIT_IO),
+)
 
 
 def run_command(words: Sequence[str]) -> int:
@@ -64,25 +68,19 @@ def run_command(words: Sequence[str]) -> int:
     try:
         options = build_parser(words).parse_args(words)
         code: int = options.run(options)
-        sys.stdout.flush()
+        flush_output()
     except EventPubError as error:
         complain(f"{error} (see --help)" if isinstance(error, UsageError) else str(error))
         return next((code for kind, code in _EXITS if isinstance(error, kind)), EXIT_FAILING)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output stopped reading
-        _drop_output()
+        drop_output()
         return EXIT_OK
     except OSError as error:
-        complain(f"{error.filename or 'standard output'}: {error.strerror}")
-        _drop_output()
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return EXIT_IO
     return code
-
-
-def _drop_output() -> None:
-    """Discard what is still buffered, or the interpreter tries to write it again when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _describe_version() -> str:

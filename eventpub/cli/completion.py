@@ -13,7 +13,7 @@ from eventpub.errors import suggest_install
 
 from .arguments import add_command
 from .exit_codes import EXIT_FAILING, EXIT_OK
-from .terminal import complain
+from .terminal import complain, writing_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,8 @@ def run_completion(options: argparse.Namespace) -> int:
             action.complete = _FILE_COMPLETION  # type: ignore[attr-defined]  # where shtab looks for it
         elif action.dest in ("name", "queue_name"):
             action.complete = _QUEUE_COMPLETION  # type: ignore[attr-defined]
-    print(shtab.complete(parser, options.shell, preamble=_QUEUE_NAMES[options.shell]))  # noqa: T201, a script and no text for people
+    with writing_output():
+        print(shtab.complete(parser, options.shell, preamble=_QUEUE_NAMES[options.shell]))  # noqa: T201, a script and no text for people
     return EXIT_OK
 
 

@@ -1,4 +1,4 @@
-"""What ends a command before it has done anything."""
+"""What ends a command."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from eventpub.errors import EventPubError
 
 class UsageError(EventPubError):
     """The command line is wrong in a way that the parser cannot check."""
+
+
+class OutputError(EventPubError):
+    """Standard output cannot be written: free space where it goes, or redirect it to another place."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"standard output: {self.reason}"
 
 
 class ExtensionError(EventPubError):

@@ -1,35 +1,78 @@
 """How the programs write: plain text into a pipe, a little colour on a terminal.
 
-All text leaves here, so this is where control characters that others wrote are escaped, as in JSON.
+All text leaves here, so this is where control characters that others wrote are escaped, as in JSON, and where
+output that cannot be written becomes an `OutputError`. That its reader has gone is left a `BrokenPipeError`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from eventpub.printable import escape_controls, hide_userinfo
 
+from .errors import OutputError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33"}
 
 
 def say(text: str) -> None:
     """Write a line to standard output."""
-    print(escape_controls(text))  # noqa: T201, the one place that prints results
+    _write_line(escape_controls(text))
 
 
 def say_styled(text: str, style: str, rest: str = "") -> None:
     """Write a line that begins bold, red, green or yellow where standard output is a terminal that shows it."""
-    print(style_text(escape_controls(text), style) + escape_controls(rest))  # noqa: T201, see above
+    _write_line(style_text(escape_controls(text), style) + escape_controls(rest))
+
+
+def _write_line(text: str) -> None:
+    with writing_output():
+        print(text)  # noqa: T201, the one place that prints results
+
+
+def flush_output() -> None:
+    """Write what is buffered to standard output.
+
+    Raises:
+        OutputError: it cannot be written; it is discarded.
+    """
+    with writing_output():
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def writing_output() -> Iterator[None]:
+    """Turn what goes wrong with standard output into an error of its own.
+
+    Raises:
+        OutputError: it cannot be written; what is buffered of it is discarded.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise OutputError(error.strerror or str(error)) from error
+
+
+def drop_output() -> None:
+    """Discard what is still buffered, or the interpreter tries to write it again when it exits."""
+    with contextlib.suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(text: str, *, program: str = "eventpub") -> None:
-    """Write a line to standard error."""
-    print(f"{program}: {make_printable(text)}", file=sys.stderr)  # noqa: T201, the one place that prints problems
+    """Write a line to standard error; if that cannot be written, there is nowhere to say so."""
+    with contextlib.suppress(OSError):
+        print(f"{program}: {make_printable(text)}", file=sys.stderr)  # noqa: T201, the one place that prints problems
 
 
 def make_printable(text: str) -> str:

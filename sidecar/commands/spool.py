@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from eventpub.cli.arguments import add_command, add_json
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import complain, say
+from eventpub.cli.terminal import complain, say, writing_output
 from eventpub.cli.wording import count_noun, format_json
 from eventpub.printable import escape_controls
 from eventpub.sidecar.spool import records
@@ -145,7 +145,8 @@ def run_export(options: argparse.Namespace) -> int:
         for folder in (queue / name for queue in place.queues for name in (DAMAGED, BACKUPS)):
             files += sorted(path for path in folder.rglob("*") if path.is_file())
     if options.output is None:
-        return _export_files(files, sys.stdout.buffer, _format_shown)
+        with writing_output():
+            return _export_files(files, sys.stdout.buffer, _format_shown)
     try:
         opened = os.fdopen(os.open(options.output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:

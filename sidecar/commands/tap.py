@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eventpub.cli.arguments import add_command, add_json, parse_as, queue_name
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_UNAVAILABLE
-from eventpub.cli.terminal import complain, say
+from eventpub.cli.terminal import complain, flush_output, say
 from eventpub.cli.wording import count_noun, format_json
 from eventpub.settings import ini
 from eventpub.sidecar.spool import dead_letters
@@ -103,14 +102,14 @@ def run_tap(options: argparse.Namespace) -> int:
     while not shown.is_enough():
         passed = followers.take(0)
         if passed is None:
-            sys.stdout.flush()
+            flush_output()
             passed = followers.take(_LOOK_SECONDS)
         if passed is not None:
             shown.show(passed)
         if time.monotonic() >= look_at:
             followers.look()
             look_at = time.monotonic() + _LOOK_SECONDS
-    sys.stdout.flush()
+    flush_output()
     return EXIT_OK
 
 
@@ -156,7 +155,7 @@ class _Shown:
         if self.as_json and lost:
             say(format_json({"at": _format_time("%Y-%m-%dT%H:%M:%SZ"), **origin, "lost": lost}, indent=None))
         else:
-            sys.stdout.flush()
+            flush_output()
             complain(f"slot {origin['slot']}: {words}")
 
 
@@ -184,7 +183,7 @@ def _show_dead(options: argparse.Namespace, shown: _Shown) -> int:
             if shown.is_enough():
                 break
         known = found
-        sys.stdout.flush()
+        flush_output()
         time.sleep(_DEAD_LOOK_SECONDS)
     return EXIT_OK
 
