@@ -66,7 +66,7 @@ examples:
 
 exit codes:
   0 stopped by a signal   64 wrong arguments   69 cannot listen
-  74 --check-config: the output cannot be written
+  74 the output of --check-config cannot be written
   75 stopped with requests in flight
   78 wrong configuration, or the store cannot be opened; while a store is locked
      or full, or a file of tls.* does not exist yet, the collector waits

@@ -70,7 +70,7 @@ signals:
 exit codes:
   0 stopped   64 wrong arguments   69 no queue   70 broke, start again
   71 a stage hung, start again   73 no spool
-  74 --check-config: the output cannot be written
+  74 the output of --check-config cannot be written
   75 a file with key or certificates is not there yet, start again
   78 wrong configuration
   128 + N ended by a second signal N
