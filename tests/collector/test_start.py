@@ -6,7 +6,6 @@ import contextlib
 import resource
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import requests
 from support.collector_process import CollectorProcess
 from support.paths import CERTIFICATES, ROOT
+from support.ports import free_port
 from support.waiting import wait_until
 
 from eventpub import wire
@@ -81,8 +81,7 @@ def test_a_store_that_is_locked_at_the_start_is_waited_for(start, tmp_path):
 
 def test_a_collector_without_a_store_yet_lives_and_is_not_ready(start, tmp_path):
     CollectorProcess(tmp_path, faults=None).stop()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with locked(tmp_path / "events.sqlite"):
         collector = start("store.busy_timeout = 50 ms", port=port)
         collector.waits("database is locked")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.paths import ROOT
+from support.ports import free_port
 
 from eventpub.testing import capture_events
 
@@ -32,8 +32,7 @@ def section(title: str) -> str:
 
 
 def test_the_quick_start_works_as_it_is_written(tmp_path: Path, queue_name: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     script = "\n".join(blocks(section("Quick start"), "sh"))
     count = "sqlite3 events.sqlite 'SELECT count(*) FROM events'"
     for written, here in {

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.ports import free_port
 
 from eventpub.collector.events.form import Limits
 from eventpub.collector.events.structs import StructForm
@@ -31,8 +31,7 @@ def test_the_page_leads_from_a_thrift_file_to_a_stored_row(tmp_path: Path, queue
         assert "CI" not in os.environ, "there is no thrift compiler"
         pytest.skip("there is no thrift compiler here (apt-get install thrift-compiler)")
     (tmp_path / "tea.thrift").write_text(*blocks("thrift"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     script = "\n".join(blocks("sh"))
     count = "sqlite3 events.sqlite 'SELECT count(*) FROM events'"
     for written, here in {

@@ -17,6 +17,7 @@ from eventpub.queue.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event
 from eventpub.serialization.thrift_json_decode import decode_struct
 from support.paths import ROOT
+from support.ports import free_port
 from support.waiting import DEADLINE_SECONDS, wait_until
 
 EXAMPLES = ROOT / "docs/examples"
@@ -63,7 +64,7 @@ def buy_from_example(name: str, queue_name: str) -> list[Event]:
 def start_example(name: str, queue_name: str) -> tuple[int, str]:
     """Start an example that is not going to serve, and return its exit code and what it said."""
     done = subprocess.run(
-        _command(name, _free_port()),
+        _command(name, free_port()),
         cwd=ROOT,
         env=_environment(queue_name),
         capture_output=True,
@@ -76,7 +77,7 @@ def start_example(name: str, queue_name: str) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def _server(name: str, queue_name: str) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         _command(name, port),
         cwd=ROOT,
@@ -99,11 +100,6 @@ def _command(name: str, port: int) -> list[str]:
 
 def _environment(queue_name: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "SHOP_QUEUE": queue_name}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def _answers(port: int) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.ports import free_port
 from support.waiting import wait_until
 
 EVENTS = 40
@@ -91,8 +92,7 @@ class Server:
     def __init__(self, folder: Path, name: str, **environment: str) -> None:
         self.folder = folder
         (folder / "shop.py").write_text(SHOP, encoding="utf-8")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         is_uvicorn = "uvicorn" in SERVERS[name][1]
         bind = ("--port", str(self.port)) if is_uvicorn else ("--bind", f"127.0.0.1:{self.port}")
         own = {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), "SHOP_FOLDER": str(folder)}

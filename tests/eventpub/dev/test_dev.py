@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import posix_ipc
 import pytest
 import requests
 from support.paths import ROOT
+from support.ports import free_ports
 from support.waiting import DEADLINE_SECONDS, wait_until
 
 from eventpub.dev import claim
@@ -66,10 +66,10 @@ class Dev:
         return self.process.wait(DEADLINE_SECONDS)
 
 
-def free_ports() -> list[str]:
+def port_arguments() -> list[str]:
     """Return arguments for ports that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return ["--port", str(one.getsockname()[1]), "--page-port", str(other.getsockname()[1])]
+    port, page_port = free_ports(2)
+    return ["--port", str(port), "--page-port", str(page_port)]
 
 
 def queue_exists(queue: str) -> bool:
@@ -83,7 +83,7 @@ def queue_exists(queue: str) -> bool:
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     queue = f"dev{os.getpid()}"
-    running = Dev(queue, tmp_path_factory.mktemp("dev") / "kept", *free_ports())
+    running = Dev(queue, tmp_path_factory.mktemp("dev") / "kept", *port_arguments())
     yield running
     if running.process.poll() is None:
         running.end()
@@ -115,7 +115,7 @@ def test_taken_ports_are_replaced_and_said(dev: Dev, tmp_path: Path, queue_name:
 def test_a_program_that_ends_by_itself_ends_the_other_and_its_log_is_shown(
     tmp_path: Path, queue_name: str
 ) -> None:
-    running = Dev(queue_name, tmp_path / "kept", *free_ports(), "--schema", "nowhere:Nothing")
+    running = Dev(queue_name, tmp_path / "kept", *port_arguments(), "--schema", "nowhere:Nothing")
     assert running.process.wait(DEADLINE_SECONDS) == 2
     assert "the collector ended with exit code 78" in running.read()
     assert "cannot be imported" in running.output
@@ -123,7 +123,7 @@ def test_a_program_that_ends_by_itself_ends_the_other_and_its_log_is_shown(
 
 
 def test_both_programs_end_with_it_however_it_ends(tmp_path: Path, queue_name: str) -> None:
-    running = Dev(queue_name, tmp_path / "kept", *free_ports())
+    running = Dev(queue_name, tmp_path / "kept", *port_arguments())
     children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
     assert len(children) == 2
     running.end(signal.SIGKILL)
@@ -134,7 +134,7 @@ def test_a_queue_or_a_folder_of_another_one_is_refused_and_stays_as_it_is(
     dev: Dev, tmp_path: Path, queue_name: str
 ) -> None:
     queue = f"dev{os.getpid()}"
-    second = Dev(queue, tmp_path / "kept", *free_ports())
+    second = Dev(queue, tmp_path / "kept", *port_arguments())
     assert second.process.wait(DEADLINE_SECONDS) == 2
     assert f"queue '{queue}': another eventpub dev uses it already" in second.read()
     assert "--queue-name OTHER" in second.output
@@ -161,7 +161,7 @@ def test_a_queue_or_a_folder_of_another_one_is_refused_and_stays_as_it_is(
 
 
 def test_several_that_start_at_once_all_find_ports(tmp_path: Path, queue_name: str) -> None:
-    ports = free_ports()
+    ports = port_arguments()
 
     def start(number: int) -> Dev:
         folder = tmp_path / str(number)

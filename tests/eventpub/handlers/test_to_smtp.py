@@ -17,6 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from support.paths import CERTIFICATES
+from support.ports import free_port
 
 from eventpub import Event
 from eventpub.errors import HandlerError
@@ -66,8 +67,7 @@ def serving(tls: str, *, mailbox: Mailbox | None = None, **options: Any) -> Iter
     """Runs a mail server, and returns its mailbox and its host and port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "server.pem")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     more = {"ssl": {"ssl_context": context}, "starttls": {"tls_context": context, "require_starttls": True}}
     mailbox = mailbox or Mailbox()
     controller = Controller(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 
 from eventpub import EventQueue
 from eventpub.schemas.event.ttypes import Event, User
@@ -86,8 +86,7 @@ def test_page(collected_events):
 
 
 def test_where_no_page_answers_the_error_names_the_variable_and_what_to_do() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nothing:
-        closed = f"http://127.0.0.1:{nothing.getsockname()[1]}"
+    closed = f"http://127.0.0.1:{free_port()}"
     for url in (closed, "nonsense"):
         with pytest.raises(
             RuntimeError, match=f"no page .* '{url}' .*; start eventpub dev, and set {PAGE_VARIABLE}"

@@ -13,7 +13,8 @@ import time
 import pytest
 from support.attempts import CHUNKED, OK, PAYLOAD, attempt_here
 from support.paths import CERTIFICATES, ROOT
-from support.peer import Peer, answering, closed_port, reset, tls_context, trickling
+from support.peer import Peer, answering, reset, tls_context, trickling
+from support.ports import free_port
 from support.waiting import DEADLINE_SECONDS, wait_until
 
 from eventpub.sidecar.delivery.answer import Answer, judge_answer
@@ -108,7 +109,7 @@ def test_no_more_of_a_long_body_is_read_than_its_beginning(attempt, status):
 
 
 def test_nobody_listening_is_refused(attempt):
-    answer = attempt(f"http://127.0.0.1:{closed_port()}/v2")
+    answer = attempt(f"http://127.0.0.1:{free_port()}/v2")
     assert (answer.status, answer.kind) == (None, "refused")
     assert "refused" in answer.reason
 
@@ -429,7 +430,7 @@ def test_no_way_to_the_collector_is_unreachable(number):
     [
         (f"http://{NO_SUCH_HOST}:80/v2", "dns"),
         (f"http://{'a' * 64}.example/v2", "dns"),
-        (f"http://127.0.0.1:{closed_port()}/v2", "refused"),
+        (f"http://127.0.0.1:{free_port()}/v2", "refused"),
     ],
     ids=["no such host", "no name", "closed port"],
 )

@@ -12,7 +12,8 @@ import time
 import pytest
 from support.attempts import OK, PAYLOAD, attempt_here
 from support.paths import CERTIFICATES
-from support.peer import Peer, answering, closed_port, tls_context
+from support.peer import Peer, answering, tls_context
+from support.ports import free_port
 from support.waiting import DEADLINE_SECONDS
 
 from eventpub.sidecar.delivery.answer import Answer
@@ -126,7 +127,7 @@ def test_a_407_of_a_proxy_that_forwards_names_the_proxy_as_well(monkeypatch):
 
 
 def test_a_proxy_that_is_not_there_is_told_as_one(monkeypatch):
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     answer = attempt_here("http://collector.example/v2j")
     assert (answer.kind, answer.is_sent) == ("refused", False)
     assert "the proxy of the environment" in answer.reason

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.peer import closed_port
+from support.ports import free_port
 from support.waiting import DEADLINE_SECONDS
 
 from eventpub.sidecar.http.dial import Dialer
@@ -110,7 +110,7 @@ def test_an_address_that_the_name_no_longer_has_is_forgotten():
 
 def test_what_each_address_said_is_told():
     dialer = Dialer(resolving("127.0.0.2", "127.0.0.3"))
-    port = closed_port()
+    port = free_port()
     with pytest.raises(ConnectionRefusedError) as error:
         dial(dialer, port)
     assert error.value.strerror == (
@@ -123,7 +123,7 @@ def test_an_address_without_a_way_there_does_not_hide_what_the_others_said():
         nowhere = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", port))
         return [nowhere, *resolving("127.0.0.2")("", port), nowhere]
 
-    port = closed_port()
+    port = free_port()
     with pytest.raises(ConnectionRefusedError):
         dial(Dialer(lookup), port)
 
@@ -138,7 +138,7 @@ def test_the_phase_tells_what_was_waited_for():
     with pytest.raises(socket.gaierror):
         Dialer(lookup).dial("collector.example", 80, patience)
     with pytest.raises(ConnectionRefusedError):
-        Dialer(resolving("127.0.0.2")).dial("collector.example", closed_port(), patience)
+        Dialer(resolving("127.0.0.2")).dial("collector.example", free_port(), patience)
     assert patience.phase.startswith("connecting to 127.0.0.2 port ")
 
 
