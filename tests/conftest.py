@@ -1,4 +1,8 @@
-"""Fixtures for every test file."""
+"""Fixtures for every test file.
+
+A file changes its collector and its sidecars by fixtures of its own: `collector`, `collector_keys`,
+`target_port`, `sidecar_keys`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import posix_ipc
@@ -17,7 +21,9 @@ import pytest
 from hypothesis import settings
 from support.clocks import Clock
 from support.collector_process import CollectorProcess
-from support.nursery import Nursery
+from support.nursery import Nursery, NurserySidecar
+from support.rigs import Run, killed_at_the_end
+from support.sidecar_process import SidecarProcess
 from support.statsd import Statsd
 
 from eventpub.queue.message_queue import MessageQueue
@@ -60,10 +66,48 @@ def collector(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def fresh_collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
+def collector_keys() -> Mapping[str, bytes | list[bytes]] | None:
+    """The keys of `fresh_collector`; None for the one that sidecars have."""
+    return None
+
+
+@pytest.fixture
+def fresh_collector(
+    nursery: Nursery, tmp_path: Path, collector_keys: Mapping[str, bytes | list[bytes]] | None
+) -> Iterator[CollectorProcess]:
     """One for the test alone."""
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
+    with CollectorProcess(tmp_path, keys=collector_keys, nursery=nursery) as running:
         yield running
+
+
+@pytest.fixture
+def target_port(collector: CollectorProcess) -> int:
+    """Where sidecars post to."""
+    return collector.port
+
+
+@pytest.fixture
+def sidecar_keys() -> Mapping[str, str]:
+    """INI keys of all sidecars of a file."""
+    return {"collector_version": "2j"}
+
+
+@pytest.fixture
+def run(
+    nursery: Nursery, tmp_path: Path, queue_name: str, target_port: int, sidecar_keys: Mapping[str, str]
+) -> Iterator[Run]:
+    """Start a sidecar with these INI keys."""
+
+    def make(port: int | None = None, **keys: str) -> SidecarProcess:
+        return NurserySidecar(nursery, tmp_path, queue_name, port or target_port, **{**sidecar_keys, **keys})
+
+    with killed_at_the_end(make) as start:
+        yield start
+
+
+@pytest.fixture
+def sidecar(run: Run) -> SidecarProcess:
+    return run()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from eventpub.queue.message_queue import MessageQueue
 from support.paths import ROOT
 from support.waiting import DEADLINE_SECONDS, wait_until
 
@@ -94,6 +95,12 @@ class SidecarProcess:
         """Kill it without warning."""
         self.process.kill()
         self.process.wait(DEADLINE_SECONDS)
+
+    def put(self, *messages: bytes) -> None:
+        """Put messages into its queue, each as soon as there is room."""
+        with MessageQueue.open(self.queue_name) as queue:
+            for message in messages:
+                wait_until(lambda m=message: queue.send(m), "the queue has room: receiving goes on")
 
     def ledger(self) -> dict[str, int]:
         """Return the books as the last process wrote them when it stopped."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from support.collector_process import CollectorProcess
 from support.commands import EVENTS, Command, SpoolFolder
 from support.letters import NEW, write_config
-from support.nursery import Nursery
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
@@ -39,10 +38,14 @@ def sidecar(tmp_path: Path, queue_name: str) -> Iterator[SidecarProcess]:
 
 
 @pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    """One that knows the new key only."""
-    with CollectorProcess(tmp_path, keys={"test": NEW}, nursery=nursery) as running:
-        yield running
+def collector_keys() -> Mapping[str, bytes] | None:
+    """The new key only."""
+    return {"test": NEW}
+
+
+@pytest.fixture
+def collector(fresh_collector: CollectorProcess) -> CollectorProcess:
+    return fresh_collector
 
 
 @pytest.fixture

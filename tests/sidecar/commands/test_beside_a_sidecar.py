@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from support.collector_process import CollectorProcess
 from support.commands import Command, SpoolFolder
 from support.letters import BATCH, NEW, OLD, stored
-from support.nursery import Nursery, NurserySidecar
+from support.nursery import Nursery
+from support.rigs import Run
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
-from eventpub.queue.message_queue import MessageQueue
+
+@pytest.fixture
+def sidecar_keys() -> Mapping[str, str]:
+    return {"collector_version": "2j", "key_secret": base64.b64encode(NEW).decode()}
 
 
 @pytest.fixture
-def sidecar(
-    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
-) -> Iterator[SidecarProcess]:
-    secret = base64.b64encode(NEW).decode()
-    running = NurserySidecar(
-        nursery, tmp_path, queue_name, collector.port, collector_version="2j", key_secret=secret
-    )
-    yield running
-    running.kill()
-
-
-def put(sidecar: SidecarProcess, *messages: bytes) -> None:
-    with MessageQueue.open(sidecar.queue_name) as queue:
-        for message in messages:
-            wait_until(lambda m=message: queue.send(m), "the queue has room")
+def sidecar(run: Run) -> SidecarProcess:
+    return run()
 
 
 def test_what_a_sidecar_buried_is_replayed_beside_it_under_a_new_key(
@@ -41,7 +32,7 @@ def test_what_a_sidecar_buried_is_replayed_beside_it_under_a_new_key(
 ) -> None:
     body = json.dumps({"error": "invalid_events", "rejected": [{"index": 0, "reason": "no"}]})
     collector.set_faults([{"status": 422, "body": body, "times": "forever"}])
-    put(sidecar, b'{"n":1}')
+    sidecar.put(b'{"n":1}')
     wait_until(sidecar.dead_letters, "it is buried")
     (tmp_path / "rotated").mkdir()
     with CollectorProcess(tmp_path / "rotated", keys={"test": OLD}, nursery=nursery) as rotated:
@@ -55,7 +46,7 @@ def test_what_a_sidecar_buried_is_replayed_beside_it_under_a_new_key(
 
 
 def test_dead_letters_survive_restarts_of_the_sidecar(eventpub: Command, sidecar: SidecarProcess) -> None:
-    put(sidecar, b"garbage")
+    sidecar.put(b"garbage")
     wait_until(sidecar.dead_letters, "it is buried")
     words = ("dead-letters", "list", "--queue-name", sidecar.queue_name, sidecar.config, "--json")
     before = eventpub(*words).out
@@ -78,7 +69,7 @@ def test_room_made_by_hand_is_seen_by_a_running_sidecar(
         letter = full.letter(b'{"pad":"%s"}' % (b"x" * 95_200), batch_id=BATCH, index=index)
         letter.rename(dead / letter.name)
     sidecar.start()
-    put(sidecar, b"garbage 1" * 50)
+    sidecar.put(b"garbage 1" * 50)
     wait_until(lambda: "no room for their dead letters" in sidecar.log(), "it is full")
     words = ("--yes",) if action == "drop" else ()
     done = eventpub(

@@ -11,19 +11,17 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
 from support.commands import Command
-from support.nursery import Nursery, NurserySidecar
 from support.paths import ROOT
-from support.sidecar_process import SidecarProcess
+from support.rigs import Run
 from support.waiting import DEADLINE_SECONDS, wait_until
 
-from eventpub.queue.message_queue import MessageQueue
 from eventpub.schemas.event.ttypes import Event, User
 from eventpub.serialization.serialize import serialize_v2_event
 from eventpub.sidecar.commands import following
@@ -92,45 +90,28 @@ def tap() -> Iterator[Callable[..., Tap]]:
 
 
 @pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
+def collector_keys() -> None:
+    """The key that sidecars have."""
 
 
 @pytest.fixture
-def start(
-    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
-) -> Iterator[Callable[..., SidecarProcess]]:
-    started: list[SidecarProcess] = []
-
-    def start_one(**keys: str) -> SidecarProcess:
-        started.append(NurserySidecar(nursery, tmp_path, queue_name, collector.port, **keys))
-        return started[-1]
-
-    yield start_one
-    for sidecar in started:
-        sidecar.kill()
-
-
-def put(queue_name: str, *events: bytes) -> None:
-    with MessageQueue.open(queue_name) as opened:
-        for event in events:
-            wait_until(lambda event=event: opened.send(event), "there is room")
+def sidecar_keys() -> Mapping[str, str]:
+    return {"collector_version": "2"}
 
 
 def test_what_passes_is_shown_by_names_and_hostile_bytes_as_escapes_and_all_is_delivered(
-    start: Callable[..., SidecarProcess],
+    run: Run,
     tap: Callable[..., Tap],
     collector: CollectorProcess,
     queue_name: str,
 ) -> None:
-    sidecar = start()
+    sidecar = run()
     event = serialize_v2_event(
         Event(source="web", action="buy", noun="tea", client_timestamp=1, uuid="u", user=User(id="u1"))
     )
     lines, people = tap(queue_name, sidecar.config, "--json"), tap(queue_name, "--spool", sidecar.spool)
     buys = tap(queue_name, sidecar.config, "--where", "user.id=u1", "--where", "noun=tea", "--limit", 1)
-    put(queue_name, HOSTILE, b"\xff\x1b", b"no JSON \x1b", event)
+    sidecar.put(HOSTILE, b"\xff\x1b", b"no JSON \x1b", event)
     shown = [json.loads(lines.line()) for _ in range(4)]
     assert all(line.items() >= {"queue": queue_name, "slot": 0}.items() for line in shown)
     assert shown[0]["event"] == {"a": "\x9b31m\x1b]0;title\x07\x1b"}
@@ -146,22 +127,22 @@ def test_what_passes_is_shown_by_names_and_hostile_bytes_as_escapes_and_all_is_d
 
 
 def test_several_sidecars_are_one_stream_and_one_that_is_killed_is_followed_again(
-    start: Callable[..., SidecarProcess], tap: Callable[..., Tap], queue_name: str
+    run: Run, tap: Callable[..., Tap], queue_name: str
 ) -> None:
-    sidecars = [start(collector_version="2j") for _ in range(2)]
+    sidecars = [run(collector_version="2j") for _ in range(2)]
     running = tap(queue_name, sidecars[0].config, "--json")
-    put(queue_name, *(b'{"n":%d}' % number for number in range(100)))
+    sidecars[0].put(*(b'{"n":%d}' % number for number in range(100)))
     shown = [json.loads(running.line()) for _ in range(100)]
     assert sorted(line["event"]["n"] for line in shown) == [*range(100)]
     for sidecar in sidecars:
         sidecar.kill()
     assert {running.told().split(b": ")[1] for _ in range(2)} == {b"slot 0", b"slot 1"}
-    again = start(collector_version="2j")
+    again = run(collector_version="2j")
     seen: list[int] = []
     threading.Thread(target=lambda: seen.append(json.loads(running.line())["event"]["m"]), daemon=True).start()
 
     def put_one() -> list[int]:
-        put(queue_name, b'{"m":1}')
+        again.put(b'{"m":1}')
         return seen
 
     wait_until(put_one, "the new sidecar is followed")
@@ -170,15 +151,15 @@ def test_several_sidecars_are_one_stream_and_one_that_is_killed_is_followed_agai
 
 
 def test_a_reader_that_is_slow_is_told_how_many_it_missed_and_delays_nothing(
-    start: Callable[..., SidecarProcess],
+    run: Run,
     tap: Callable[..., Tap],
     collector: CollectorProcess,
     queue_name: str,
 ) -> None:
-    sidecar = start(collector_version="2j")
+    sidecar = run(collector_version="2j")
     running = tap(queue_name, sidecar.config, "--json")
     events = 4_000
-    put(queue_name, *(b'{"pad":"%s"}' % (b"x" * 200) for _ in range(events)))
+    sidecar.put(*(b'{"pad":"%s"}' % (b"x" * 200) for _ in range(events)))
     wait_until(lambda: len(collector.events()) == events, "all is delivered, though nobody reads")
     shown = missed = 0
     while shown + missed < events:
@@ -189,25 +170,21 @@ def test_a_reader_that_is_slow_is_told_how_many_it_missed_and_delays_nothing(
     assert running.interrupt() == 130
 
 
-def test_a_closed_pipe_ends_it_quietly(
-    start: Callable[..., SidecarProcess], tap: Callable[..., Tap], queue_name: str
-) -> None:
-    sidecar = start(collector_version="2j")
+def test_a_closed_pipe_ends_it_quietly(run: Run, tap: Callable[..., Tap], queue_name: str) -> None:
+    sidecar = run(collector_version="2j")
     read, write = os.pipe()
     running = tap(queue_name, sidecar.config, stdout=write)
     os.close(write)
     os.close(read)
-    put(queue_name, b"{}")
+    sidecar.put(b"{}")
     assert running.process.wait(DEADLINE_SECONDS) == 0
     assert running._told.empty()
 
 
-def test_dead_letters_are_shown_with_the_reason(
-    start: Callable[..., SidecarProcess], tap: Callable[..., Tap], queue_name: str
-) -> None:
-    sidecar = start()
+def test_dead_letters_are_shown_with_the_reason(run: Run, tap: Callable[..., Tap], queue_name: str) -> None:
+    sidecar = run()
     running = tap(queue_name, sidecar.config, "--dead", "--json", "--limit", 1)
-    put(queue_name, b'{"1":{"i64":5}}')
+    sidecar.put(b'{"1":{"i64":5}}')
     letter: dict[str, Any] = json.loads(running.line())
     assert letter.items() >= {"queue": queue_name, "reason": "rejected", "status": 422, "index": 0}.items()
     assert letter["event"] == {"source": {"i64": 5}}

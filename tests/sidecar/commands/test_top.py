@@ -8,20 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.collector_process import CollectorProcess
 from support.commands import Command
-from support.nursery import Nursery, NurserySidecar
 from support.paths import ROOT
+from support.rigs import Run
 from support.sidecar_process import SidecarProcess
 from support.terminal import run_in_terminal
 from support.waiting import DEADLINE_SECONDS, wait_until
 
-from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.commands.sampling import Sampler, draw_sparkline, summarize_rows
 from eventpub.sidecar.commands.top_columns import COLUMNS, choose_rows
 from eventpub.sidecar.commands.top_screen import TopApp
@@ -31,29 +29,17 @@ Pilot = Any
 
 
 @pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
+def collector_keys() -> None:
+    """The key that sidecars have."""
 
 
 @pytest.fixture
-def sidecar(
-    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
-) -> Iterator[SidecarProcess]:
-    running = NurserySidecar(nursery, tmp_path, queue_name, collector.port, collector_version="2j")
-    yield running
-    running.process.send_signal(signal.SIGCONT)
-    running.kill()
+def sidecar(run: Run) -> SidecarProcess:
+    return run()
 
 
 def make_sampler(sidecar: SidecarProcess) -> Sampler:
     return Sampler(lambda: find_slots(sidecar.spool))
-
-
-def put(queue_name: str, count: int) -> None:
-    with MessageQueue.open(queue_name) as opened:
-        for _ in range(count):
-            wait_until(lambda: opened.send(b"{}"), "there is room")
 
 
 def read_screen(app: TopApp) -> str:
@@ -94,7 +80,7 @@ def test_the_screen_shows_each_sidecar_and_opens_sorts_filters_and_pauses(
         assert lines[1].split() == ["SIDECAR▼", *(column.title for column in COLUMNS[1:])]
         assert lines[2].startswith(name[:13])
         assert all(len(line) <= 80 for line in lines)
-        await asyncio.to_thread(put, queue_name, 50)
+        await asyncio.to_thread(sidecar.put, *[b"{}"] * 50)
         await wait_for("█")
         await pilot.press("enter")
         opened = await wait_for("received 50")
@@ -138,11 +124,11 @@ def test_the_screen_tells_a_stopped_sidecar_from_a_killed_one(sidecar: SidecarPr
         await wait_for("dead")
         await wait_for("no sidecar holds this slot")
 
-    put(queue_name, 3)
+    sidecar.put(*[b"{}"] * 3)
     sidecar.configure(batch_max_age="3600 s")
     sidecar.signal(signal.SIGHUP)
     wait_until(lambda: "reloaded" in sidecar.log(), "batches stay open")
-    put(queue_name, 3)
+    sidecar.put(*[b"{}"] * 3)
     look(sidecar, work)
 
 
@@ -187,7 +173,7 @@ def test_rates_are_those_between_two_questions_and_begin_anew_with_another_proce
     sampler = make_sampler(sidecar)
     (first,) = sampler.sample()
     assert first.received_rate is None
-    put(queue_name, 20)
+    sidecar.put(*[b"{}"] * 20)
     wait_until(lambda: (sampler.sample()[0].received_rate or 0) > 0, "what was received shows")
     sidecar.stop()
     assert sampler.sample() == []

@@ -7,10 +7,8 @@ import json
 import pytest
 from support.collector_process import CollectorProcess
 from support.commands import Command, SpoolFolder
-from support.nursery import Nursery, NurserySidecar
+from support.rigs import Run
 from support.waiting import wait_until
-
-from eventpub.queue.message_queue import MessageQueue
 
 UUID = "11111111-2222-4333-8444-555555555555"
 OTHER = "99999999-2222-4333-8444-555555555555"
@@ -72,26 +70,23 @@ def test_a_word_that_is_no_uuid_is_a_wrong_command_line(eventpub: Command) -> No
 
 
 def test_an_event_is_followed_from_the_spool_into_the_store(
-    eventpub: Command, nursery: Nursery, collector: CollectorProcess, queue: MessageQueue, tmp_path: object
+    eventpub: Command, run: Run, collector: CollectorProcess
 ) -> None:
     collector.configure(keys={"test": b"hunter2"})
     collector.stop()
-    sidecar = NurserySidecar(nursery, tmp_path, queue.name, collector.port, collector_version="2j")
-    try:
-        assert queue.send(EVENT)
-        place = ("where", UUID, "--queue-name", queue.name, sidecar.config)
-        wait_until(lambda: "in the spool since" in eventpub(*place).out, "it is in the spool")
-        assert eventpub(*place).code == 0
-        collector.start()
-        wait_until(collector.events, "it is stored")
-        wait_until(lambda: not sidecar.batches(), "its file is removed")
-        assert eventpub(*place).code == 1
-        stored = eventpub(*place, "--store", collector.config_path)
-        assert stored.code == 0
-        assert stored.out.startswith("in the collector's store since 20")
-        assert "  next      nothing: the collector has it" in stored.out
-        missing = eventpub(*place, "--store", "sqlite:/nowhere/events.sqlite")
-        assert missing.code == 2
-        assert "not looked at" in missing.out
-    finally:
-        sidecar.kill()
+    sidecar = run()
+    sidecar.put(EVENT)
+    place = ("where", UUID, "--queue-name", sidecar.queue_name, sidecar.config)
+    wait_until(lambda: "in the spool since" in eventpub(*place).out, "it is in the spool")
+    assert eventpub(*place).code == 0
+    collector.start()
+    wait_until(collector.events, "it is stored")
+    wait_until(lambda: not sidecar.batches(), "its file is removed")
+    assert eventpub(*place).code == 1
+    stored = eventpub(*place, "--store", collector.config_path)
+    assert stored.code == 0
+    assert stored.out.startswith("in the collector's store since 20")
+    assert "  next      nothing: the collector has it" in stored.out
+    missing = eventpub(*place, "--store", "sqlite:/nowhere/events.sqlite")
+    assert missing.code == 2
+    assert "not looked at" in missing.out

@@ -10,13 +10,14 @@ import re
 import signal
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.collector_process import CollectorProcess
 from support.nursery import Nursery, NurserySidecar
+from support.rigs import Run
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
 
@@ -31,20 +32,13 @@ PATIENT_SECONDS = 20.0
 
 
 @pytest.fixture
-def collector(nursery: Nursery, tmp_path: Path) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path, nursery=nursery) as running:
-        yield running
+def collector(fresh_collector: CollectorProcess) -> CollectorProcess:
+    return fresh_collector
 
 
 @pytest.fixture
-def sidecar(
-    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
-) -> Iterator[SidecarProcess]:
-    running = NurserySidecar(
-        nursery, tmp_path, queue_name, collector.port, collector_version="2j", status_overdue="1 s"
-    )
-    yield running
-    running.kill()
+def sidecar_keys() -> Mapping[str, str]:
+    return {"collector_version": "2j", "status_overdue": "1 s"}
 
 
 def slot_of(sidecar: SidecarProcess) -> Path:
@@ -65,12 +59,6 @@ def get(sidecar: SidecarProcess, path: str, method: str = "GET") -> tuple[int, s
         return response.status, response.read().decode()
 
 
-def put(sidecar: SidecarProcess, *messages: bytes) -> None:
-    with MessageQueue.open(sidecar.queue_name) as queue:
-        for message in messages:
-            wait_until(lambda m=message: queue.send(m), "the queue has room")
-
-
 def has_trouble(sidecar: SidecarProcess, code: str) -> str:
     return next((trouble.words for trouble in ask(sidecar).troubles if trouble.code == code), "")
 
@@ -83,7 +71,7 @@ def test_a_sidecar_that_is_well_tells_everything_on_a_private_socket(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert get(sidecar, "/livez") == get(sidecar, "/readyz") == (200, "ok\n")
     with MessageQueue.open(sidecar.queue_name):  # held by this process, so the sidecar sees it
-        put(sidecar, b'{"n":1,"client_timestamp":1700000000000}', b'{"n":2}')
+        sidecar.put(b'{"n":1,"client_timestamp":1700000000000}', b'{"n":2}')
         wait_until(lambda: ask(sidecar).ledger.delivered == 2, "they are delivered")
         record = wait_until(lambda: (r := ask(sidecar)).queue.open_in and r, "the look into /proc is done")
     assert (record.version, record.state, record.why, record.troubles) == (1, "running", "", ())
@@ -124,7 +112,7 @@ def test_a_refused_key_is_told_with_the_collectors_words(sidecar: SidecarProcess
     sidecar.configure(key_secret="d3Jvbmc=")
     sidecar.signal(signal.SIGHUP)
     wait_until(lambda: "reloaded" in sidecar.log(), "the key is wrong")
-    put(sidecar, b'{"n":1}')
+    sidecar.put(b'{"n":1}')
     words = wait_until(lambda: has_trouble(sidecar, "refused"), "the key is refused")
     assert "rejects this key" in words
     assert "401" in words
@@ -144,7 +132,7 @@ def test_a_collector_that_is_down_is_told_once_events_have_waited(
     sidecar: SidecarProcess, collector: CollectorProcess
 ) -> None:
     collector.stop()
-    put(sidecar, b'{"n":1}')
+    sidecar.put(b'{"n":1}')
     words = wait_until(lambda: has_trouble(sidecar, "overdue"), "they have waited for status.overdue")
     assert re.match(r"1 events? waits?, and none was accepted for \d+ s: .*refused", words)
     assert get(sidecar, "/readyz")[0] == 503
@@ -172,22 +160,19 @@ def test_a_stopped_process_is_hung_and_a_killed_one_dead(sidecar: SidecarProcess
 
 
 def test_the_socket_of_a_killed_sidecar_is_replaced_and_that_of_a_live_one_is_not(
-    sidecar: SidecarProcess, nursery: Nursery, tmp_path: Path, collector: CollectorProcess
+    sidecar: SidecarProcess, run: Run
 ) -> None:
     sidecar.kill()
     assert socket_path(slot_of(sidecar)).exists()
     sidecar.start()
     assert ask(sidecar).process.slot == 0
-    second = NurserySidecar(nursery, tmp_path, sidecar.queue_name, collector.port, collector_version="2j")
-    try:
-        slots = find_slots(sidecar.spool)
-        assert [slot.name for slot in slots] == ["0", "1"]
-        records = [ask_slot(slot, seconds=PATIENT_SECONDS).record for slot in slots]
-        pids = [record.process.pid for record in records if record]
-        assert pids == [sidecar.process.pid, second.process.pid]
-        assert sidecar.spool in find_spools()
-    finally:
-        second.kill()
+    second = run()
+    slots = find_slots(sidecar.spool)
+    assert [slot.name for slot in slots] == ["0", "1"]
+    records = [ask_slot(slot, seconds=PATIENT_SECONDS).record for slot in slots]
+    pids = [record.process.pid for record in records if record]
+    assert pids == [sidecar.process.pid, second.process.pid]
+    assert sidecar.spool in find_spools()
 
 
 def test_a_stopped_sidecar_leaves_no_socket_and_one_that_somebody_removed_comes_back(
@@ -215,28 +200,21 @@ def test_a_spool_with_a_long_path_has_a_socket_too(
 
 
 @pytest.mark.parametrize("is_path", [True, False])
-def test_status_listen_answers_what_anybody_may_ask(
-    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess, *, is_path: bool
-) -> None:
+def test_status_listen_answers_what_anybody_may_ask(run: Run, tmp_path: Path, *, is_path: bool) -> None:
     path = tmp_path / "looking.sock"
-    running = NurserySidecar(
-        nursery, tmp_path, queue_name, collector.port, status_listen=str(path) if is_path else "127.0.0.1:0"
-    )
-    try:
-        url = wait_until(lambda: ask(running).process.listens, "it listens")
-        if is_path:
-            assert url == f"unix:{path}"
-            connection = connect_slot(path.with_suffix(""), PATIENT_SECONDS)
-        else:
-            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENT_SECONDS)
-        with contextlib.closing(connection):
-            connection.request("GET", "/status")
-            document = json.load(connection.getresponse())
-        assert document["process"]["pid"] == running.process.pid
-        assert running.stop() == 0
-        assert not path.exists()
-    finally:
-        running.kill()
+    running = run(status_listen=str(path) if is_path else "127.0.0.1:0")
+    url = wait_until(lambda: ask(running).process.listens, "it listens")
+    if is_path:
+        assert url == f"unix:{path}"
+        connection = connect_slot(path.with_suffix(""), PATIENT_SECONDS)
+    else:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENT_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", "/status")
+        document = json.load(connection.getresponse())
+    assert document["process"]["pid"] == running.process.pid
+    assert running.stop() == 0
+    assert not path.exists()
 
 
 METRICS = {
@@ -255,7 +233,7 @@ METRICS = {
 
 def test_prometheus_reads_what_the_record_says(sidecar: SidecarProcess) -> None:
     happened_ms = int(time.time() * 1000) - 3000
-    put(sidecar, b'{"n":1,"client_timestamp":%d}' % happened_ms)
+    sidecar.put(b'{"n":1,"client_timestamp":%d}' % happened_ms)
     wait_until(lambda: ask(sidecar).ledger.delivered == 1, "it is delivered")
     status, text = get(sidecar, "/metrics")
     assert status == 200
@@ -283,28 +261,22 @@ def test_prometheus_reads_what_the_record_says(sidecar: SidecarProcess) -> None:
 
 
 def test_a_full_spool_is_told_as_a_pause_with_what_to_do(
-    nursery: Nursery, tmp_path: Path, queue_name: str, collector: CollectorProcess
+    run: Run, queue_name: str, collector: CollectorProcess
 ) -> None:
     collector.stop()
-    running = NurserySidecar(
-        nursery, tmp_path, queue_name, collector.port, collector_version="2j", spool_max_size="4 MiB",
-        batch_max_age="10 ms",
-    )  # fmt: skip
-    try:
-        event = b'{"filler":"%s"}' % (b"x" * 8000)
-        with MessageQueue.open(queue_name) as queue:
-            while not has_trouble(running, "paused"):
-                while queue.send(event):
-                    pass
-        record = ask(running)
-        assert (record.state, record.why) == ("paused", has_trouble(running, "paused"))
-        assert record.why.startswith("the spool is full, so no messages are taken; raise spool.max_size")
-        assert record.spool.limit_bytes == 4 * 1024 * 1024
-        assert record.spool.size_bytes > record.spool.limit_bytes / 2
-        assert record.spool.batches > 1
-        assert get(running, "/readyz")[0] == 503
-    finally:
-        running.kill()
+    running = run(spool_max_size="4 MiB", batch_max_age="10 ms", status_overdue="")
+    event = b'{"filler":"%s"}' % (b"x" * 8000)
+    with MessageQueue.open(queue_name) as queue:
+        while not has_trouble(running, "paused"):
+            while queue.send(event):
+                pass
+    record = ask(running)
+    assert (record.state, record.why) == ("paused", has_trouble(running, "paused"))
+    assert record.why.startswith("the spool is full, so no messages are taken; raise spool.max_size")
+    assert record.spool.limit_bytes == 4 * 1024 * 1024
+    assert record.spool.size_bytes > record.spool.limit_bytes / 2
+    assert record.spool.batches > 1
+    assert get(running, "/readyz")[0] == 503
 
 
 def test_a_process_that_holds_a_slot_and_has_no_socket_is_silent(sidecar: SidecarProcess) -> None:
