@@ -18,6 +18,8 @@ RULES = PROMETHEUS / "eventpub.rules.yml"
 DASHBOARD = json.loads((ROOT / "deploy/grafana/eventpub.json").read_text())
 
 _SIDECAR = 'instance="shop-1:9464", job="eventpub-sidecar", queue="v2", slot="0"'
+_COLLECTOR = 'instance="collector-1:9465", job="eventpub-collector"'
+REFUSED = f"eventpub_collector_events_refused_total{{{_COLLECTOR}, reason"
 # half an hour of samples, one a minute, of a host where all is well
 WELL = {
     'up{instance="shop-1:9464", job="eventpub-sidecar"}': "1x30",
@@ -33,7 +35,11 @@ WELL = {
     f"eventpub_spool_limit_bytes{{{_SIDECAR}}}": "1073741824x30",
     f"eventpub_disk_errors_total{{{_SIDECAR}}}": "0x30",
     f'eventpub_attempts_total{{{_SIDECAR}, outcome="accepted", code="200"}}': "0+60x30",
-    'probe_success{instance="http://collector:8080/readyz", job="eventpub-collector"}': "1x30",
+    f"up{{{_COLLECTOR}}}": "1x30",
+    f"eventpub_collector_store_ready{{{_COLLECTOR}}}": "1x30",
+    f'eventpub_collector_events_refused_total{{{_COLLECTOR}, reason="invalid_events"}}': "0x30",
+    f'eventpub_collector_events_refused_total{{{_COLLECTOR}, reason="unauthorized"}}': "0x30",
+    f'eventpub_collector_events_refused_total{{{_COLLECTOR}, reason="too_large"}}': "0x20 500x10",
 }
 NOTHING_DELIVERED = {
     "eventpub_events_delivered_total": "0+600x10 6000x20",
@@ -46,11 +52,11 @@ INCIDENTS: dict[str, tuple[dict[str, str], set[str]]] = {
     "a restart": ({"eventpub_events_delivered_total": "0+600x15 0+600x15"}, set()),
     "sidecar killed": ({'up{instance="shop-1': "1x10 0x20"}, {"EventpubSidecarDown"}),
     "collector down": (
-        {**NOTHING_DELIVERED, "probe_success": "1x10 0x20"},
-        {"EventpubNothingDelivered", "EventpubCollectorNotReady"},
+        {**NOTHING_DELIVERED, 'up{instance="collector': "1x10 0x20"},
+        {"EventpubNothingDelivered", "EventpubCollectorDown"},
     ),
     "key refused": (
-        {**NOTHING_DELIVERED, 'outcome="held", code="401"': "0+2x30"},
+        {**NOTHING_DELIVERED, 'outcome="held", code="401"': "0+2x30", REFUSED + '="unauthorized"': "0+900x30"},
         {"EventpubNothingDelivered", "EventpubKeyRefused"},
     ),
     "certificate expired": (
@@ -70,11 +76,14 @@ INCIDENTS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"EventpubNothingDelivered", "EventpubSpoolFilling", "EventpubEventsDropped"},
     ),
     "disk full": ({"eventpub_disk_errors_total": "0x20 1+1x10"}, {"EventpubDiskErrors"}),
-    "poison": ({"eventpub_events_dead_total": "0x25 1x5"}, {"EventpubDeadLetters"}),
+    "poison": (
+        {"eventpub_events_dead_total": "0x25 1x5", REFUSED + '="invalid_events"': "0x25 1x5"},
+        {"EventpubDeadLetters", "EventpubCollectorRefuses"},
+    ),
     "damaged file": ({"eventpub_events_dropped_total": "0x28 3x2"}, {"EventpubEventsDropped"}),
     "hung store": (
-        {**NOTHING_DELIVERED, "probe_success": "1x12 0x18"},
-        {"EventpubNothingDelivered", "EventpubCollectorNotReady"},
+        {**NOTHING_DELIVERED, "eventpub_collector_store_ready": "1x10 0x20"},
+        {"EventpubNothingDelivered", "EventpubStoreNotReady"},
     ),
     "books that are off": ({"eventpub_events_unaccounted": "0x20 -2x10"}, {"EventpubEventsUnaccounted"}),
 }
