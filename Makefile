@@ -56,7 +56,7 @@ lint: $(VENV)/installed-lint  ## check style, format and types
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy --strict tests/typing  # what a user's code gets
-	@$(VENV)/bin/mypy --strict deploy/demo deploy/docker docs/examples .ci/wheel_check.py
+	@$(VENV)/bin/mypy --strict deploy/demo deploy/docker docs/examples docs/site.py .ci/wheel_check.py
 
 bench: $(VENV)/installed $(BASEPLATE)/installed $(PEERS)/installed  ## measure, compared with baseplate and others
 	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python EVENTPUB_PEERS_PYTHON=$(abspath $(PEERS))/bin/python \

@@ -28,17 +28,21 @@ from mkdocs.structure.files import File
 from eventpub.cli.command import build_parser
 from eventpub.cli.extensions import GROUP
 from eventpub.collector.config import Settings
+from eventpub.collector.telemetry import exported as collector_metrics
 from eventpub.queue import metrics as put_metrics
 from eventpub.sidecar.config import SidecarConfig
-from eventpub.sidecar.telemetry import metrics as sidecar_metrics
+from eventpub.sidecar.status import exported as sidecar_metrics
 from eventpub.sidecar.telemetry import reasons
+from eventpub.sidecar.telemetry.statsd_names import STATSD_METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
+
+    from eventpub.process.metric import Metric
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOT_PAGES = {
@@ -251,21 +255,42 @@ def _show_help(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
 
 
 def describe_metrics() -> str:
-    """Return the page of all metrics, from the modules that send them."""
+    """Return the page of all metrics, from their declarations."""
     lines = [
         "# Metrics\n",
         "[Operating](../operating.md#what-to-monitor) says which of them to watch, and when to be called.\n",
-        "## Of the sidecar\n",
-        _find_table(sidecar_metrics),
-        "\n`dropped` and `dead` are counted once more with their reason at the end, as `dropped.damaged`:\n",
+        "## Of the sidecar, for Prometheus\n",
+        "At `/metrics` of `status.listen`. All of them carry `queue` and `slot`.\n",
+        *_tabulate(sidecar_metrics.METRICS),
+        "\nReasons of events that were lost (`dropped`), and of those that became dead letters (`dead`):\n",
         "| reason | of | meaning |",
         "|--------|----|---------|",
         *_list_reasons(),
+        "\n## Of the sidecar, for statsd\n",
+        "Sent to `metrics.endpoint`, each below `metrics.namespace`.\n",
+        *_tabulate(STATSD_METRICS, dotted=True),
+        "\n## Of the collector, for Prometheus\n",
+        "At `/metrics` of `status.listen` in `[collector]`; with `--workers N`, the sums of all.\n",
+        "Only keys that have signed are labels.\n",
+        *_tabulate(collector_metrics.METRICS),
+        f"\nReasons of refusals: {', '.join(f'`{reason}`' for reason in collector_metrics.REFUSALS)}.\n",
         "\n## Of `put`\n",
         "Sent by the `metrics` argument of `EventQueue`.\n",
         _find_table(put_metrics),
     ]
     return "\n".join(lines)
+
+
+def _tabulate(metrics: Sequence[Metric], *, dotted: bool = False) -> Iterator[str]:
+    """Yield a table; the labels of a metric stand in braces, or, `dotted`, behind its name."""
+    yield "| metric | type | what |"
+    yield "|--------|------|------|"
+    for metric in metrics:
+        names = f"`{metric.name}`"
+        if metric.labels:
+            labels = ",".join(metric.labels)
+            names = f"{names}, `{metric.name}.{labels.upper()}`" if dotted else f"`{metric.name}{{{labels}}}`"
+        yield f"| {names} | {metric.kind} | {metric.words} |"
 
 
 def _find_table(module: Any) -> str:

@@ -1,68 +1,51 @@
-"""The collector's counts as Prometheus reads them; imported when it is first asked for."""
+"""The collector's counts as Prometheus reads them: the values of the metrics that are declared."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
+from eventpub.process import exposition
+from eventpub.process.metric import Buckets
 
 from .counts import SECONDS
+from .exported import METRICS, REFUSALS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
-    from prometheus_client.core import Metric
+    from eventpub.process.metric import Value
 
     from .counts import Snapshot
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+CONTENT_TYPE = exposition.CONTENT_TYPE
 
 
 def write_metrics(snapshot: Snapshot) -> bytes:
     """Return the metrics in Prometheus's text format."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshots(snapshot))
-    return generate_latest(registry)
+    return exposition.write_metrics(METRICS, find_values(snapshot))
 
 
-class _Snapshots(Collector):
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+def find_values(seen: Snapshot) -> dict[str, Value]:
+    """Return the value of each metric."""
+    return {
+        "eventpub_collector_requests_total": _label(seen.requests),
+        "eventpub_collector_request_duration_seconds": Buckets(
+            SECONDS, seen.request_buckets, seen.request_seconds
+        ),
+        "eventpub_collector_events_stored_total": _label(seen.stored),
+        "eventpub_collector_events_duplicate_total": _label(seen.duplicate),
+        "eventpub_collector_events_refused_total": _label(dict.fromkeys(REFUSALS, 0) | seen.refused),
+        "eventpub_collector_unknown_fields_total": _label(seen.unknown_fields),
+        "eventpub_collector_store_duration_seconds": Buckets(SECONDS, seen.store_buckets, seen.store_seconds),
+        "eventpub_collector_store_ready": int(seen.is_writable),
+        "eventpub_collector_store_busy_seconds": seen.store_busy_seconds,
+        "eventpub_collector_engine_errors_total": _label(seen.engine_errors),
+        "eventpub_collector_open_connections": seen.connections,
+        "eventpub_collector_pending_bytes": seen.pending_bytes,
+        "eventpub_collector_workers": seen.workers,
+        "eventpub_collector_build_info": {(seen.version,): 1},
+    }
 
-    def collect(self) -> Iterator[Metric]:
-        seen = self._snapshot
-        for name, help_, label, counts in (
-            ("requests", "Requests answered, by status.", "code", seen.requests),
-            ("events_stored", "Events stored, by key.", "key", seen.stored),
-            ("events_duplicate", "Events that were stored before, by key.", "key", seen.duplicate),
-            ("events_refused", "Events refused, by the code of the answer.", "reason", seen.refused),
-            ("engine_errors", "Batches that the store could not take.", "code", seen.engine_errors),
-            ("unknown_fields", "Fields that no schema knows, by key.", "key", seen.unknown_fields),
-        ):
-            family = CounterMetricFamily(f"eventpub_collector_{name}", help_, labels=[label])
-            for value, count in counts.items():
-                family.add_metric([value], count)
-            yield family
-        for name, help_, buckets, total in (
-            ("request", "Time of a request, its arrival included.", seen.request_buckets, seen.request_seconds),
-            ("store", "Time to store a batch.", seen.store_buckets, seen.store_seconds),
-        ):
-            bounds = [*map(str, SECONDS), "+Inf"]
-            yield HistogramMetricFamily(
-                f"eventpub_collector_{name}_duration_seconds",
-                help_,
-                buckets=list(zip(bounds, buckets, strict=True)),
-                sum_value=total,
-            )
-        for name, help_, number in (
-            ("store_ready", "Whether the store took what came last.", int(seen.is_writable)),
-            ("open_connections", "Connections that are open.", seen.connections),
-            ("pending_bytes", "Bytes unpacked and not answered yet.", seen.pending_bytes),
-            ("workers", "Processes that serve.", seen.workers),
-        ):
-            yield GaugeMetricFamily(f"eventpub_collector_{name}", help_, value=number)
-        build = GaugeMetricFamily("eventpub_collector_build_info", "The version that runs.", labels=["version"])
-        build.add_metric([seen.version], 1)
-        yield build
+
+def _label(counts: Mapping[str, int]) -> dict[tuple[str, ...], float]:
+    return {(value,): count for value, count in counts.items()}

@@ -1,125 +1,67 @@
-"""The record as Prometheus reads it: the counters are looked at when they are scraped, and at no other time.
-
-All metrics carry `queue` and `slot`. Events that were lost (`dropped`) and those that the collector refused
-(`dead`) never share a counter. Imported when it is first asked for: its library takes 60 ms and 4 MB.
-"""
+"""The record as Prometheus reads it: the values of the metrics that are declared."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
-
+from eventpub.process import exposition
+from eventpub.process.metric import Buckets
 from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from .exported import METRICS
 
-    from prometheus_client.core import Metric
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
     from eventpub.process.histogram import Histogram
+    from eventpub.process.metric import Value
     from eventpub.sidecar.telemetry.attempts import Attempts
 
     from .record import StatusRecord
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+CONTENT_TYPE = exposition.CONTENT_TYPE
 
 
 def write_metrics(record: StatusRecord, attempts: Attempts) -> bytes:
     """Return the metrics of one sidecar, in Prometheus's text format."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(RecordCollector(record, attempts))
-    return generate_latest(registry)
+    common = {"queue": record.queue.name, "slot": str(record.process.slot)}
+    return exposition.write_metrics(METRICS, find_values(record, attempts), common)
 
 
-class RecordCollector(Collector):
-    """The metrics of one record, and the histograms of the attempts."""
+def find_values(record: StatusRecord, attempts: Attempts) -> dict[str, Value]:
+    """Return the value of each metric; None where there is none yet."""
+    ledger, delivery, process = record.ledger, record.delivery, record.process
+    return {
+        "eventpub_events_received_total": ledger.received,
+        "eventpub_events_recovered_total": ledger.recovered,
+        "eventpub_events_delivered_total": ledger.delivered,
+        "eventpub_events_dead_total": _count_all(DeadReason, ledger.dead_by_reason),
+        "eventpub_events_dropped_total": _count_all(DropReason, ledger.dropped_by_reason),
+        "eventpub_disk_errors_total": ledger.disk_errors,
+        "eventpub_events_spooled": ledger.spooled,
+        "eventpub_events_unaccounted": ledger.unaccounted,
+        "eventpub_queue_messages": record.queue.depth_messages,
+        "eventpub_queue_capacity_messages": record.queue.capacity_messages,
+        "eventpub_spool_bytes": record.spool.size_bytes,
+        "eventpub_spool_limit_bytes": record.spool.limit_bytes,
+        "eventpub_spool_oldest_timestamp_seconds": record.spool.oldest_at,
+        "eventpub_last_delivery_timestamp_seconds": delivery.last_success_at,
+        "eventpub_attempts_total": {
+            tuple(ended.split(" ", 1)): number for ended, number in delivery.attempts.items()
+        },
+        "eventpub_attempt_duration_seconds": _distribute(attempts.seconds),
+        "eventpub_delivery_lag_seconds": _distribute(attempts.lag_seconds),
+        "eventpub_put_to_store_seconds": _distribute(attempts.store_seconds),
+        "eventpub_build_info": {(process.eventpub, process.loops.partition(" ")[0]): 1},
+    }
 
-    def __init__(self, record: StatusRecord, attempts: Attempts) -> None:
-        self._record = record
-        self._attempts = attempts
-        self._labels = {"queue": record.queue.name, "slot": str(record.process.slot)}
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield them all."""
-        record, ledger, delivery = self._record, self._record.ledger, self._record.delivery
-        yield self._count("events_received", "Events taken from the queue.", ledger.received)
-        yield self._count("events_recovered", "Events found in the spool at the start.", ledger.recovered)
-        yield self._count("events_delivered", "Events that the collector accepted.", ledger.delivered)
-        dead = {reason.value: 0 for reason in DeadReason} | ledger.dead_by_reason
-        yield self._count_by("events_dead", "Events that became dead letters.", "reason", dead)
-        dropped = {reason.value: 0 for reason in DropReason} | ledger.dropped_by_reason
-        yield self._count_by("events_dropped", "Events that were lost.", "reason", dropped)
-        yield self._count("disk_errors", "Operations of the spool that failed.", ledger.disk_errors)
-        yield self._gauge("events_spooled", "Events on disk, to be delivered.", ledger.spooled)
-        yield self._gauge("events_unaccounted", "Events that the ledger cannot explain: 0.", ledger.unaccounted)
-        if record.queue.depth_messages is not None:
-            yield self._gauge("queue_messages", "Messages in the kernel queue.", record.queue.depth_messages)
-        yield self._gauge(
-            "queue_capacity_messages",
-            "Messages that fit into the kernel queue.",
-            record.queue.capacity_messages,
-        )
-        yield self._gauge("spool_bytes", "Bytes of the sealed batches.", record.spool.size_bytes)
-        yield self._gauge(
-            "spool_limit_bytes", "The most they may be: spool.max_size.", record.spool.limit_bytes
-        )
-        if record.spool.oldest_at is not None:
-            yield self._gauge(
-                "spool_oldest_timestamp_seconds", "When the oldest event was received.", record.spool.oldest_at
-            )
-        if delivery.last_success_at is not None:
-            yield self._gauge(
-                "last_delivery_timestamp_seconds", "When a batch was last accepted.", delivery.last_success_at
-            )
-        yield self._attempted(delivery.attempts)
-        yield self._distribution("attempt_duration_seconds", "Time of an attempt.", self._attempts.seconds)
-        yield self._distribution(
-            "delivery_lag_seconds",
-            "From an event's own time to its acceptance, for the first event of each batch.",
-            self._attempts.lag_seconds,
-        )
-        yield self._distribution(
-            "put_to_store_seconds",
-            "From the queue into the collector's store, for the first event of each batch.",
-            self._attempts.store_seconds,
-        )
-        build = GaugeMetricFamily(
-            "eventpub_build_info", "The version that runs.", labels=[*self._labels, "version", "loops"]
-        )
-        build.add_metric(
-            [*self._labels.values(), record.process.eventpub, record.process.loops.partition(" ")[0]], 1
-        )
-        yield build
+def _count_all(
+    reasons: type[DeadReason | DropReason], counted: Mapping[str, int]
+) -> dict[tuple[str, ...], float]:
+    """Return the counts by reason, with 0 for what did not happen: only a change of a counter can be seen."""
+    return {(each,): number for each, number in {**{each.value: 0 for each in reasons}, **counted}.items()}
 
-    def _count(self, name: str, help_: str, value: int) -> Metric:
-        family = CounterMetricFamily(f"eventpub_{name}", help_, labels=list(self._labels))
-        family.add_metric(list(self._labels.values()), value)
-        return family
 
-    def _count_by(self, name: str, help_: str, label: str, values: Mapping[str, int]) -> Metric:
-        family = CounterMetricFamily(f"eventpub_{name}", help_, labels=[*self._labels, label])
-        for key, value in values.items():
-            family.add_metric([*self._labels.values(), key], value)
-        return family
-
-    def _attempted(self, counts: Mapping[str, int]) -> Metric:
-        labels = [*self._labels, "outcome", "code"]
-        family = CounterMetricFamily("eventpub_attempts", "Attempts, by outcome and code.", labels=labels)
-        for key, value in counts.items():
-            family.add_metric([*self._labels.values(), *key.split(" ", 1)], value)
-        return family
-
-    def _gauge(self, name: str, help_: str, value: float) -> Metric:
-        family = GaugeMetricFamily(f"eventpub_{name}", help_, labels=list(self._labels))
-        family.add_metric(list(self._labels.values()), value)
-        return family
-
-    def _distribution(self, name: str, help_: str, values: Histogram) -> Metric:
-        family = HistogramMetricFamily(f"eventpub_{name}", help_, labels=list(self._labels))
-        bounds = [*map(str, values.bounds), "+Inf"]
-        buckets = list(zip(bounds, values.cumulate(), strict=True))
-        family.add_metric(list(self._labels.values()), buckets, values.sum)
-        return family
+def _distribute(histogram: Histogram) -> Buckets:
+    return Buckets(histogram.bounds, histogram.cumulate(), histogram.sum)

@@ -1,31 +1,13 @@
-"""The ledger of one sidecar, its metrics, and its log lines about deliveries, with all of their names.
+"""The ledger of one sidecar, its metrics, and its log lines about deliveries; statsd_names.py has all names.
 
 The ledger: every event that came in is delivered, dead, dropped or still spooled, so `received + recovered =
 delivered + dead + dropped + spooled` before and after each step of the spool; the difference is the gauge
 `unaccounted`. An event that is neither delivered nor dead leaves the ledger only by `dropped`, with a reason of
 a closed set.
 
-| metric                         | type    | what                                                            |
-|--------------------------------|---------|-----------------------------------------------------------------|
-| `post`                         | timer   | one attempt, milliseconds                                       |
-| `sent`                         | counter | events delivered                                                |
-| `error.http`, `error.http.503` | counter | answers other than 2xx; each by its status                      |
-| `error.io`, `error.io.timeout` | counter | attempts without an answer; each by its kind                    |
-| `error.disk`                   | counter | operations of the spool that failed                             |
-| `received`, `recovered`        | counter | events taken from the queue; events found in the spool at start |
-| `reported`                     | counter | loss reports written; each stands in `received`, too            |
-| `dead`, `dead.rejected`        | counter | events that became dead letters; each by its reason             |
-| `dropped`, `dropped.damaged`   | counter | events lost; each by its reason                                 |
-| `copies.missed`                | counter | damaged files of which no copy was kept                         |
-| `letters.waiting`              | counter | events with no room for a dead letter, each time that is tried  |
-| `received.bytes`, `sent.bytes` | counter | the batch files these events filled                             |
-| `spooled`, `unaccounted`       | gauge   | events on disk; events the books cannot explain                 |
-| `queue.depth`, `spool.bytes`   | gauge   | messages in the kernel queue; bytes on disk                     |
-
-`post`, `sent`, `error.http` and `error.io` are baseplate's. Nothing is sent when it is counted: `flush`,
-called once a second, sends what has come together in a few datagrams, so an event costs nothing and a batch
-a few additions. statsd may be missing, dead or unknown to the name server: nothing raises, and what was
-counted until its address is known is sent then.
+Nothing is sent when it is counted: `flush`, called once a second, sends what has come together in a few
+datagrams, so an event costs nothing and a batch a few additions. statsd may be missing, dead or unknown to the
+name server: nothing raises, and what was counted until its address is known is sent then.
 
 Counting takes no lock. Greenlets of one hub do not switch within an addition; a native thread may count too,
 as long as nobody else counts the same name.

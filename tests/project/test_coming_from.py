@@ -33,13 +33,6 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", sorted(page.name for page in DOCS.glob("*.md")))
-def test_links_lead_to_files(name: str):
-    page = (DOCS / name).read_text(encoding="utf-8")
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page)
-    assert [target for target in targets if not (DOCS / target).exists()] == []
-
-
 def test_programs_of_the_evproc_page_run_and_print_what_they_say():
     printed = io.StringIO()
     with capture_events() as captured, contextlib.redirect_stdout(printed):

@@ -1,62 +1,125 @@
-"""The rules and the dashboard of deploy/ ask for metrics that a real sidecar has, by labels that they have."""
+"""Rules, dashboard and docs name declared metrics by labels that they have; what is declared is told."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
-import socket
-from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.collector_process import CollectorProcess
-from support.nursery import Nursery, NurserySidecar
 from support.paths import ROOT
-from support.waiting import wait_until
 
-from eventpub import EventQueue
-from eventpub.sidecar.status.answering import socket_path
+from eventpub.collector.telemetry import exported as of_collector
+from eventpub.collector.telemetry import prometheus as collector_view
+from eventpub.collector.telemetry.counts import Snapshot
+from eventpub.process.metric import Metric
+from eventpub.sidecar.status import exported as of_sidecar
+from eventpub.sidecar.status import prometheus as sidecar_view
+from eventpub.sidecar.status.record import (
+    DeliveryPart,
+    LedgerPart,
+    ProcessPart,
+    QueuePart,
+    SpoolPart,
+    StatusRecord,
+)
+from eventpub.sidecar.telemetry.attempts import Attempts
 
-RULES = (ROOT / "deploy/prometheus/eventpub.rules.yml").read_text()
-DASHBOARD = json.loads((ROOT / "deploy/grafana/eventpub.json").read_text())
+DECLARED = {metric.name: metric for metric in (*of_sidecar.METRICS, *of_collector.METRICS)}
+RULES = (ROOT / "deploy/prometheus/eventpub.rules.yml").read_text(encoding="utf-8")
+DASHBOARD = json.loads((ROOT / "deploy/grafana/eventpub.json").read_text(encoding="utf-8"))
 EXPRESSIONS = [
     *re.findall(r"^ +expr: (?:\|\n)?((?:.|\n)*?)^ +(?:for|labels):", RULES, re.MULTILINE),
     *(target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])),
     *(each["definition"] for each in DASHBOARD["templating"]["list"] if "definition" in each),
 ]
 OF_TARGET = {"instance", "job"}  # which Prometheus adds
+NO_METRICS = {"up", "ALERTS"}  # Prometheus's own
+A_METRIC = re.compile(r"\beventpub_[a-z_]+(?:_total|_bytes|_seconds|_info|_bucket|_count|_sum)\b")
 
 
-def scrape(path: Path) -> str:
-    connection = http.client.HTTPConnection("sidecar", timeout=20)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(path))
-    connection.request("GET", "/metrics")
-    return connection.getresponse().read().decode()
+def find_labels(name: str) -> set[str]:
+    """Return the labels that a sample of this name has."""
+    bare = re.sub(r"_(bucket|count|sum)$", "", name)
+    metric = DECLARED[name] if name in DECLARED else DECLARED[bare]
+    common = set() if metric in of_collector.METRICS else {"queue", "slot"}
+    buckets = {"le"} if metric.kind == "histogram" and name.endswith("_bucket") else set()
+    return {*metric.labels, *common, *buckets, *OF_TARGET}
 
 
-def test_sidecars_have_what_rules_and_dashboard_ask_for(
-    nursery: Nursery, tmp_path: Path, queue_name: str
-) -> None:
-    with CollectorProcess(tmp_path, nursery=nursery) as collector:
-        sidecar = NurserySidecar(nursery, tmp_path, queue_name, collector.port, collector_version="2j")
-        try:
-            with EventQueue(queue_name) as queue:
-                queue.put({"n": 1})
-            path = socket_path(sidecar.spool / queue_name / "0")
-            delivered = f'eventpub_events_delivered_total{{queue="{queue_name}",slot="0"}} 1.0'
-            wait_until(lambda: delivered in scrape(path), "the event is delivered")
-            text = scrape(path)
-        finally:
-            sidecar.kill()
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    labels = {sample.name: set(sample.labels) | OF_TARGET for sample in samples}
-    # there is one only while something waits
-    labels["eventpub_spool_oldest_timestamp_seconds"] = {"queue", "slot"} | OF_TARGET
-    for expression in EXPRESSIONS:
-        asked = set(re.findall(r"\beventpub_(?!collector_)\w+", expression))
-        assert asked <= set(labels), expression
-        by = {label for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(", ")}
-        by |= set(re.findall(r"[{,] ?(\w+)=", expression))
-        for name in asked:
-            assert by <= labels[name], (expression, labels[name])
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_rules_and_dashboard_ask_for_what_is_declared(expression: str) -> None:
+    asked = set(re.findall(r"\b(?:eventpub|probe)_\w+", re.sub(r'"[^"]*"', '""', expression)))
+    by = {label for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(", ")}
+    by |= set(re.findall(r"[{,] ?(\w+)[=!]", expression))
+    assert asked or set(re.findall(r"\w+", expression)) & NO_METRICS
+    for name in asked:
+        assert by <= find_labels(name), (name, by)
+
+
+def test_collectors_and_sidecars_are_both_watched() -> None:
+    words = set(re.findall(r"\w+", "".join(EXPRESSIONS)))
+    assert {"eventpub_collector_store_ready", "eventpub_collector_requests_total"} <= words
+    assert not [word for word in words if word.startswith("probe_")]  # of another program
+
+
+def test_the_docs_name_only_what_is_declared() -> None:
+    pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md"), *ROOT.glob("*.md")]
+    for page in pages:
+        for name in A_METRIC.findall(page.read_text(encoding="utf-8")):
+            assert find_labels(name), (page, name)
+
+
+def test_what_a_sidecar_tells_is_what_is_declared() -> None:
+    record = StatusRecord(
+        taken_at=1.0,
+        state="running",
+        process=ProcessPart(
+            pid=1, eventpub="1", loops="compiled", slot=0, directory="/s", config_path="c", started_at=1.0
+        ),
+        queue=QueuePart(name="v2", depth_messages=1),
+        ledger=LedgerPart(dead_by_reason={"rejected": 1}),
+        spool=SpoolPart(oldest_at=1.0),
+        delivery=DeliveryPart(last_success_at=1.0, attempts={"accepted 200": 1}),
+    )
+    values = sidecar_view.find_values(record, Attempts())
+    assert values.keys() == {metric.name for metric in of_sidecar.METRICS}
+    assert None not in values.values()
+    check_told(sidecar_view.write_metrics(record, Attempts()), of_sidecar.METRICS, {"queue", "slot"})
+
+
+def test_what_a_collector_tells_is_what_is_declared() -> None:
+    one = {"a": 1}
+    snapshot = Snapshot(
+        taken_at=1.0, requests=one, stored=one, duplicate=one, engine_errors=one, unknown_fields=one
+    )
+    assert collector_view.find_values(snapshot).keys() == {metric.name for metric in of_collector.METRICS}
+    check_told(collector_view.write_metrics(snapshot), of_collector.METRICS, set())
+
+
+def check_told(text: bytes, metrics: tuple[Metric, ...], common: set[str]) -> None:
+    families = {
+        f"{family.name}_total" if family.type == "counter" else family.name: family
+        for family in text_string_to_metric_families(text.decode())
+    }
+    assert families.keys() == {metric.name for metric in metrics}
+    for metric in metrics:
+        family = families[metric.name]
+        assert (family.type, family.documentation) == (metric.kind, metric.words)
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == {*metric.labels, *common}
+
+
+def test_reasons_of_refusals_are_the_codes_of_the_collectors_answers() -> None:
+    """Each is a code that stands in the collector, and every code of an answer of 4xx to a batch is one."""
+    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "collector").rglob("*.py")}
+    text = "".join(source for path, source in sources.items() if path.name != "exported.py")
+    for reason in of_collector.REFUSALS:
+        assert f'"{reason}"' in text, reason
+    stages = ["intake.py", "events/reader.py", "http/body.py"]
+    codes = {
+        code
+        for name in stages
+        for code in re.findall(r'refuse\(\s*4\d\d,\s*"(\w+)"', sources[ROOT / "collector" / name])
+    }
+    assert codes <= set(of_collector.REFUSALS)

@@ -95,8 +95,13 @@ def test_the_pipeline_of_the_page_makes_what_it_says() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files(page: str) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
-    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8"))
+    made = set(re.findall(r"reference/[\w-]+\.md", (ROOT / "docs/site.py").read_text(encoding="utf-8")))
+    assert [
+        target
+        for target in targets
+        if target not in made and not (ROOT / page).parent.joinpath(target).exists()
+    ] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

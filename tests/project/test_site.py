@@ -13,7 +13,11 @@ from support.paths import ROOT
 
 from eventpub.cli.command import build_parser
 from eventpub.collector.config import Settings
+from eventpub.collector.telemetry import exported as of_collector
 from eventpub.sidecar.config import SidecarConfig
+from eventpub.sidecar.status import exported as of_sidecar
+from eventpub.sidecar.telemetry.reasons import DeadReason, DropReason
+from eventpub.sidecar.telemetry.statsd_names import STATSD_METRICS
 
 NAV = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
 IN_NAV = re.findall(r": ([\w/-]+\.md)$", NAV, re.MULTILINE)
@@ -67,6 +71,17 @@ def test_commands_are_shown_by_their_parsers(site: Any):
     for name in site._subcommands(build_parser()):
         assert f"\n## eventpub {name}\n" in page
         assert f"usage: eventpub {name}" in page
+
+
+def test_every_metric_stands_on_their_page_with_its_words(site: Any):
+    page = site.describe_metrics()
+    for metric in (*of_sidecar.METRICS, *of_collector.METRICS, *STATSD_METRICS):
+        assert re.search(rf"^\| `{re.escape(metric.name)}[`{{].* \| {metric.kind} \| ", page, re.MULTILINE)
+        assert metric.words in page
+    for name in ("put.accepted", "put.full", "put.too_large", "put.unserializable", "values.replaced"):
+        assert f"`{name}`" in page
+    for reason in (*DropReason, *DeadReason):
+        assert f"| `{reason.value}` | " in page
 
 
 def test_what_would_be_fetched_from_elsewhere_is_found(site: Any):

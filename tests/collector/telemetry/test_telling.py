@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 
@@ -11,12 +10,10 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 from support.collector_process import CollectorProcess
-from support.paths import ROOT
 from support.ports import free_port
 from support.waiting import wait_until
 
 from eventpub.collector.telemetry.counts import _MAX_CODES, Counts, Snapshot, add_snapshots
-from eventpub.collector.telemetry.prometheus import write_metrics
 
 EVENTS = b'[{"a":1},{"a":2}]'
 
@@ -98,12 +95,3 @@ def test_workers_are_added_up_and_the_store_is_as_the_worst_finds_it():
     assert (both.stored, both.unknown_fields, both.requests) == ({"shop": 6}, {"shop": 2}, {"200": 2})
     assert (both.workers, both.is_writable, both.reason) == (2, False, "locked")
     assert (both.request_buckets[1], both.request_buckets[2], both.request_buckets[-1]) == (0, 2, 2)
-
-
-def test_every_metric_stands_in_the_operators_table():
-    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
-    counts = Counts()
-    counts.answered(200, 1)
-    written = text_string_to_metric_families(write_metrics(counts.take()).decode())
-    names = {f"{family.name}_total" if family.type == "counter" else family.name for family in written}
-    assert names == set(re.findall(r"`(eventpub_collector_\w+)", page))
