@@ -107,7 +107,7 @@ class Application:
             answer = refuse(500, "internal_error", "the collector failed on this request; see its log")
         if "error" in answer.fields:
             facts["error"] = answer.fields["error"]
-            if "HTTP_X_SIGNATURE" in environ or "key" in facts:
+            if environ["PATH_INFO"] in _VERSION_BY_PATH and environ["REQUEST_METHOD"] == "POST":
                 self._count_refusal(answer, environ)
             logger.debug("refused status=%d reason=%r", answer.status, answer.fields["reason"])
         body = answer.body()
@@ -252,7 +252,7 @@ class Application:
         elif receipt.outcome is Outcome.DUPLICATE:
             self._counts.duplicate(batch.key_name, len(batch.events))
         elif receipt.outcome is Outcome.UNAVAILABLE:
-            self._counts.engine_failed(receipt.reason)
+            self._counts.engine_failed(receipt.code)
         if self._feed is not None:
             self._feed.add_receipt(batch, receipt)
         return self._answer(batch.batch_id, receipt, events=len(batch.events), **counted)
@@ -260,7 +260,7 @@ class Application:
     def _answer(self, batch_id: str, receipt: Receipt, **counted: int) -> Response:
         """Say what came of a batch; `counted` is what was read of it, or nothing where it was not read."""
         if receipt.outcome is Outcome.UNAVAILABLE:
-            logger.error("store unavailable batch=%s reason=%r", batch_id, receipt.reason)
+            logger.error("store unavailable batch=%s code=%s reason=%r", batch_id, receipt.code, receipt.reason)
             return answer_unavailable(receipt.reason)
         if receipt.outcome is Outcome.TOO_MANY:
             limit = receipt.limit_events

@@ -76,11 +76,13 @@ class Receipt:
         outcome: what.
         reason: why, where it is UNAVAILABLE.
         limit_events: how many events a batch may have, where it has TOO_MANY.
+        code: the engine's own for that reason: a name or a number of a small set.
     """
 
     outcome: Outcome
     reason: str = ""
     limit_events: int = 0
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ class JetStreamStore:
         try:
             receipt: Receipt = self._run(self._add(batch))
         except _PATIENCE as error:
-            receipt = Receipt(Outcome.UNAVAILABLE, _say(error))
+            receipt = _refuse(error)
         self._failed = receipt.outcome is Outcome.UNAVAILABLE
         return receipt
 
@@ -117,7 +117,7 @@ class JetStreamStore:
         try:
             receipt: Receipt | None = self._run(self._seen(batch))
         except _PATIENCE as error:
-            return Receipt(Outcome.UNAVAILABLE, _say(error))
+            return _refuse(error)
         return receipt
 
     def health(self) -> Health:
@@ -234,7 +234,8 @@ class JetStreamStore:
         """Say what an answer means, see the table of this module; `number` is how many messages were sent."""
         if "error" not in answer:
             if answer.get("count", 1) != number:
-                return Receipt(Outcome.UNAVAILABLE, "the server does not store batches as a whole")
+                reason = "the server does not store batches as a whole"
+                return Receipt(Outcome.UNAVAILABLE, reason, code="not_atomic")
             return Receipt(Outcome.STORED)
         code, reason = answer["error"].get("err_code"), answer["error"].get("description", "")
         if code == _WRONG_SEQUENCE:
@@ -242,7 +243,7 @@ class JetStreamStore:
         if code == _TOO_MANY:
             self._max_messages = _read_limit(reason) or self._max_messages // 2
             return Receipt(Outcome.TOO_MANY, limit_events=self._max_messages - 1)
-        return Receipt(Outcome.UNAVAILABLE, f"{code}: {reason}")
+        return Receipt(Outcome.UNAVAILABLE, f"{code}: {reason}", code=str(code))
 
     async def _publish(self, batch: IncomingBatch, orphans: list[str]) -> dict[str, Any]:
         """Send an atomic batch; return what the server says to its last message."""
@@ -275,7 +276,8 @@ class JetStreamStore:
         """Say what is known of a batch that has a manifest, or one of whose parents got one meanwhile."""
         manifest = await self._read_manifest(batch.key_name, batch.batch_id)
         if manifest is None:
-            return Receipt(Outcome.UNAVAILABLE, "another part of the same batch is being stored")
+            reason = "another part of the same batch is being stored"
+            return Receipt(Outcome.UNAVAILABLE, reason, code=str(_WRONG_SEQUENCE))
         if not manifest["digest"]:
             return Receipt(Outcome.TAKEN_APART)
         is_same = batch.digest is None or manifest["digest"] == batch.digest.hex()
@@ -285,6 +287,11 @@ class JetStreamStore:
 def _read_limit(reason: str) -> int | None:
     numbers = re.findall(r"\d+", reason)
     return int(numbers[-1]) if numbers else None
+
+
+def _refuse(error: BaseException) -> Receipt:
+    """Return what became of a batch, where the client has no answer with a code: with the kind of its error."""
+    return Receipt(Outcome.UNAVAILABLE, _say(error), code=type(error).__name__)
 
 
 def _say(error: BaseException) -> str:

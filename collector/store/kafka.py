@@ -14,7 +14,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from eventpub.errors import NotYetError
 
@@ -65,7 +65,7 @@ class KafkaStore:
 
     def add(self, batch: IncomingBatch) -> Receipt:
         """Send a batch, and wait until each of its events is confirmed."""
-        failures: list[Any] = []
+        failures: list[KafkaError] = []
 
         def on_delivery(error: Any, _message: object) -> None:
             if error is not None:
@@ -78,17 +78,17 @@ class KafkaStore:
                 key = event.user_id or event.uuid or batch.batch_id
                 produce(topic, event.event, key, headers=make_headers(index, event), on_delivery=on_delivery)
         except BufferError:
-            failures.append("the queue to the brokers is full")
+            failures.append(KafkaError(KafkaError._QUEUE_FULL, "the queue to the brokers is full"))  # noqa: SLF001, its name
         except KafkaException as error:
             failures.append(error.args[0])
         left = self._producer.flush(self._timeout_seconds)
         if left:
             self._producer.purge()
             self._producer.flush(0)
-            failures.append(f"{left} events were not confirmed in time")
+            failures.append(KafkaError(KafkaError._TIMED_OUT, f"{left} events were not confirmed in time"))  # noqa: SLF001
         if failures:
             self._renew_if_fatal(failures)
-            return Receipt(Outcome.UNAVAILABLE, str(failures[0]))
+            return Receipt(Outcome.UNAVAILABLE, failures[0].str(), code=failures[0].name())
         self._stored += len(batch.events)
         return Receipt(Outcome.STORED)
 
@@ -112,10 +112,8 @@ class KafkaStore:
         """Let go of the brokers; nothing is under way between two calls."""
         self._producer.flush(0)
 
-    def _renew_if_fatal(self, failures: list[Any]) -> None:
-        if any(
-            getattr(error, "fatal", bool)() or getattr(error, "name", str)() == "_FATAL" for error in failures
-        ):
+    def _renew_if_fatal(self, failures: list[KafkaError]) -> None:
+        if any(error.fatal() or error.name() == "_FATAL" for error in failures):
             self._producer = Producer(self._options, logger=None)
 
 

@@ -116,7 +116,7 @@ class PostgresqlStore:
                     for event in batch.events:
                         copy.write_row(tuple(map(_fit_text, origin + event)))
         except psycopg.Error as error:
-            return Receipt(Outcome.UNAVAILABLE, _say(error))
+            return _refuse(error)
         return known or Receipt(Outcome.STORED)
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
@@ -125,7 +125,7 @@ class PostgresqlStore:
             with self._transaction() as cursor:
                 known = self._look_up(cursor, batch)
         except psycopg.Error as error:
-            return Receipt(Outcome.UNAVAILABLE, _say(error))
+            return _refuse(error)
         return known if known and known.outcome is Outcome.DUPLICATE else None
 
     def health(self) -> Health:
@@ -230,6 +230,11 @@ class PostgresqlStore:
 def _fit_text(value: object) -> object:
     """Return a value as a column takes it: no text of PostgreSQL has NUL; the event has it as an escape."""
     return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
+
+
+def _refuse(error: psycopg.Error) -> Receipt:
+    """Return what became of a batch, with the SQLSTATE, or what the client has where no server answered."""
+    return Receipt(Outcome.UNAVAILABLE, _say(error), code=error.sqlstate or type(error).__name__)
 
 
 def _say(error: psycopg.Error) -> str:

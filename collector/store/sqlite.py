@@ -112,7 +112,7 @@ class SqliteStore:
                     (last_id,) = self._connection.execute("SELECT last_insert_rowid()").fetchone()
                     lookup.add_batch(self._connection, batch, last_id)
         except sqlite3.Error as error:
-            return Receipt(Outcome.UNAVAILABLE, str(error))
+            return _refuse(error)
         return Receipt(Outcome.STORED)
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
@@ -120,7 +120,7 @@ class SqliteStore:
         try:
             is_known = dedupe.look_up(self._connection, batch) is dedupe.Claim.SAME_BODY
         except sqlite3.Error as error:
-            return Receipt(Outcome.UNAVAILABLE, str(error))
+            return _refuse(error)
         return Receipt(Outcome.DUPLICATE) if is_known else None
 
     def health(self) -> Health:
@@ -172,6 +172,13 @@ class SqliteStore:
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+
+
+def _refuse(error: sqlite3.Error) -> Receipt:
+    """Return what became of a batch, with SQLite's name of the error; Python 3.10 does not tell that."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    code = "removed" if str(error) == REMOVED else name
+    return Receipt(Outcome.UNAVAILABLE, str(error), code=code)
 
 
 def _identify_file(path: Path) -> tuple[int, int] | None:

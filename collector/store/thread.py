@@ -30,7 +30,7 @@ _LONG_FAILURE_SECONDS = 0.05  # shorter ones are left to whom they concern
 _TEND_SECONDS = 1.0  # half a minute less than any server waits for the answer to its ping
 _HEALTH_PATIENCE_SECONDS = 0.2  # while a batch is being stored; then what was known before is told
 
-_CLOSING = Receipt(Outcome.UNAVAILABLE, "the collector stops")
+_CLOSING = Receipt(Outcome.UNAVAILABLE, "the collector stops", code="stopping")
 
 
 class StoreThread:

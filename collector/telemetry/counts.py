@@ -1,12 +1,11 @@
 """What a collector counts: a few additions a request, never one an event; and the record that its views show.
 
 Labels are bounded: a key is counted under its name only once it has signed, reasons are the codes of our own
-answers, and of an engine's errors the first `_MAX_CODES` kinds have a name, the others share one.
+answers, and of an engine's codes the first `_MAX_CODES` have a name, the others share one.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field, fields
@@ -19,7 +18,6 @@ from eventpub.process.histogram import ATTEMPT_SECONDS, Histogram
 SECONDS = ATTEMPT_SECONDS
 
 _MAX_CODES = 30
-_NO_LETTERS = re.compile(r"[^a-z]+")
 _MAX_CODE_CHARACTERS = 40
 
 
@@ -33,7 +31,7 @@ class Snapshot:
         stored: events, by key.
         duplicate: events that were stored before, by key.
         refused: events that were refused, by the code of the answer.
-        engine_errors: batches that the store could not take, by what it said.
+        engine_errors: batches that the store could not take, by the engine's own code.
         unknown_fields: by key.
         request_buckets: how many took at most as long as each of `SECONDS`, and then all.
         store_buckets: likewise, of the calls that store a batch.
@@ -137,9 +135,9 @@ class Counts:
         """Time a call that stores a batch."""
         self._store_seconds.observe(seconds)
 
-    def engine_failed(self, reason: str) -> None:
-        """Count a batch that the store could not take."""
-        code = _NO_LETTERS.sub("_", reason.lower()).strip("_")[:_MAX_CODE_CHARACTERS] or "unknown"
+    def engine_failed(self, code: str) -> None:
+        """Count a batch that the store could not take, by the engine's own code."""
+        code = code[:_MAX_CODE_CHARACTERS] or "unknown"
         if code not in self._engine_errors and len(self._engine_errors) >= _MAX_CODES:
             code = "other"
         self._engine_errors[code] += 1

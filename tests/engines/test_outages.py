@@ -82,7 +82,8 @@ def test_a_server_of_nats_that_hangs_is_unavailable_within_the_timeout(own_clust
         store.add(batch("a", "1"))
         own_cluster.pause(1)
         started = time.monotonic()
-        assert store.add(batch("b", "2")).outcome is Outcome.UNAVAILABLE
+        receipt = store.add(batch("b", "2"))
+        assert (receipt.outcome, receipt.code) == (Outcome.UNAVAILABLE, "TimeoutError")
         assert time.monotonic() - started < 10
         own_cluster.resume(1)
         wait_until(lambda: store.add(batch("b", "2")).outcome is not Outcome.UNAVAILABLE, "it is stored")
@@ -98,7 +99,7 @@ def test_a_full_stream_is_unavailable_and_loses_nothing_that_is_in_it(nats_clust
         ).outcome is Outcome.STORED:
             stored += 1
             assert stored < 100
-        assert receipt.outcome is Outcome.UNAVAILABLE
+        assert (receipt.outcome, receipt.code) == (Outcome.UNAVAILABLE, "10077")
         assert "maximum bytes" in receipt.reason
         assert (store.health().writable, store.health().reason) == (False, "maximum bytes exceeded")
     assert len(names(nats_cluster.url, stream)) == 50 * stored
@@ -334,6 +335,19 @@ def test_a_server_of_postgresql_that_dies_under_load_loses_and_doubles_nothing()
             stored = [found for (found,) in connection.execute("SELECT event FROM events ORDER BY id")]
     assert stored == text(*(f"{number}-{index}" for number in range(sent) for index in range(20)))
     assert failed
+
+
+def test_what_postgresql_could_not_do_in_time_has_its_sqlstate(postgres: Postgres) -> None:
+    address = parse_store(postgres.url)
+    with (
+        contextlib.closing(PostgresqlStore(address, timeout_seconds=0.5, dedupe_memory_seconds=3600)) as store,
+        psycopg.connect(postgres.url) as other,
+    ):
+        other.execute("LOCK TABLE events")
+        receipt = store.add(batch("b", "1"))
+        assert (receipt.outcome, receipt.code) == (Outcome.UNAVAILABLE, "57014")  # query_canceled
+        other.rollback()
+        assert store.add(batch("b", "1")).outcome is Outcome.STORED
 
 
 def test_a_database_of_a_later_collector_stops_the_start(postgres: Postgres) -> None:

@@ -262,7 +262,9 @@ def test_a_start_on_a_failing_disk_waits_until_it_is_well(broken: DiskRig, tmp_p
 
 def test_a_start_that_waits_for_its_disk_ends_well_at_a_signal(broken: DiskRig, tmp_path: Path) -> None:
     slot = broken.sidecar.spool / broken.queue.name / "0"
-    wait_until(lambda: list(slot.glob("*.open")), "it leaves an open batch, which the next start must clear away")
+    wait_until(
+        lambda: list(slot.glob("*.open")), "it leaves an open batch, which the next start must clear away"
+    )
     broken.sidecar.kill()
     (tmp_path / "switch").write_text(str(errno.EROFS))
     broken.sidecar.launch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from eventpub.errors import ConfigError
 
 DAY_SECONDS = 86400.0
 NOBODY = 65534
+ERRORS_HAVE_NAMES = sys.version_info >= (3, 11)
 
 
 def open_store(path: Path, **changed) -> SqliteStore:
@@ -150,6 +152,7 @@ def test_a_batch_that_fails_leaves_neither_events_nor_its_id(store, path):
     failed = store.add(IncomingBatch("k", "b", True, b"body", "2", 0.0, rows))
     assert failed.outcome is Outcome.UNAVAILABLE
     assert "NOT NULL" in failed.reason
+    assert failed.code == ("SQLITE_CONSTRAINT_NOTNULL" if ERRORS_HAVE_NAMES else "IntegrityError")
     assert store.add(broken).outcome is Outcome.STORED
     assert stored(path) == ["1", "2"]
 
@@ -222,7 +225,8 @@ def test_forgetting_takes_a_few_ids_at_a_time_and_still_catches_up(path, clock):
 def test_a_locked_file_is_unavailable_until_it_is_free(store, path):
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert store.add(batch()) == Receipt(Outcome.UNAVAILABLE, "database is locked")
+        busy = "SQLITE_BUSY" if ERRORS_HAVE_NAMES else "OperationalError"
+        assert store.add(batch()) == Receipt(Outcome.UNAVAILABLE, "database is locked", code=busy)
         assert store.health().reason == "database is locked"
         other.execute("COMMIT")
     assert store.add(batch()).outcome is Outcome.STORED
@@ -336,15 +340,17 @@ def test_nothing_is_stored_in_files_that_were_removed(store, path, names):
     store.add(batch("b", "1"))
     for name in names:
         path.with_name(path.name + name).unlink()
-    assert store.add(batch("c", "2")) == Receipt(Outcome.UNAVAILABLE, REMOVED)
-    assert store.add(batch("b", "1")) == Receipt(Outcome.UNAVAILABLE, REMOVED)  # its events are gone, too
+    assert store.add(batch("c", "2")) == Receipt(Outcome.UNAVAILABLE, REMOVED, code="removed")
+    assert store.add(batch("b", "1")) == Receipt(
+        Outcome.UNAVAILABLE, REMOVED, code="removed"
+    )  # its events are gone, too
     assert store.health().reason == REMOVED
 
 
 def test_nothing_is_stored_in_a_file_that_another_one_replaced(store, path, tmp_path):
     open_store(tmp_path / "another").close()
     (tmp_path / "another").replace(path)
-    assert store.add(batch()) == Receipt(Outcome.UNAVAILABLE, REMOVED)
+    assert store.add(batch()) == Receipt(Outcome.UNAVAILABLE, REMOVED, code="removed")
     assert store.health().reason == REMOVED
 
 

@@ -13,6 +13,7 @@ from support.collector_process import CollectorProcess
 from support.ports import free_port
 from support.waiting import wait_until
 
+from eventpub import wire
 from eventpub.collector.telemetry.counts import _MAX_CODES, Counts, Snapshot, add_snapshots
 
 EVENTS = b'[{"a":1},{"a":2}]'
@@ -28,10 +29,11 @@ def read_samples(url: str) -> dict[tuple[str, ...], float]:
 
 
 WANTED = {
-    ("eventpub_collector_requests_total", "401"): 5,
+    ("eventpub_collector_requests_total", "401"): 7,
     ("eventpub_collector_events_stored_total", "test"): 2,
     ("eventpub_collector_events_duplicate_total", "test"): 2,
-    ("eventpub_collector_events_refused_total", "unauthorized"): 5,
+    ("eventpub_collector_events_refused_total", "unauthorized"): 8,
+    ("eventpub_collector_events_refused_total", "invalid_events"): 0,
     ("eventpub_collector_store_ready",): 1,
     ("eventpub_collector_store_duration_seconds_count",): 2,
 }
@@ -50,6 +52,9 @@ def test_what_came_is_told_by_key_code_and_reason(tmp_path, nursery, workers):
         for number in range(5):
             forged = {"X-Signature": f"key=made-up-{number}, mac={'0' * 64}"}
             assert collector.post(EVENTS, forged, version="2j").status_code == 401
+        signed = {"Signature-Input": 'eventpub=();keyid="made-up"', "Signature": "eventpub=:AA==:"}
+        for headers in ({}, {**signed, wire.COUNT_HEADER: "2"}):  # the first counts as one event
+            assert requests.post(f"{collector.url}/v2j", EVENTS, headers=headers, timeout=10).status_code == 401
         wait_until(lambda: WANTED.items() <= read_samples(url).items(), "all is counted")
         wait_until(lambda: requests.get(f"{url}/readyz", timeout=10).text == "ok\n", "it is ready")
         samples = read_samples(url)
@@ -81,9 +86,10 @@ def list_workers(collector: CollectorProcess) -> list[str]:
 def test_errors_of_an_engine_have_a_bounded_number_of_names():
     counts = Counts()
     for number in range(500):
-        counts.engine_failed(f"table {chr(97 + number % 26)}{chr(97 + number // 26)} is locked ({number})")
+        counts.engine_failed(f"{number}" * 100)
     codes = counts.take().engine_errors
     assert (len(codes), sum(codes.values())) == (_MAX_CODES + 1, 500)
+    assert max(map(len, codes)) == 40
 
 
 def test_workers_are_added_up_and_the_store_is_as_the_worst_finds_it():
