@@ -18,8 +18,18 @@ from eventpub.sidecar.spool.disk import Disk
 STEPS = tuple(name for name in vars(Disk) if not name.startswith("_"))
 
 
-class _SteppingDisk(Disk):
-    """The real disk, with `before` and `after` called around each change."""
+class CachedDisk(Disk):
+    """The real disk, but nobody waits until it has written: a kill leaves all that the page cache has."""
+
+    def sync(self, fd: int) -> None:
+        """Leave it to the kernel."""
+
+    def sync_directory(self, directory: Path) -> None:
+        """Leave it to the kernel."""
+
+
+class _SteppingDisk(CachedDisk):
+    """That disk, with `before` and `after` called around each change."""
 
     def __getattribute__(self, name: str) -> Any:
         real = super().__getattribute__(name)

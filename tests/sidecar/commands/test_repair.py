@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import EVENTS, Command, Done, SpoolFolder, damage, events_of, killed_in_a_child
-from support.disks import KillingDisk
+from support.disks import CachedDisk, KillingDisk
 from support.forked import as_root, in_child
 from support.sidecar_process import SidecarProcess
 
@@ -95,15 +95,13 @@ def test_repair_done_twice_does_nothing_the_second_time(eventpub: Command, spool
     assert spool.files() == before
 
 
-def test_repair_killed_at_any_change_of_the_disk_is_finished_by_the_next(
-    eventpub: Command, tmp_path: Path
-) -> None:
+def test_repair_killed_at_any_change_of_the_disk_is_finished_by_the_next(tmp_path: Path) -> None:
     for step in itertools.count(1):
         spool = SpoolFolder(tmp_path / str(step))
         whole = break_everything(spool)
         there = Place(spool.directory, (spool.queue,), None, "")
         killed = killed_in_a_child(lambda at=there, n=step: repair_spool(at, apply=True, disk=KillingDisk(n)))
-        assert repair(eventpub, spool, "--apply").code == 0
+        assert repair_spool(there, apply=True, disk=CachedDisk()) == 0
         assert sorted(events_of(spool.slot(0)) + events_of(spool.slot(3))) == sorted(whole), step
         assert [path.name for path in spool.slot(0).glob("*.cut")] == ["000000000001.1.cut"]
         assert len(list(spool.dead.iterdir())) == 1

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.disks import ForgetfulDisk, FullDisk, KillingDisk
+from support.disks import CachedDisk, ForgetfulDisk, FullDisk, KillingDisk
 
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.receive.loop_python import PythonLoop
@@ -118,7 +118,7 @@ def in_a_child(work: Callable[[], None]) -> int:
 
 def found(folder: Path) -> tuple[Counter[bytes], Counter[bytes]]:
     """Return what the next sidecar finds: events to be sent, and dead letters."""
-    spool = open_spool(folder, Disk())
+    spool = open_spool(folder, CachedDisk())
     spooled = Counter(
         event for batch in spool.recovered for event in records.read_records(batch.path.read_bytes()).events
     )
@@ -200,7 +200,7 @@ def test_a_kill_at_every_change_loses_nothing_without_room_for_files_or_letters(
 
 def leave(folder: Path) -> None:
     """A slot with a torn open batch, an unfinished and a finished split; and an orphan's batch."""
-    own, orphan = open_spool(folder, Disk()), open_spool(folder, Disk())
+    own, orphan = open_spool(folder, CachedDisk()), open_spool(folder, CachedDisk())
     (own.directory / "000000000004.open").write_bytes(image("0", EVENTS[:3]) + b"\0" * 500)
     (own.directory / "000000000002.3.batch").write_bytes(image("2", [*EVENTS[3:5], BAD]))
     finished = own.directory / "000000000002.split"
@@ -237,7 +237,7 @@ def test_recovery_survives_a_kill_at_every_change(tmp_path: Path) -> None:
 
 def left_after_power_cut(folder: Path) -> Counter[bytes]:
     """Return what the next sidecar finds; a batch that is there twice has the same id, so it is stored once."""
-    spool = open_spool(folder, Disk())
+    spool = open_spool(folder, CachedDisk())
     contents = [records.read_records(batch.path.read_bytes()) for batch in spool.recovered]
     spool.close()
     assert not any(held.damaged for held in contents)
