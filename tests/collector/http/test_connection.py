@@ -45,17 +45,19 @@ def connection(collector) -> Iterator[socket.socket]:
 
 
 def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], dict]:
-    """Read one answer: its status, headers and fields."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        received = connection.recv(65536)
-        assert received, f"closed after {data!r}"
-        data += received
-    head, _, body = data.partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
+    """Read one answer, and nothing of the next: its status, headers and fields."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        received = connection.recv(1)
+        assert received, f"closed after {head!r}"
+        head += received
+    first, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
-    while len(body) < int(headers["Content-Length"]):
-        body += connection.recv(65536)
+    body, length = b"", int(headers["Content-Length"])
+    while len(body) < length:
+        received = connection.recv(length - len(body))
+        assert received, f"closed after {head + body!r}"
+        body += received
     return int(first.split()[1]), headers, json.loads(body)
 
 
