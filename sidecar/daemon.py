@@ -37,7 +37,7 @@ from eventpub.sidecar.status.watchdog import Watchdog
 from eventpub.sidecar.telemetry.metrics import Telemetry
 
 from .config import SidecarConfig, load_config
-from .opening import open_spool
+from .opening import describe_start, open_spool
 from .signals import Wake, Wakeups, Woken
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ class Daemon:
         loops = describe_loops()
         level = logging.INFO if loops == "compiled" else logging.WARNING
         self._supervisor.ready()
-        logger.log(level, "started queue=%s spool=%s loops=%s", self._receiver.queue, self._spool, loops)
+        facts = describe_start(self._receiver.queue, self._spool)
+        write_line(logger, level, "started", {**facts, "loops": loops})
         while (woken := self._wakeups.get()).why is Wake.RELOAD:
             self._supervisor.reloading()
             self._reload()

@@ -13,6 +13,7 @@ from .config import default_spool_dir
 
 if TYPE_CHECKING:
     from eventpub.process.notify import Supervisor
+    from eventpub.queue.message_queue import MessageQueue
     from eventpub.sidecar.spool.disk import Disk
     from eventpub.sidecar.telemetry.metrics import Telemetry
 
@@ -62,3 +63,16 @@ def open_spool(
             if woken := wakeups.wait_for_stop(RETRY_SECONDS):
                 logger.info("stopped before it had started reason=%s", woken)
                 raise StoppedEarly from None
+
+
+def describe_start(queue: MessageQueue, spool: Spool) -> dict[str, object]:
+    """Return the facts of queue and spool that the log has at the start."""
+    return {
+        "queue": queue.name,
+        "waiting": queue.depth(),
+        "max_messages": queue.max_messages,
+        "max_message_bytes": queue.max_message_size,
+        "spool": spool.directory,
+        "spooled": spool.events,
+        "spooled_bytes": spool.size_bytes,
+    }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_FAILING, EXIT_NO_SPOOL
 from eventpub.cli.terminal import complain
 from eventpub.errors import ConfigError
+from eventpub.sidecar.queue_choice import COLLECTOR_SECTION
 from eventpub.sidecar.spool.errors import SpoolError
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ def guard_command(run: Callable[[argparse.Namespace], int]) -> Callable[[argpars
         except BrokenPipeError:
             raise
         except ConfigError as error:
-            hint = "; to use a spool without its configuration, name it with --spool DIR"
-            complain(f"{error}{hint if hasattr(options, 'spool') else ''}")
+            complain(f"{error}{_suggest_arguments(error, options)}")
             return EXIT_CONFIG
         except SpoolError as error:
             complain(str(error))
@@ -41,6 +41,17 @@ def guard_command(run: Callable[[argparse.Namespace], int]) -> Callable[[argpars
             return EXIT_FAILING
 
     return guard
+
+
+def _suggest_arguments(error: ConfigError, options: argparse.Namespace) -> str:
+    """Return which other arguments of this command would do without the file."""
+    if error.section == COLLECTOR_SECTION and hasattr(options, "store"):
+        return f"; to look into what the collector has stored: --store {options.config_file}"
+    return (
+        "; to use a spool without its configuration, name it with --spool DIR"
+        if hasattr(options, "spool")
+        else ""
+    )
 
 
 def explain_denied(error: PermissionError) -> str:

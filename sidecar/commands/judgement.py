@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eventpub.sidecar.status.record import StatusRecord
 
     from .overview import Overview, Service, SlotSight
+    from .queue_sight import QueueSight
 
 WORDS = {Level.OK: "OK", Level.WARNING: "DEGRADED", Level.FAILING: "FAILING"}
 _FILLING = 0.8  # of the queue, as doctor has it
@@ -49,12 +50,13 @@ def _judge_service(service: Service, now: float) -> Iterator[Finding]:
             yield from judge_record(slot.asked.record, where, now)
         else:
             yield from judge_silence(slot, where, has_others=_has_sidecar(service))
-    yield from _judge_queue(service)
+    yield from judge_queue(service.queue, is_served=any(slot.asked.record for slot in service.slots))
     if not service.error and not _has_sidecar(service):
         waiting = service.queue.depth + sum(slot.backlog.events for slot in service.slots if slot.backlog)
-        if service.is_configured or waiting or not service.queue.is_missing:
+        if service.config_file or waiting or not service.queue.is_missing:
             text = f"{name}: no sidecar runs; {count_noun(waiting, 'event')} wait for one"
-            remedy = f"start it: systemctl start eventpub-sidecar@{name}, or eventpub sidecar CONFIG.ini"
+            words = f"--queue-name {name} {service.config_file}" if service.config_file else "CONFIG.ini"
+            remedy = f"start it: systemctl start eventpub-sidecar@{name}, or eventpub sidecar {words}"
             yield Finding(Level.FAILING, text, remedy)
     if service.dead_letters:
         spool = f" --spool {service.spool.parent}" if service.spool else ""
@@ -114,9 +116,9 @@ def judge_silence(slot: SlotSight, where: str, *, has_others: bool) -> Iterator[
         yield Finding(Level.WARNING, text, "the next sidecar that starts takes them over: restart one of them")
 
 
-def _judge_queue(service: Service) -> Iterator[Finding]:
-    queue = service.queue
-    if queue.error and not queue.is_missing and not any(slot.asked.record for slot in service.slots):
+def judge_queue(queue: QueueSight, *, is_served: bool) -> Iterator[Finding]:
+    """Judge a kernel queue; that it cannot be looked at says nothing of one whose sidecar tells of it."""
+    if queue.error and not queue.is_missing and not is_served:
         yield Finding(Level.WARNING, f"{queue.name}: {queue.error}")
     if queue.capacity and queue.depth >= queue.capacity:
         yield Finding(

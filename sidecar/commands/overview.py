@@ -13,51 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventpub.cli import host
-from eventpub.cli.arguments import DEFAULT_QUEUE
-from eventpub.errors import QueueError, QueueMissingError
-from eventpub.queue import access, holders, kernel_limits
+from eventpub.queue import access, holders
 from eventpub.sidecar.config import SYSTEM_SPOOL_DIR, default_spool_dir, load_config
-from eventpub.sidecar.queue_choice import list_sidecars
+from eventpub.sidecar.queue_choice import choose_queues
 from eventpub.sidecar.spool.folder import DEAD
 from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, find_slots, find_spools
 
 from . import pending
+from .queue_sight import QueueSight, look_at_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from eventpub.queue.holders import Holder
 
 _ASKED_AT_ONCE = 16  # sidecars that hang take their whole time to be asked
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSight:
-    """A kernel queue.
-
-    Attributes:
-        name: of the queue.
-        error: why it cannot be looked at; empty where it can.
-        is_missing: whether there is no such queue.
-        depth: messages in it.
-        capacity: messages that fit.
-        message_bytes: how large one may be.
-        owner: owner, group and mode in words.
-        owner_uid: whose RLIMIT_MSGQUEUE it counts against.
-        counted_bytes: how much of that it takes.
-        open_in: the processes that have it open, or a removed one of that name, as far as this user may see.
-    """
-
-    name: str
-    error: str = ""
-    is_missing: bool = False
-    depth: int = 0
-    capacity: int = 0
-    message_bytes: int = 0
-    owner: str = ""
-    owner_uid: int | None = None
-    counted_bytes: int = 0
-    open_in: tuple[Holder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +51,7 @@ class Service:
         spool: its folder in `spool.dir`; None where no spool has one.
         slots: of that folder.
         dead_letters: how many there are; None where this user may not look.
-        is_configured: whether a configuration file was given that names it.
+        config_file: the configuration file that was given and names it; None without one.
         error: why its folder cannot be looked at; empty where it can.
     """
 
@@ -90,7 +59,7 @@ class Service:
     spool: Path | None = None
     slots: tuple[SlotSight, ...] = ()
     dead_letters: int | None = 0
-    is_configured: bool = False
+    config_file: str | None = None
     error: str = ""
 
 
@@ -128,17 +97,14 @@ def look_at_host(config_file: str | None, queue_name: str | None) -> Overview:
         ConfigError: the file cannot be used.
     """
     places = _find_configured(config_file, queue_name) if config_file else _find_all(queue_name)
-    services = [
-        _look_at_service(name, folder, is_configured=config_file is not None) for name, folder in places
-    ]
+    services = [_look_at_service(name, folder, config_file) for name, folder in places]
     budgets = tuple(_add_up_budgets(service.queue for service in services))
     return Overview(time.time(), tuple(services), budgets, lists_queues=host.mqueue_folder() is not None)
 
 
 def _find_configured(config_file: str, queue_name: str | None) -> list[tuple[str, Path | None]]:
-    names = [queue_name] if queue_name else list_sidecars(config_file) or [DEFAULT_QUEUE]
     found: list[tuple[str, Path | None]] = []
-    for name in names:
+    for name in choose_queues(config_file, queue_name):
         config = load_config(config_file, name)
         found.append((name, (config.spool_dir or default_spool_dir()) / name))
     return found
@@ -160,15 +126,15 @@ def _find_all(queue_name: str | None) -> list[tuple[str, Path | None]]:
     ]
 
 
-def _look_at_service(name: str, folder: Path | None, *, is_configured: bool) -> Service:
-    queue = _look_at_queue(name)
+def _look_at_service(name: str, folder: Path | None, config_file: str | None) -> Service:
+    queue = look_at_queue(name)
     if folder is None:
-        return Service(queue, is_configured=is_configured)
+        return Service(queue, config_file=config_file)
     try:
         slots = find_slots(folder.parent, name) if folder.parent.exists() else []
     except OSError as error:
         text = f"{folder.parent}: {error.strerror}; run this as the sidecar's user, or as root"
-        return Service(queue, folder, (), None, is_configured, text)
+        return Service(queue, folder, (), None, config_file, text)
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as asking:
         seen = tuple(asking.map(_look_at_slot, slots))
     try:
@@ -177,7 +143,7 @@ def _look_at_service(name: str, folder: Path | None, *, is_configured: bool) -> 
         letters = 0
     except OSError:
         letters = None
-    return Service(queue, folder, seen, letters, is_configured)
+    return Service(queue, folder, seen, letters, config_file)
 
 
 def _look_at_slot(slot: Path) -> SlotSight:
@@ -188,28 +154,6 @@ def _look_at_slot(slot: Path) -> SlotSight:
         return SlotSight(asked, pending.read_slot(slot))
     except OSError:
         return SlotSight(asked)
-
-
-def _look_at_queue(name: str) -> QueueSight:
-    here = holders.read_namespace()
-    users = tuple(user for user in holders.find_holders(name) if user.namespace == here)
-    try:
-        with host.open_to_look(name) as queue:
-            status = queue.status()
-            return QueueSight(
-                name,
-                depth=queue.depth(),
-                capacity=queue.max_messages,
-                message_bytes=queue.max_message_size,
-                owner=access.describe_owner(status),
-                owner_uid=status.st_uid,
-                counted_bytes=kernel_limits.need_bytes(queue.size),
-                open_in=users,
-            )
-    except QueueMissingError:
-        return QueueSight(name, error="there is no such queue", is_missing=True, open_in=users)
-    except QueueError as error:
-        return QueueSight(name, error=str(error), open_in=users)
 
 
 def _add_up_budgets(queues: Iterable[QueueSight]) -> list[Budget]:

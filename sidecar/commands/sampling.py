@@ -13,8 +13,9 @@ from eventpub.cli.findings import Finding, Level, find_worst
 from eventpub.cli.wording import count_noun
 from eventpub.sidecar.status.ask import Asked, Condition, ask_slot
 
-from .judgement import WORDS, judge_letters, judge_record, judge_silence
+from .judgement import WORDS, judge_letters, judge_queue, judge_record, judge_silence
 from .overview import SlotSight
+from .queue_sight import QueueSight, look_at_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,11 +43,13 @@ class SidecarRow:
         slot: its folder.
         asked: what came of asking it.
         rates: events a second, the newest last; empty until it was asked twice.
+        queue_sight: the kernel's queue, for the first sidecar of each.
     """
 
     slot: Path
     asked: Asked
     rates: Sequence[Rates] = field(default=())
+    queue_sight: QueueSight | None = None
 
     @property
     def queue(self) -> str:
@@ -107,6 +110,8 @@ class SidecarRow:
             found = iter([Finding(Level.FAILING, f"{name}: {self.asked.words}, and it has events")])
         else:
             found = judge_silence(SlotSight(self.asked), name, has_others=True)
+        if self.queue_sight:
+            found = chain(found, judge_queue(self.queue_sight, is_served=self.record is not None))
         return sorted(found, key=lambda finding: -finding.level.value)
 
     @property
@@ -150,7 +155,12 @@ class Sampler:
         shown = [asked for asked in answers if asked.condition is not Condition.DEAD or has_batches(asked.slot)]
         for slot in self._rates.keys() - {asked.slot for asked in shown}:
             del self._rates[slot]
-        return [SidecarRow(asked.slot, asked, tuple(self._measure(asked))) for asked in shown]
+        firsts = {asked.slot.parent.name: asked.slot for asked in reversed(shown)}
+        sights = {slot: look_at_queue(name, with_holders=False) for name, slot in firsts.items()}
+        return [
+            SidecarRow(asked.slot, asked, tuple(self._measure(asked)), sights.get(asked.slot))
+            for asked in shown
+        ]
 
     def _measure(self, asked: Asked) -> Iterable[Rates]:
         rates = self._rates.setdefault(asked.slot, deque(maxlen=HISTORY))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from eventpub.sidecar.status.record import StatusRecord
 
-    from .overview import Budget, Overview, QueueSight, Service, SlotSight
+    from .overview import Budget, Overview, Service, SlotSight
+    from .queue_sight import QueueSight
 
 _LABEL_WIDTH = 12
 _INDENT = " " * _LABEL_WIDTH
@@ -124,7 +125,7 @@ def _describe_delivery(record: StatusRecord, now: float) -> str:
     if delivery.next_attempt_at is not None and delivery.failing_since is not None:
         parts.append(f"next attempt in {max(0.0, delivery.next_attempt_at - now):.0f} s")
     if (offset := delivery.clock_offset_seconds) is not None:
-        parts.append(f"clock {offset:+.0f} s")
+        parts.append(f"clock {round(offset):+d} s")
     return "; ".join(parts)
 
 

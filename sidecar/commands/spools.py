@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventpub.cli.arguments import DEFAULT_QUEUE, add_config_file
+from eventpub.cli.arguments import add_config_file
 from eventpub.cli.errors import UsageError
 from eventpub.sidecar.config import SYSTEM_SPOOL_DIR, default_spool_dir, load_config
-from eventpub.sidecar.queue_choice import list_sidecars
+from eventpub.sidecar.queue_choice import choose_queues
 from eventpub.sidecar.status.ask import find_slots, find_spools
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def list_spools(options: argparse.Namespace, queue_name: str | None) -> list[Pat
     if options.spool is not None:
         return [options.spool]
     if options.config_file is not None:
-        names = [queue_name] if queue_name else list_sidecars(options.config_file) or [DEFAULT_QUEUE]
+        names = choose_queues(options.config_file, queue_name)
         configs = [load_config(options.config_file, name) for name in names]
         return sorted({config.spool_dir or default_spool_dir() for config in configs})
     return sorted({*find_spools(), SYSTEM_SPOOL_DIR, default_spool_dir()})

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eventpub.cli.arguments import add_command, add_json, parse_as, queue_name
+from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_UNAVAILABLE
 from eventpub.cli.terminal import complain, flush_output, say
 from eventpub.cli.wording import count_noun, format_json
+from eventpub.errors import QueueNameError
+from eventpub.queue.refusal import check_name
 from eventpub.settings import ini
+from eventpub.sidecar.queue_choice import choose_queue
 from eventpub.sidecar.spool import dead_letters
 from eventpub.sidecar.spool.folder import DEAD
 
@@ -35,7 +39,7 @@ _EPILOG = """\
 examples:
   eventpub tap v2                                       show the events of queue v2 as they pass
   eventpub tap v2 --where action=buy --where user.id=u1 --limit 10
-  eventpub tap v2 example.ini --json                    one JSON object a line, for jq and others
+  eventpub tap example.ini --json                       one JSON object a line, for jq and others
   eventpub tap v2 --dead                                show events that become dead letters, and why
 
 Shows an event once it is safe in the sidecar's batch file, and takes none away. If this command is slower than
@@ -56,7 +60,7 @@ _LETTER_FACTS = ("queue", "reason", "status", "detail", "batch_id", "index")
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(commands, "tap", help="show the events that pass through a queue", epilog=_EPILOG)
-    parser.add_argument("queue_name", type=queue_name, metavar="NAME", help="the queue")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the queue (default: the file's only one)")
     add_spools(parser)
     parser.add_argument(
         "--where",
@@ -70,6 +74,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--limit", type=parse_as(ini.integer(1, _MAX_LIMIT)), metavar="N", help="end after N events"
     )
+    parser.add_argument("--queue-name", type=queue_name, metavar="NAME", help="the same as NAME")
     add_json(parser, "one JSON object per line")
     add_schema(parser)
     parser.set_defaults(run=guard_command(run_tap))
@@ -77,6 +82,7 @@ def add_parser(commands: Commands) -> None:
 
 def run_tap(options: argparse.Namespace) -> int:
     """Show what passes until Ctrl-C, or until the limit is reached."""
+    options.queue_name = _choose_queue(options)
     shown = _Shown(
         options.queue_name,
         options.where,
@@ -92,10 +98,7 @@ def run_tap(options: argparse.Namespace) -> int:
         complain(words)
     if not followers.is_following():
         if not complaints:
-            complain(
-                f"no sidecar of queue {options.queue_name} runs on this host, as far as this user can see; "
-                f"start one, or name its CONFIG.ini: eventpub tap {options.queue_name} CONFIG.ini"
-            )
+            _complain_of_none(options)
         return EXIT_UNAVAILABLE
     complain(f"showing what passes through queue {options.queue_name}; Ctrl-C ends this")
     look_at = time.monotonic() + _LOOK_SECONDS
@@ -111,6 +114,33 @@ def run_tap(options: argparse.Namespace) -> int:
             look_at = time.monotonic() + _LOOK_SECONDS
     flush_output()
     return EXIT_OK
+
+
+def _complain_of_none(options: argparse.Namespace) -> None:
+    name = options.queue_name
+    remedy = f"start one, or name its CONFIG.ini: eventpub tap {name} CONFIG.ini"
+    if options.config_file or options.spool:
+        remedy = f"see: eventpub status --queue-name {name} {options.config_file or ''}".rstrip()
+    complain(f"no sidecar of queue {name} runs on this host, as far as this user can see; {remedy}")
+
+
+def _choose_queue(options: argparse.Namespace) -> str:
+    """Return the queue that is meant; before CONFIG.ini, NAME may be left out."""
+    name = options.name
+    if name is not None and options.config_file is None and (name.endswith(".ini") or "/" in name):
+        name, options.config_file = None, name
+    if None not in (name, options.queue_name):
+        raise UsageError("name the queue once: NAME or --queue-name NAME")
+    name = name or options.queue_name
+    if name is None and options.config_file is None:
+        raise UsageError("name the queue, or its sidecar's CONFIG.ini")
+    if name is None:
+        return choose_queue(options.config_file, None)
+    try:
+        check_name(name)
+    except QueueNameError as error:
+        raise UsageError(str(error)) from None
+    return str(name)
 
 
 @dataclass

@@ -21,9 +21,11 @@ from eventpub.cli.terminal import say, say_styled
 from eventpub.cli.wording import count_noun, format_json
 from eventpub.errors import QueueError, QueueMissingError
 from eventpub.sidecar.config import default_spool_dir
-from eventpub.sidecar.status.ask import ask_slot, find_slots, find_spools
+from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, find_slots, find_spools
 
 from .guard import explain_denied, guard_command
+from .judgement import judge_silence
+from .overview import SlotSight
 from .place import Place, add_place, locate_spool
 from .screen import say_labelled
 from .search import Searched, Sighting, Spot, read_store_line, search_letters, search_slot
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from eventpub.cli.arguments import Commands
 
 _STORE_SECONDS = 60.0
+_HOLDING = frozenset(
+    {"frozen", "refused", "overdue"}
+)  # troubles that keep an event that is on disk from delivery
 _EPILOG = """\
 examples:
   eventpub where 3f0c0a2e-8f7e-4b57-9d8e-2f3a0c1d4e5f example.ini
@@ -175,10 +180,11 @@ def _tell_next(sighting: Sighting) -> Iterator[str]:
         slot = path.parent if path.parent.name.isdecimal() else path.parent.parent
         asked = ask_slot(slot)
         record = asked.record
+        holding = [trouble for trouble in record.troubles if trouble.code in _HOLDING] if record else []
         if record is None:
-            yield f"delivered once its sidecar runs; slot {slot.name} is {asked.condition.value}: {asked.words}"
-        elif record.troubles:
-            yield f"waits: {record.troubles[0].words}"
+            yield from _tell_silence(asked)
+        elif holding:
+            yield f"waits: {holding[0].words}"
         elif sighting.spot is Spot.OPEN_BATCH:
             yield "sealed within batch.max_age, then posted"
         elif record.delivery.next_attempt_at is not None and record.delivery.last_refusal:
@@ -186,6 +192,20 @@ def _tell_next(sighting: Sighting) -> Iterator[str]:
             yield f"posted in {seconds:.0f} s; the last attempt: {record.delivery.last_refusal.words}"
         else:
             yield "posted now"
+
+
+def _tell_silence(asked: Asked) -> Iterator[str]:
+    """Say what becomes of an event in a slot whose sidecar says nothing."""
+    queue, number = asked.slot.parent.name, asked.slot.name
+    if asked.condition is Condition.DEAD:
+        yield (
+            f"delivered once a sidecar of queue {queue} starts, for nobody holds slot {number}: "
+            f"systemctl start eventpub-sidecar@{queue}"
+        )
+    else:
+        yield f"delivered by the sidecar that holds slot {number}; it is {asked.condition.value}: {asked.words}"
+        for finding in judge_silence(SlotSight(asked), "", has_others=True):
+            yield from filter(None, [finding.remedy])
 
 
 def _report(

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from eventpub.cli.findings import Finding, Level
 from eventpub.errors import ConfigError
-from eventpub.sidecar.config import SECTION_PREFIX, load_config
+from eventpub.sidecar.config import SECTION_PREFIX, default_spool_dir, load_config
 from eventpub.sidecar.http.certificates import check_certificates
 from eventpub.sidecar.queue_choice import list_sidecars
 
 from .collector import check_collector
 from .queue import check_queue
+from .sidecars import check_sidecars
 from .spool import check_spool
 from .statsd import check_statsd
 
@@ -46,6 +47,8 @@ def examine_config(config_file: str, queue_name: str) -> Iterator[Finding]:
     if exposure := config.exposure():
         yield Finding(Level.WARNING, *exposure.split("; run: "))
     yield from check_queue(config, queue_name)
-    yield from check_spool(config, queue_name, words=f"--queue-name {queue_name} {config_file}")
+    words = f"--queue-name {queue_name} {config_file}"
+    yield from check_spool(config, queue_name, words=words)
+    yield from check_sidecars(config.spool_dir or default_spool_dir(), queue_name, words=words)
     yield from check_collector(config, key)
     yield from check_statsd(config)

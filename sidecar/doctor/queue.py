@@ -58,7 +58,10 @@ def _compare_queue(queue: MessageQueue, config: SidecarConfig) -> Finding:
     wish = Wish(messages, size_bytes, config.queue_mode, config.queue_group)
     differences = wish.differences(queue.size, queue.status())
     if not differences:
-        return Finding(Level.OK, f"{queue.name}: the queue is as configured")
+        unset = {"max_queue_size": messages, "max_message_size": size_bytes}
+        if left := " and ".join(key for key, value in unset.items() if value is None):
+            left = f", which leaves {left} to the limits of what creates it"
+        return Finding(Level.OK, f"{queue.name}: the queue is as configured{left}")
     remedy = f"to have it created as configured, by the sidecar: eventpub queue drop {queue.name}"
     if not wish._replace(max_messages=None, max_message_size=None).differences(queue.size, queue.status()):
         new = queue.size

@@ -95,6 +95,8 @@ def ask_slot(slot: Path, *, seconds: float = ASK_SECONDS) -> Asked:
     try:
         with contextlib.closing(connect_slot(slot, seconds)) as connection:
             pid = _read_peer(connection.sock)
+            if (state := _read_state(pid)) in _STATES:  # it would answer nothing until the deadline
+                return Asked(slot, Condition.HUNG, words=f"its process is {_STATES[state]}", pid=pid)
             connection.request("GET", "/status")
             document = _read_answer(connection.getresponse(), time.monotonic() + seconds)
         return Asked(slot, Condition.RUNNING, StatusRecord.from_json(document), pid=pid)

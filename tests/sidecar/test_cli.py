@@ -225,7 +225,7 @@ def test_a_checkout_without_compiled_loops_says_so_in_its_version_and_its_start_
         sidecar.terminate()
         sidecar.stderr.read()
     assert " WARNING " in line
-    assert "loops=python (a source tree: run" in line
+    assert "loops='python (a source tree: run" in line
 
 
 def test_compiled_loops_are_told_in_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,9 @@ from support.waiting import wait_until
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.sidecar.status.ask import connect_slot
 
+UUID = "11111111-2222-4333-8444-555555555555"
+EVENT = b'{"uuid":"%s"}' % UUID.encode()
+
 
 @dataclass
 class Host:
@@ -40,9 +43,23 @@ class Host:
         for message in messages:
             wait_until(lambda m=message: self.queue.send(m), "the queue has room")
 
-    def status(self) -> tuple[int, str]:
-        done = self.eventpub("status", "--queue-name", self.queue.name, self.sidecar.config)
+    def view(self, command: str) -> tuple[int, str]:
+        words = (*command.split(), "--queue-name", self.queue.name, self.sidecar.config)
+        done = self.eventpub(*words, *(("--store", self.collector.store_path) if "where" in words else ()))
         return done.code, done.out
+
+    def status(self) -> tuple[int, str]:
+        return self.view("status")
+
+    def expect(self, command: str, code: int | None, words: str) -> str:
+        """Ask until a view says it, for it may say something else between two attempts; return all it says."""
+        for _ in range(200):
+            said, text = self.view(command)
+            if re.search(words, text, re.DOTALL | re.MULTILINE):
+                assert code in (None, said), text
+                return text
+            time.sleep(0.1)
+        raise AssertionError(f"{command} never says {words!r}: {text}")
 
     def report(self) -> dict[str, Any]:
         done = self.eventpub("status", "--queue-name", self.queue.name, self.sidecar.config, "--json")
@@ -56,24 +73,25 @@ class Host:
 
 
 def make_well(host: Host) -> None:
-    host.put(*numbered(3))
+    host.put(*numbered(2), EVENT)
     wait_until(lambda: len(host.collector.events()) == 3, "they are stored")
 
 
 def make_down(host: Host) -> None:
     host.collector.stop()
-    host.put(*numbered(3))
+    host.put(*numbered(2), EVENT)
 
 
 def make_refused(host: Host) -> None:
     host.sidecar.configure(key_secret="d3Jvbmc=")
     host.sidecar.signal(signal.SIGHUP)
     wait_until(lambda: "reloaded" in host.sidecar.log(), "it has the wrong key")
-    host.put(*numbered(3))
+    host.put(*numbered(2), EVENT)
 
 
 def make_spool_full(host: Host) -> None:
     host.collector.stop()
+    host.put(EVENT)
     filler = b'{"name":"%s"}' % (b"x" * 8000)
     while host.ask("/readyz")[0] == 200 or "paused" not in host.ask("/readyz")[1]:
         for _ in range(50):
@@ -87,20 +105,25 @@ def make_disk_full(host: Host) -> None:
 
     host.switch.write_text(str(errno.ENOSPC))
     wait_until(pauses, "it meets the disk")
+    host.queue.send(EVENT)  # or the queue is full, and put refuses it
 
 
 def make_poison(host: Host) -> None:
-    host.put(*numbered(2), b'{"name":"no json', *numbered(2, 2))
+    host.put(*numbered(2), b'{"uuid":"%s' % UUID.encode(), *numbered(2, 2))
     wait_until(lambda: len(host.collector.events()) == 4, "the good ones are stored")
 
 
 def make_stopped(host: Host) -> None:
+    host.collector.stop()
+    host.put(EVENT)
+    wait_until(host.sidecar.batches, "it is sealed")
     host.sidecar.pause()
+    host.put(*numbered(1))  # stays in the queue
 
 
 def make_killed(host: Host) -> None:
     host.collector.stop()
-    host.put(*numbered(3))
+    host.put(*numbered(2), EVENT)
     wait_until(host.sidecar.batches, "it is sealed")
     host.sidecar.kill()
 
@@ -144,6 +167,29 @@ STATES = {
     "two sidecars": (make_two, 0, r"^OK$", r"slot 0 +running.*slot 1 +running", (200, "ok")),
 }  # fmt: skip
 
+WHERE = {  # of the event with the uuid: exit code, and what is said
+    "well": (0, r"^in the collector's store since .*next +nothing: the collector has it"),
+    "collector down": (0, r"^in the spool since .*next +posted in \d+ s; the last attempt: .*refused"),
+    "key refused": (0, r"^in the spool since .*next +waits: the collector rejects this key: check key\.name"),
+    "spool full": (0, r"^in the spool since .*next +posted in \d+ s; the last attempt: .*refused"),
+    "disk full": (1, r"^not found: .*queue \S+: \d+ messages? that only its sidecar can look into"),
+    "poison": (1, r"^mentioned in the dead letters since .*refused: malformed.*dead-letters show.*not found"),
+    "stopped": (0, r"^in the spool since .*next .* it is hung: its process is stopped by a signal.*kill -CONT"),
+    "killed": (0, r"^in the spool since .*next +delivered once a sidecar .* starts, for nobody holds slot 0"),
+    "two sidecars": (0, r"^in the collector's store since .*next +nothing: the collector has it"),
+}  # fmt: skip
+DOCTOR = {
+    "well": r"ok +\S+, slot 0: the sidecar \d+ runs",
+    "collector down": r"failing +collector: nothing answers at ",
+    "key refused": r"failing +\S+, slot 0: refused, for \d+ s: the collector rejects this key",
+    "spool full": r"failing +\S+, slot 0: paused, for .*",
+    "disk full": r"failing +\S+, slot 0: paused, for .*No space left on device",
+    "poison": r"warning +\S+: 1 dead letter.*see: eventpub dead-letters list",
+    "stopped": r"failing +\S+, slot 0: the sidecar \d+ hangs: its process is stopped by a signal.*kill -CONT",
+    "killed": r"warning +\S+, slot 0: no sidecar holds it, and 3 events in it wait for one.*systemctl start",
+    "two sidecars": r"slot 0: the sidecar \d+ runs.*slot 1: the sidecar \d+ runs",
+}  # fmt: skip
+
 
 @pytest.fixture
 def host(nursery: Nursery, tmp_path: Path, queue: MessageQueue, capfd: pytest.CaptureFixture[str]) -> Any:
@@ -165,31 +211,17 @@ def host(nursery: Nursery, tmp_path: Path, queue: MessageQueue, capfd: pytest.Ca
 def test_every_view_says_what_is_the_case(state: str, host: Host) -> None:
     make, code, first, screen, ready = STATES[state]
     make(host)
-    seen = [host.status()]
-    while not re.search(first, seen[-1][1].splitlines()[0]):
-        assert len(seen) < 200, seen[-1]
-        seen.append(host.status())
-        time.sleep(0.1)
-    said, text = seen[-1]
-    assert said == code
+    text = host.expect("status", code, first)
     assert re.search(screen, text, re.DOTALL), text
     report = host.report()
     assert (report["verdict"], report["code"]) == ({0: "OK", 1: "DEGRADED", 2: "FAILING"}[code], code)
     (service,) = report["services"]
     assert service["queue"]["name"] == host.queue.name
     assert len(service["slots"]) == (2 if state == "two sidecars" else 1)
-    live = host.eventpub(
-        "top", "--once", "--interval", "200ms", "--queue-name", host.queue.name, host.sidecar.config
-    )
-    assert f"{host.queue.name}/0" in live.out
-    if state in (
-        "well",
-        "poison",
-        "key refused",
-        "two sidecars",
-    ):  # it asks each sidecar, so not a queue without
-        wanted = seen[-1][1].split(":")[0].splitlines()[0]
-        assert live.out.startswith(wanted), live.out
+    live = host.expect("top --once --interval 200ms", 0, rf"\n{host.queue.name}/0 ")
+    assert live.split(":")[0] == text.split(":")[0].splitlines()[0], live
+    host.expect(f"where {UUID}", *WHERE[state])
+    host.expect("doctor", 2 if DOCTOR[state].startswith("failing") else None, DOCTOR[state])
     if ready:
         status, words = host.ask("/readyz")
         assert (status, words[: len(ready[1])]) == ready

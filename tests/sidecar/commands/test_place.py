@@ -54,6 +54,18 @@ def test_the_only_sidecar_of_a_file_needs_no_name_and_one_of_several_does(
     assert "has several sidecars (q, other); choose one with --queue-name NAME" in done.err
 
 
+@pytest.mark.parametrize(
+    "words", ["status", "top --once", "spool status", "tap", "where 11111111-2222-4333-8444-555555555555"]
+)
+def test_the_collectors_file_is_not_taken_for_a_sidecars(eventpub: Command, tmp_path: Path, words: str) -> None:
+    file = tmp_path / "collector.ini"
+    file.write_text("[collector]\n[keys]\n")
+    done = eventpub(*words.split(), file)
+    assert done.code == 78
+    assert f"{file} is a collector's file; a sidecar's has a section [event-publisher:NAME]" in done.err
+    assert (f"--store {file}" in done.err) == words.startswith("where")
+
+
 def test_a_wrong_configuration_points_to_the_way_without_one(eventpub: Command, tmp_path: Path) -> None:
     (tmp_path / "a.ini").write_text("[event-publisher:main]\n")
     done = eventpub("spool", "status", tmp_path / "a.ini")

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.commands import Command
+from support.commands import QUEUE, Command, SpoolFolder
+from support.letters import write_config
 from support.paths import ROOT
 from support.rigs import Run
 from support.waiting import DEADLINE_SECONDS, wait_until
@@ -198,6 +199,18 @@ def test_without_a_sidecar_it_says_so(eventpub: Command, tmp_path: Path, queue_n
         assert (done.code, f"of queue {queue_name}" in done.err) == (69, True)
     assert eventpub("tap", queue_name, tmp_path / "a.ini", "--spool", tmp_path).code == 64
     assert eventpub("tap", queue_name, "--where", "action").code == 64
+
+
+def test_the_queue_may_be_left_out_where_the_file_names_it(
+    eventpub: Command, spool: SpoolFolder, tmp_path: Path
+) -> None:
+    config = write_config(tmp_path / "v2.ini", spool, "localhost:9")
+    for words in ([config], ["--queue-name", QUEUE, config], [QUEUE, config]):
+        done = eventpub("tap", *words)
+        assert (done.code, f"no sidecar of queue {QUEUE} runs" in done.err) == (69, True)
+        assert f"see: eventpub status --queue-name {QUEUE} {config}" in done.err
+    for words in ([], [QUEUE, "--queue-name", QUEUE], ["a@b"]):
+        assert eventpub("tap", *words).code == 64
 
 
 def test_a_sidecar_that_hangs_is_waited_for_as_long_as_by_status_and_no_longer(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.commands import Command
+from support.nursery import NurserySidecar
 from support.paths import ROOT
 from support.rigs import Run
 from support.sidecar_process import SidecarProcess
@@ -130,6 +131,18 @@ def test_the_screen_tells_a_stopped_sidecar_from_a_killed_one(sidecar: SidecarPr
     wait_until(lambda: "reloaded" in sidecar.log(), "batches stay open")
     sidecar.put(*[b"{}"] * 3)
     look(sidecar, work)
+
+
+def test_it_judges_the_queue_itself_as_status_does(sidecar: SidecarProcess, queue_name: str) -> None:
+    assert isinstance(sidecar, NurserySidecar)
+    sidecar.pause()
+    sidecar.put(*[b"{}"] * 9)
+    (row,) = make_sampler(sidecar).sample()
+    assert [finding.text for finding in row.findings][1:] == [f"{queue_name}: the queue fills: 9 of 10"]
+    sidecar.put(b"{}")
+    (row,) = make_sampler(sidecar).sample()
+    assert f"{queue_name}: the queue is full (10), so put refuses events" in str(row.findings)
+    sidecar.signal(signal.SIGCONT)
 
 
 def test_into_a_pipe_it_prints_a_table_or_json_once(sidecar: SidecarProcess, queue_name: str) -> None:

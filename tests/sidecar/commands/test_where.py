@@ -28,7 +28,7 @@ def test_an_event_on_disk_is_found_with_its_batch_and_what_comes_next(
     assert done.out.startswith(said)
     assert f"  where     {path}\n" in done.out
     assert "event 2 of 2" in done.out
-    assert "  next      delivered once its sidecar runs; slot 0 is dead: " in done.out
+    assert "  next      delivered once a sidecar of queue q starts, for nobody holds slot 0: " in done.out
 
 
 def test_a_dead_letter_is_found_with_its_reason_and_the_command_that_shows_it(

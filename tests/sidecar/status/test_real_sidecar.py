@@ -23,6 +23,7 @@ from support.waiting import wait_until
 
 import eventpub
 from eventpub.queue.message_queue import MessageQueue
+from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.spool.slot import take_slot
 from eventpub.sidecar.status.answering import socket_path
 from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, connect_slot, find_slots, find_spools
@@ -148,7 +149,9 @@ def test_a_collector_that_is_down_is_told_once_events_have_waited(
 def test_a_stopped_process_is_hung_and_a_killed_one_dead(sidecar: SidecarProcess) -> None:
     assert isinstance(sidecar, NurserySidecar)
     sidecar.pause()
-    asked = ask_slot(slot_of(sidecar), seconds=0.2)
+    begun = time.monotonic()
+    asked = ask_slot(slot_of(sidecar), seconds=300)
+    assert time.monotonic() - begun < 100, "what cannot answer is not waited for"
     assert (asked.condition, asked.pid) == (Condition.HUNG, sidecar.process.pid)
     assert "SIGSTOP" in asked.words
     sidecar.signal(signal.SIGCONT)
@@ -215,6 +218,30 @@ def test_status_listen_answers_what_anybody_may_ask(run: Run, tmp_path: Path, *,
     assert document["process"]["pid"] == running.process.pid
     assert running.stop() == 0
     assert not path.exists()
+
+
+def test_of_sidecars_with_one_status_listen_the_first_has_it_and_another_takes_it_over(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "status.sock"
+
+    def is_answered_by(sidecar: SidecarProcess) -> bool:
+        with (
+            contextlib.suppress(OSError),  # nobody listens at the moment
+            contextlib.closing(connect_slot(path.with_suffix(""), PATIENT_SECONDS)) as connection,
+        ):
+            connection.request("GET", "/status")
+            return bool(json.load(connection.getresponse())["process"]["pid"] == sidecar.process.pid)
+        return False
+
+    first = run(status_listen=str(path))
+    wait_until(lambda: is_answered_by(first), "the first listens")
+    second = run(status_listen=str(path))
+    said = f"status.listen: cannot listen on {path}: another process listens there"
+    wait_until(lambda: said in first.log(), "the other says so in the log of both")
+    assert is_answered_by(first)
+    first.stop()
+    wait_until(lambda: is_answered_by(second), "it is taken over")
 
 
 METRICS = {
@@ -292,3 +319,32 @@ def test_a_process_that_holds_a_slot_and_has_no_socket_is_silent(sidecar: Sideca
     asked = ask_slot(slot)
     taken.release()
     assert (asked.condition, asked.pid) == (Condition.SILENT, os.getpid())
+
+
+def test_facts_of_its_json_log_are_json_values(
+    sidecar: SidecarProcess, collector: CollectorProcess, queue_name: str
+) -> None:
+    sidecar.stop()
+    collector.stop()
+    sidecar.configure(log_format="json")
+    sidecar.launch()
+    wait_until(lambda: '"started"' in sidecar.log(), "it starts")
+    sidecar.put(b'{"n":1}')
+    wait_until(lambda: '"level": "warning"' in sidecar.log(), "it meets the collector")
+    sidecar.stop()
+    lines = [json.loads(line) for line in sidecar.log().splitlines()]
+    (started,) = [line["fields"] for line in lines if line["message"] == "started"]
+    assert started == {
+        "queue": queue_name,
+        "slot": "0",
+        "waiting": 0,
+        "max_messages": 10,
+        "max_message_bytes": 8192,
+        "spool": str(slot_of(sidecar)),
+        "spooled": 0,
+        "spooled_bytes": 0,
+        "loops": describe_loops(),
+    }
+    for line in lines:
+        for value in line["fields"].values():
+            assert not (isinstance(value, str) and value.startswith("<")), line
