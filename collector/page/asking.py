@@ -19,6 +19,8 @@ import msgspec
 from eventpub.collector.responses import RefusedError, refuse
 from eventpub.settings import ini
 
+from .kept import Place
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -104,15 +106,15 @@ def read_question(outcome: str, query: str) -> Question:
 def answer_question(feed: Feed, question: Question) -> tuple[int, bytes]:
     """Return status and body of the answer: 404 if less is there than was asked for, once the wait is over."""
     deadline = time.monotonic() + question.wait_seconds
-    epoch, after = "", 0
+    epoch, place = "", Place()
     found: list[str] = []
     while True:
         if epoch != feed.epoch:
-            epoch, after, found = feed.epoch, 0, []
-        portion = feed.read(after, _PORTION_EVENTS)
-        after = portion.last
+            epoch, place, found = feed.epoch, Place(), []
+        portion = feed.read(place, _PORTION_EVENTS)
+        place = portion.place
         found += filter(question.admits, portion.lines)
-        if len(portion.lines) == _PORTION_EVENTS:
+        if portion.has_more:
             gevent.sleep(0)
             continue
         if len(found) >= question.count or time.monotonic() >= deadline or feed.is_closed:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from eventpub.collector.store import Outcome
 
 from . import refused
-from .ring import Ring
+from .kept import Kept
 from .tallies import Tallies
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from eventpub.collector.responses import Response
     from eventpub.collector.store import IncomingBatch, Receipt
 
-    from .ring import Portion
+    from .kept import Place, Portion
 
 _MAX_EXCERPT_BYTES = 4096
 
@@ -33,7 +34,7 @@ class Feed:
 
     Args:
         schemas: of the keys.
-        max_events: how many are kept.
+        max_events: how many stored ones are kept, and how many refused ones.
         max_bytes: how much memory they may take.
         clock: the time of day, in seconds since 1970.
 
@@ -49,23 +50,18 @@ class Feed:
         self.schemas = schemas
         self.max_events = max_events
         self._clock = clock
-        self._ring = Ring(max_events, max_bytes)
+        self._kept = Kept(max_events, max_bytes)
         self.tallies = Tallies()
         self.epoch = secrets.token_hex(4)
         self.is_closed = False
 
-    @property
-    def last(self) -> int:
-        """Return the number of the newest entry."""
-        return self._ring.last
-
-    def read(self, after: int, limit: int) -> Portion:
-        """Return up to `limit` entries after a number, oldest first."""
-        return self._ring.read(after, limit)
+    def read(self, place: Place, max_events: int, max_characters: int = sys.maxsize) -> Portion:
+        """Return entries after a place, oldest first, until there are so many events or characters."""
+        return self._kept.read(place, max_events, max_characters)
 
     def reset(self) -> None:
         """Forget entries and counts."""
-        self._ring.clear()
+        self._kept.clear()
         self.tallies = Tallies()
         self.epoch = secrets.token_hex(4)
 
@@ -78,7 +74,7 @@ class Feed:
         if receipt.outcome is Outcome.STORED and batch.events:
             about = {"version": batch.version, "batch_id": batch.batch_id}
             head = _head("stored", batch.key_name, batch.received_at, about)
-            self._ring.add(head, [row.event for row in batch.events])
+            self._kept.add_stored(head, [row.event for row in batch.events])
             self.tallies.add_stored(batch.key_name, batch.events, batch.received_at)
         elif receipt.outcome is Outcome.DUPLICATE:
             self.tallies.add_duplicate(batch.key_name, len(batch.events))
@@ -111,7 +107,7 @@ class Feed:
         if rejected and len(texts) == len(rejected):
             cls = self.schemas.find_class(key_name) if version == "2" else None
             faults = [{"field": refused.find_field(fault["reason"]), **fault} for fault in rejected]
-            self._ring.add(
+            self._kept.add_refused(
                 head,
                 [refused.show_event(text, cls) for text in texts],
                 [
@@ -124,7 +120,7 @@ class Feed:
             excerpt = body[:_MAX_EXCERPT_BYTES].decode(errors="replace")
             cause = {"cause": facts["cause"]} if "cause" in facts else {}
             whole = {"reason": answer.fields["reason"], **cause, "raw": excerpt}
-            self._ring.add(head, ["null"], [_members(whole)])
+            self._kept.add_refused(head, ["null"], [_members(whole)])
         count = int(str(answer.fields.get("rejected_count", 1)))
         self.tallies.add_refused(key_name, kinds, count, now)
 

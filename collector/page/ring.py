@@ -1,16 +1,15 @@
-"""The last entries of the feed: what came with one request is one group; old groups make room for new ones."""
+"""The last entries of one outcome: those of one request are a group; old groups make room for new ones."""
 
 from __future__ import annotations
 
 import bisect
-import itertools
 import sys
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
 _GROUP_BYTES = 500  # of a group without its texts
 _COMPACT_GROUPS = 1024  # so many may be gone before the list is cut
@@ -22,13 +21,15 @@ class Group:
     """Entries that came with one request.
 
     Attributes:
-        first: the number of the first one.
+        first_id: the id of the first one; those of the others follow.
+        first: its number in the ring.
         head: JSON members that all of them have.
         texts: the event of each, as JSON.
         extras: further JSON members of each, where there are any.
         size_bytes: of memory.
     """
 
+    first_id: int
     first: int
     head: str
     texts: Sequence[str]
@@ -40,10 +41,10 @@ class Group:
         """Return the number of the last entry."""
         return self.first + len(self.texts) - 1
 
-    def lines(self, after: int) -> Iterable[str]:
+    def lines(self, after: int) -> Iterator[str]:
         """Yield the entries after a number, each as JSON in one line that ends with its event."""
         skipped = max(0, after + 1 - self.first)
-        number = self.first + skipped
+        number = self.first_id + skipped
         for index in range(skipped, len(self.texts)):
             extra = self.extras[index] if self.extras else ""
             text = self.texts[index]
@@ -53,25 +54,11 @@ class Group:
             number += 1
 
 
-_GONE = Group(0, "", (), (), 0)
-
-
-class Portion(NamedTuple):
-    """Entries that a reader got.
-
-    Attributes:
-        missed: how many before them had to go before the reader came.
-        lines: each as JSON.
-        last: the number to read on from.
-    """
-
-    missed: int
-    lines: list[str]
-    last: int
+_GONE = Group(0, 0, "", (), (), 0)
 
 
 class Ring:
-    """Keeps entries up to a number and up to a size.
+    """Keeps entries up to a number and up to a size, and numbers them without gaps.
 
     Args:
         max_events: how many.
@@ -91,14 +78,14 @@ class Ring:
         """Return the number of the oldest entry; of the next one if there is none."""
         return self._groups[self._head].first if self._head < len(self._groups) else self.last + 1
 
-    def add(self, head: str, texts: Sequence[str], extras: Sequence[str] = ()) -> None:
+    def add(self, first_id: int, head: str, texts: Sequence[str], extras: Sequence[str] = ()) -> None:
         """Add what came with one request; only the last ones if there are more than have room."""
         surplus = max(0, len(texts) - self._max_events)
         self.last += surplus
         if surplus:
             texts, extras = texts[surplus:], extras[surplus:]
         size_bytes = _GROUP_BYTES + sum(map(sys.getsizeof, texts)) + sum(map(sys.getsizeof, extras))
-        self._groups.append(Group(self.last + 1, head, texts, extras, size_bytes))
+        self._groups.append(Group(first_id + surplus, self.last + 1, head, texts, extras, size_bytes))
         self._bytes += size_bytes
         self.last += len(texts)
         while self.last - self.first + 1 > self._max_events or (
@@ -115,11 +102,8 @@ class Ring:
         """Forget all entries; the numbers go on."""
         self._groups, self._head, self._bytes = [], 0, 0
 
-    def read(self, after: int, limit: int) -> Portion:
-        """Return up to `limit` entries after a number, oldest first."""
-        missed = max(0, self.first - 1 - after)
-        after += missed
-        start = bisect.bisect_left(self._groups, after + 1, lo=self._head, key=attrgetter("last"))
-        groups = (self._groups[index] for index in range(start, len(self._groups)))
-        lines = list(itertools.islice((line for group in groups for line in group.lines(after)), limit))
-        return Portion(missed, lines, after + len(lines))
+    def groups_after(self, number: int) -> Iterator[Group]:
+        """Yield the groups that have entries after a number, oldest first."""
+        start = bisect.bisect_left(self._groups, number + 1, lo=self._head, key=attrgetter("last"))
+        for index in range(start, len(self._groups)):
+            yield self._groups[index]

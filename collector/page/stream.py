@@ -7,6 +7,7 @@ many entries had to go before it came.
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,19 @@ import gevent
 
 import eventpub
 
+from .kept import Place
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .feed import Feed
 
-_PORTION_EVENTS = 2000
+# what a browser takes in without a pause that anybody notices
+PORTION_EVENTS = 500
+PORTION_CHARACTERS = 256 * 1024
 # a reader that is behind gets 40,000 events a second, for less than a tenth of the process's time
-_BEHIND_SECONDS, _IDLE_SECONDS = 0.05, 0.1
+_BEHIND_SECONDS, _IDLE_SECONDS = 0.0125, 0.1
+_ID = re.compile(r"(\w+)-(\d{1,19})-(\d{1,19})", re.ASCII)
 _TALLY_SECONDS = 1.0
 _ALIVE_SECONDS = 15.0  # a line for proxies, and to find out that the reader has left
 
@@ -34,25 +40,24 @@ def stream_feed(feed: Feed, last_event_id: str, about: Mapping[str, object]) -> 
         last_event_id: where the reader stopped reading before; empty for all that is kept.
         about: what the first message says beside the epoch.
     """
-    epoch, after = "", 0
-    if last_event_id.startswith(f"{feed.epoch}-"):
-        epoch, number = feed.epoch, last_event_id.partition("-")[2]
-        after = int(number) if number.isdecimal() and len(number) < 20 else 0  # noqa: PLR2004, digits
+    epoch, place = "", Place()
+    if found := _ID.fullmatch(last_event_id):
+        epoch, place = found[1], Place(int(found[2]), int(found[3]))
     tallied_at = spoken_at = 0.0
     while not feed.is_closed:
         if epoch != feed.epoch:  # at the start, and after a reset
-            epoch, after = feed.epoch, 0
+            epoch, place = feed.epoch, Place()
             first = {**about, "epoch": epoch, "version": eventpub.__version__, "max_events": feed.max_events}
             yield _message("hello", json.dumps(first))
             tallied_at = 0.0
-        portion = feed.read(after, _PORTION_EVENTS)
-        missed = portion.missed if after else 0  # what went before a reader came is no loss to it
-        after = portion.last
+        portion = feed.read(place, PORTION_EVENTS, PORTION_CHARACTERS)
+        missed = portion.missed if any(place) else 0  # what went before a reader came is no loss to it
+        place = portion.place
         now = time.monotonic()
         if missed:
             yield _message("gap", str(missed))
         if portion.lines:
-            yield _message("events", "\ndata:".join(portion.lines), f"{epoch}-{after}")
+            yield _message("events", "\ndata:".join(portion.lines), f"{epoch}-{place.stored}-{place.refused}")
             spoken_at = now
         if now - tallied_at >= _TALLY_SECONDS:
             tallied_at = spoken_at = now
@@ -60,7 +65,7 @@ def stream_feed(feed: Feed, last_event_id: str, about: Mapping[str, object]) -> 
         elif now - spoken_at >= _ALIVE_SECONDS:
             spoken_at = now
             yield b":\n\n"
-        gevent.sleep(_BEHIND_SECONDS if len(portion.lines) == _PORTION_EVENTS else _IDLE_SECONDS)
+        gevent.sleep(_BEHIND_SECONDS if portion.has_more else _IDLE_SECONDS)
 
 
 def _message(kind: str, data: str, number: str = "") -> bytes:

@@ -5,6 +5,7 @@ import { clipText, findValue, formatNumber, make, makeVisible, writeValue } from
 
 const SPARE_ROWS = 6;
 const REASON_CHARACTERS = 300;
+const CALM_MS = 100; // while events come, the list is drawn ten times a second
 const narrow = matchMedia("(max-width: 640px)");
 
 export class List {
@@ -13,6 +14,8 @@ export class List {
   #kind = 0; // changes when all rows must be written anew
   #later = 0; // newest events that are not shown, since the user looks at others
   #isDrawn = true;
+  #drawnAt = 0;
+  #timer = 0;
   selected = null;
 
   constructor(view, { scroller, rows, head, newer, onOpen }) {
@@ -42,7 +45,10 @@ export class List {
   /** Tells that entries came on top: they push the others down only where the user sees the top. */
   noteAdded(count) {
     if (this.scroller.scrollTop >= 2) this.#later += count;
-    this.draw();
+    if (this.#timer) return;
+    const wait = this.#drawnAt + CALM_MS - performance.now();
+    if (wait <= 0) this.draw();
+    else this.#timer = setTimeout(() => { this.#timer = 0; this.draw(); }, wait);
   }
 
   goToTop() {
@@ -104,6 +110,7 @@ export class List {
   }
 
   #drawNow() {
+    this.#drawnAt = performance.now();
     const height = this.rowHeight;
     const { scrollTop, clientHeight } = this.scroller;
     const first = Math.max(0, Math.floor(scrollTop / height) - SPARE_ROWS);

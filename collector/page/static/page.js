@@ -3,22 +3,26 @@
 import { fillChoices, noteFields, setColumns, toggleColumn } from "./columns.js";
 import { drawCounts } from "./counts.js";
 import { Detail } from "./detail.js";
-import { Entries, Entry, View } from "./entries.js";
+import { Entry, Newest } from "./entries.js";
 import { makeFilter } from "./filter.js";
+import { Incoming } from "./incoming.js";
 import { List } from "./list.js";
 import { Plot } from "./plot.js";
 import { formatNumber } from "./values.js";
+import { View } from "./view.js";
 
-const NOTED_PER_PORTION = 20; // events whose fields are noted for the choice of columns
+const NOTED_PER_STEP = 2; // events whose fields are noted for the choice of columns
 const SEARCH_DELAY_MS = 120;
 const RETRY_MS = 3000;
 const THEME = "eventpub.theme";
 const THEMES = ["", "light", "dark"];
 
 const $ = (id) => document.getElementById(id);
-const entries = new Entries();
-const view = new View(entries, () => { list.redraw(); drawState(); });
-const state = { collector: "http://127.0.0.1:8080", outcome: "", epoch: "", isPaused: false, held: [], missed: 0 };
+const stored = new Newest();
+const refused = new Newest();
+const view = new View(stored, refused, () => { list.redraw(); drawState(); });
+const incoming = new Incoming(take, drawState);
+const state = { collector: "http://127.0.0.1:8080", outcome: "", epoch: "", missed: 0 };
 const toast = { timer: 0 };
 
 const list = new List(view, {
@@ -39,12 +43,15 @@ function connect() {
   stream.addEventListener("hello", (message) => {
     const hello = JSON.parse(message.data);
     Object.assign(state, { collector: hello.collector, missed: 0 });
-    entries.max = hello.max_events;
+    stored.max = refused.max = incoming.max = hello.max_events;
     if (hello.epoch !== state.epoch) forgetAll();
     state.epoch = hello.epoch;
     setStatus("live", "live");
   });
-  stream.addEventListener("events", (message) => take(message.data.split("\n").map((line) => new Entry(line))));
+  stream.addEventListener("events", (message) => {
+    incoming.add(message.data.split("\n"));
+    if (incoming.isHeld) drawState();
+  });
   stream.addEventListener("gap", (message) => {
     state.missed += Number(message.data);
     say(`${formatNumber(state.missed)} events came faster than this page reads, and are not shown`);
@@ -58,24 +65,23 @@ function connect() {
   });
 }
 
-function take(came) {
-  if (state.isPaused) {
-    state.held = state.held.concat(came).slice(-entries.max);
-    drawState();
-    return;
-  }
-  for (const entry of came.slice(-NOTED_PER_PORTION)) {
+function take(lines) {
+  const came = lines.map((line) => new Entry(line));
+  for (const entry of came.slice(-NOTED_PER_STEP)) {
     noteFields(entry.event);
     entry.forget();
   }
-  const oldest = entries.add(came);
-  list.noteAdded(view.add(came, oldest));
-  drawState();
+  const good = came.filter((entry) => entry.isStored);
+  const bad = came.filter((entry) => !entry.isStored);
+  stored.add(good);
+  refused.add(bad);
+  list.noteAdded(view.add(good, bad));
 }
 
 function forgetAll() {
-  entries.clear();
-  state.held = [];
+  stored.clear();
+  refused.clear();
+  incoming.clear();
   state.missed = 0;
   closeEntry();
   list.selected = null;
@@ -96,22 +102,23 @@ function drawTallies(tallies) {
 
 function drawState() {
   const isFiltered = Boolean($("search").value.trim() || state.outcome);
+  const all = stored.length + refused.length;
   const parts = [];
-  if (isFiltered) parts.push(`${formatNumber(view.length)} of ${formatNumber(entries.length)}${view.isSearching ? " …" : ""}`);
-  else if (entries.length) parts.push(`${formatNumber(entries.length)} events`);
-  if (state.held.length) parts.push(`${formatNumber(state.held.length)} waiting`);
+  if (isFiltered) parts.push(`${formatNumber(view.length)} of ${formatNumber(all)}${view.isSearching ? " …" : ""}`);
+  else if (all) parts.push(`${formatNumber(all)} events`);
+  if (incoming.isHeld && incoming.length) parts.push(`${formatNumber(incoming.length)} waiting`);
   if (state.missed) parts.push(`${formatNumber(state.missed)} missed`);
   $("count").textContent = parts.join("  ·  ");
   const isEmpty = view.length === 0 && !view.isSearching;
   $("empty").hidden = !isEmpty;
   if (!isEmpty) return;
-  $("empty-lead").textContent = isFiltered && entries.length ? "No event here is like that" : "Nothing yet";
-  $("empty-hint").hidden = $("empty-command").hidden = isFiltered && entries.length > 0;
+  $("empty-lead").textContent = isFiltered && all ? "No event here is like that" : "Nothing yet";
+  $("empty-hint").hidden = $("empty-command").hidden = isFiltered && all > 0;
 }
 
 function setStatus(name, text) {
-  $("status").dataset.state = state.isPaused ? "paused" : name;
-  $("status").querySelector("span").textContent = state.isPaused ? "paused" : text;
+  $("status").dataset.state = incoming.isHeld ? "paused" : name;
+  $("status").querySelector("span").textContent = incoming.isHeld ? "paused" : text;
 }
 
 function applyFilter() {
@@ -152,15 +159,12 @@ function showSide(isShown) {
 }
 
 function setPaused(isPaused) {
-  state.isPaused = isPaused;
+  incoming.hold(isPaused);
   const button = $("pause");
   button.setAttribute("aria-pressed", isPaused);
   button.textContent = isPaused ? "Go on" : "Pause";
   setStatus("live", "live");
-  if (isPaused) return;
-  const held = state.held;
-  state.held = [];
-  take(held);
+  drawState();
 }
 
 async function reset() {
@@ -195,7 +199,7 @@ $("search").addEventListener("input", () => {
   searchTimer = setTimeout(applyFilter, SEARCH_DELAY_MS);
 });
 for (const tab of document.querySelectorAll(".bar [role=tab]")) tab.addEventListener("click", () => setOutcome(tab.dataset.outcome));
-$("pause").addEventListener("click", () => setPaused(!state.isPaused));
+$("pause").addEventListener("click", () => setPaused(!incoming.isHeld));
 $("reset").addEventListener("click", reset);
 $("side").addEventListener("click", () => showSide(!document.body.classList.contains("side")));
 $("keys").addEventListener("click", () => $("help").showModal());
@@ -222,7 +226,7 @@ const KEYS = {
   Enter: () => list.selected && openEntry(list.selected),
   g: () => list.goToTop(), Home: () => list.goToTop(),
   1: () => setOutcome(""), 2: () => setOutcome("stored"), 3: () => setOutcome("refused"),
-  p: () => setPaused(!state.isPaused), c: () => detail.copyJson(), x: reset, "?": () => $("help").showModal(),
+  p: () => setPaused(!incoming.isHeld), c: () => detail.copyJson(), x: reset, "?": () => $("help").showModal(),
 };
 
 document.addEventListener("keydown", (event) => {

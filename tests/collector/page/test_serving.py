@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -17,6 +18,8 @@ from support.collector_process import CollectorProcess
 from support.nursery import Nursery
 from support.processes import run_module
 from support.waiting import DEADLINE_SECONDS, wait_until
+
+from eventpub.collector.page.stream import PORTION_CHARACTERS, PORTION_EVENTS
 
 EVENT_2 = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"tea"}}'
 BAD_2 = b'{"1":{"str":"shop"},"2":{"i32":17},"3":{"str":"tea"}}'
@@ -204,6 +207,35 @@ def test_a_page_that_was_away_for_too_long_is_told_how_much_it_missed(
         put(collector, *[{"no": 1}] * 1000)
     with contextlib.closing(Stream(page, **{"Last-Event-ID": number})) as stream:
         assert stream.next("gap")[1] == ["1000"]
+
+
+def test_a_page_that_is_behind_gets_small_messages_however_large_events_are(
+    collector: CollectorProcess, page: str
+) -> None:
+    """So that none of them keeps a browser from drawing for long."""
+    put(collector, *[{"text": ""}] * 1200)
+    put(collector, *[{"text": "x" * 20_000}] * 50)
+    left, numbers = b"", list[int]()
+    answer = requests.get(f"{page}/micro/stream", stream=True, timeout=DEADLINE_SECONDS)
+    with contextlib.closing(answer):
+        for chunk in answer.iter_content(65_536):
+            *messages, left = (left + chunk).split(b"\n\n")
+            for message in messages:
+                lines = re.findall(rb"^data:(.*\})$", message, re.MULTILINE)
+                if message.startswith(b"event:events"):
+                    numbers.append(len(lines))
+                    assert sum(map(len, lines[:-1])) < PORTION_CHARACTERS
+            if sum(numbers) >= 1250:
+                break
+    assert max(numbers) == PORTION_EVENTS
+
+
+def test_refused_events_stay_while_stored_ones_come(collector: CollectorProcess, page: str) -> None:
+    assert collector.post(b"[1]").status_code == 422
+    for _ in range(4):
+        put(collector, *[{"no": 1}] * 1000)
+    assert ask(page, "/micro/bad")["matched"] == 1
+    assert ask(page, "/micro/good")["matched"] == 3000
 
 
 def test_a_reset_empties_every_page(collector: CollectorProcess, page: str) -> None:
