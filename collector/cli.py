@@ -35,7 +35,7 @@ from eventpub.settings import ini
 from . import config, faults
 from .application import Application
 from .engines import open_store
-from .reload import reload_config
+from .reload import reload_config, reload_log
 from .starting import StartingApplication
 from .supervised import tell_supervisor
 from .workers import Workers, adopt_listener, stop_with
@@ -129,8 +129,9 @@ def _run(
 ) -> int:
     listener = None if options.listen_fd is None else adopt_listener(options.listen_fd)
     server = Server(StartingApplication(), loaded.settings, tls, listener)
-    observer = Observer(server, options.counts_file)
+    observer = Observer(server, options.counts_file, hung_seconds=loaded.settings.hung_seconds)
     try:
+        observer.start()
         server.start()
         if options.watcher is None:
             observer.listen(loaded.settings.status_listen)
@@ -179,7 +180,6 @@ def _serve(
         while True:
             gevent.sleep(_TICK_SECONDS)
             application.refused.tell_left_out()
-            observer.tick()
 
     helpers: list[gevent.Greenlet[[], None]] = []
     try:
@@ -205,7 +205,7 @@ def _run_workers(
 ) -> int:
     arguments = [*(["--debug"] if options.debug else []), str(options.config)]
     try:
-        workers = Workers(options.workers, arguments, settings.listen, stop=stop, reload=reload)
+        workers = Workers(options.workers, arguments, settings, stop=stop, reload=reload)
     except OSError as error:
         logger.error("cannot listen on %s: %s", ":".join(map(str, settings.listen)), error)  # noqa: TRY400
         return EXIT_UNAVAILABLE
@@ -216,17 +216,24 @@ def _run_workers(
     scheme = "https" if settings.tls_certificate else "http"
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     _announce_url(url, settings, options)
+    not_replaced_seconds = 2 * settings.hung_seconds
     try:
-        listener = listen_for_workers(workers.counts_files, settings.status_listen)
+        listener = listen_for_workers(workers.counts_files, settings.status_listen, not_replaced_seconds)
     except ListenError as error:
         logger.error("status.listen: %s", error)  # noqa: TRY400
         return workers.finish(EXIT_UNAVAILABLE)
     words = f"serves {url} with {options.workers} workers"
     with (
         contextlib.closing(listener) if listener else contextlib.nullcontext(),
-        tell_supervisor(words, lambda: are_well(workers.counts_files)),
+        tell_supervisor(words, lambda: are_well(workers.counts_files, not_replaced_seconds)) as supervisor,
     ):
-        return workers.watch()
+
+        def reload_own() -> None:
+            supervisor.reloading()
+            reload_log(options.config, is_debug=options.debug)
+            supervisor.ready()
+
+        return workers.watch(reload_own)
 
 
 def _watch_signals() -> tuple[gevent.event.Event, gevent.event.Event]:

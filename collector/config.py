@@ -167,6 +167,8 @@ class Settings:
 
     # --- looking at it
     status_listen: tuple[str, int] | str | None = ini.setting("status.listen", address.endpoint(), default=None)
+    # more than a call of a store takes that ends by itself: several answers, and the commit of a slow disk
+    watchdog_timeout_seconds: float = ini.setting("watchdog.timeout", ini.seconds(1, 3600), default=60.0)
 
     # --- the log
     log_format: str = ini.setting("log.format", logs.FORMAT, default="text")
@@ -179,6 +181,12 @@ class Settings:
     def store_address(self) -> StoreAddress:
         """Return where events go."""
         return self.store if self.store_path is None else StoreAddress("sqlite", str(self.store_path))
+
+    @property
+    def hung_seconds(self) -> float:
+        """Return how long a store, or a worker, may make no progress until it is said to hang."""
+        patience_seconds = max(self.store_timeout_seconds, self.store_busy_timeout_seconds)
+        return max(self.watchdog_timeout_seconds, 2 * patience_seconds)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

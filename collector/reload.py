@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,14 @@ def reload_config(
     for key in sorted(changed):
         logger.warning("reload: a change of %s takes effect at the next start", key)
     logger.info("reloaded file=%s keys=%s", path, ",".join(loaded.secrets))
+
+
+def reload_log(path: Path, *, is_debug: bool) -> None:
+    """Use the log settings that the file has now; the workers say it where it cannot be used."""
+    with contextlib.suppress(ConfigError):
+        settings = config.load_config(path).settings
+        configure_logs(settings.log_format, "debug" if is_debug else settings.log_level)
+        logger.info("reloaded the settings of the log file=%s level=%s", path, settings.log_level)
 
 
 def _reload_certificate(settings: config.Settings, server: Server) -> None:

@@ -3,6 +3,10 @@
 The socket is opened once and inherited, so a connection that waits in the kernel while a worker dies is
 served by another. Each worker is a whole collector with a store of its own, opened after it started. SIGTERM
 and SIGHUP go to all of them; when the process that watches ends, in any way, they stop.
+
+A worker writes once a second how it is. One that no longer does, or whose store hangs, serves nothing and does
+not end by itself: it is killed, and senders repeat what it had not answered. Its silence is counted in looks,
+not by a clock: workers that are stopped together with the process that watches them do not hang.
 """
 
 from __future__ import annotations
@@ -19,18 +23,27 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import gevent
 from gevent import socket
 
+from eventpub.cli.exit_codes import EXIT_NOT_YET
+from eventpub.collector.telemetry.observer import read_snapshots
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gevent.event import Event
+
+    from .config import Settings
 
 logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _RESTART_SECONDS = 1.0  # between two starts of one worker
+_START_SECONDS = 60.0  # may pass before it says anything: a start takes one, where nothing else runs
 _POLL_SECONDS = 0.05
+_MORE_END_SECONDS = 7.0  # for the store and the end of the process, after the requests in flight
+_LOOK_SECONDS = 1.0  # so often, each tells how it is
 _WORTHLESS = (64, 78)  # exit codes after which a start would end as the last one did
 # A worker that is told to stop before it watches for signals serves nothing yet, and ends by the signal itself.
 _STOPPED = (0, -signal.SIGTERM, -signal.SIGINT)
@@ -42,7 +55,7 @@ class Workers:
     Args:
         number: how many there are.
         arguments: the command line of each, without what is added here.
-        listen: host and port.
+        settings: where they listen, and how long they may take for what.
         stop: set when all shall stop.
         reload: set when all shall read their configuration again.
 
@@ -54,13 +67,21 @@ class Workers:
     """
 
     def __init__(
-        self, number: int, arguments: Sequence[str], listen: tuple[str, int], *, stop: Event, reload: Event
+        self,
+        number: int,
+        arguments: Sequence[str],
+        settings: Settings,
+        *,
+        stop: Event,
+        reload: Event,
     ) -> None:
+        self._hung_seconds = settings.hung_seconds
+        self._end_seconds = settings.stop_timeout_seconds + _MORE_END_SECONDS
         self._stop = stop
         self._reload = reload
         self._folder = tempfile.TemporaryDirectory(prefix="eventpub-workers-")
-        family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
-        self._listener = socket.create_server(listen, family=family, backlog=1024)
+        family = socket.AF_INET6 if ":" in settings.listen[0] else socket.AF_INET
+        self._listener = socket.create_server(settings.listen, family=family, backlog=1024)
         self._command = [
             *(sys.executable, "-m", "eventpub.collector", *arguments),
             *("--listen-fd", str(self._listener.fileno()), "--watcher", str(os.getpid())),
@@ -68,6 +89,10 @@ class Workers:
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * number
         self.counts_files = [Path(self._folder.name, f"{worker}.counts") for worker in range(number)]
         self._started_at = [-_RESTART_SECONDS] * number
+        self._told = [0] * number  # when each wrote last, as its file says
+        self._silent_looks = [0] * number
+        self._patience_seconds = [self._hung_seconds] * number  # with its silence
+        self._look_closer_at = 0.0
 
     @property
     def address(self) -> tuple[str, int]:
@@ -83,12 +108,17 @@ class Workers:
                 return self.finish(code or 0)
         return None
 
-    def watch(self) -> int:
-        """Keep the workers running until `stop` is set, or none can run; return the exit code."""
+    def watch(self, on_reload: Callable[[], None]) -> int:
+        """Keep the workers running until `stop` is set, or none can run; return the exit code.
+
+        Args:
+            on_reload: called when `reload` is set, besides what the workers do.
+        """
         while not self._stop.wait(_POLL_SECONDS):
             if self._reload.is_set():
                 self._reload.clear()
                 self._signal(signal.SIGHUP)
+                on_reload()
             code = self._look()
             if code is not None:
                 return self.finish(code)
@@ -97,13 +127,31 @@ class Workers:
     def finish(self, code: int) -> int:
         """Stop all workers and return the exit code: the first of one that did not just stop."""
         self._signal(signal.SIGTERM)
-        codes = [process.wait() for process in self._processes if process is not None]
+        codes = self._wait_for_ends()
         self._listener.close()
         self._folder.cleanup()
         return code or next((abs(found) for found in codes if found not in _STOPPED), 0)
 
+    def _wait_for_ends(self) -> list[int]:
+        """Return the exit codes of all; one that does not end in time is killed."""
+        running = [process for process in self._processes if process is not None]
+        deadline = time.monotonic() + self._end_seconds
+        while any(process.poll() is None for process in running) and time.monotonic() < deadline:
+            gevent.sleep(_POLL_SECONDS)
+        codes = []
+        for process in running:
+            if process.poll() is None:
+                logger.error("a worker does not stop and is killed pid=%d", process.pid)
+                process.kill()
+                process.wait()
+                codes.append(EXIT_NOT_YET)
+            else:
+                codes.append(process.returncode)
+        return codes
+
     def _look(self) -> int | None:
         """Start what does not run; return an exit code after which that is of no use."""
+        self._kill_what_hangs()
         for number, process in enumerate(self._processes):
             code = None if process is None else process.poll()
             if process is not None and code is None:
@@ -117,8 +165,38 @@ class Workers:
                 self._start(number)
         return None
 
+    def _kill_what_hangs(self) -> None:
+        """Once a second, look at what each worker says of itself."""
+        if time.monotonic() < self._look_closer_at:
+            return
+        self._look_closer_at = time.monotonic() + _LOOK_SECONDS
+        for number, process in enumerate(self._processes):
+            trouble = "" if process is None else self._find_hang(number)
+            if process is not None and trouble:
+                logger.error("worker %d hangs and is killed: %s", number, trouble)
+                process.kill()
+                self._silent_looks[number] = 0
+
+    def _find_hang(self, number: int) -> str:
+        """Return what hangs in a worker, in words; empty if nothing does."""
+        told = _find_time(self.counts_files[number])
+        if told == self._told[number]:
+            self._silent_looks[number] += 1
+            silent_seconds = self._silent_looks[number] * _LOOK_SECONDS
+            is_frozen = silent_seconds > self._patience_seconds[number]
+            return f"it has not said how it is for {silent_seconds:.0f} s" if is_frozen else ""
+        self._told[number], self._silent_looks[number] = told, 0
+        self._patience_seconds[number] = self._hung_seconds
+        busy_seconds = max(
+            (one.store_busy_seconds for one in read_snapshots([self.counts_files[number]])), default=0
+        )
+        is_hung = busy_seconds > self._hung_seconds
+        return f"its store has not answered for {busy_seconds:.0f} s" if is_hung else ""
+
     def _start(self, number: int) -> None:
         self._started_at[number] = time.monotonic()
+        self._told[number], self._silent_looks[number] = _find_time(self.counts_files[number]), 0
+        self._patience_seconds[number] = max(self._hung_seconds, _START_SECONDS)
         counts = str(self.counts_files[number])
         command = [*self._command, "--ready-file", str(self._ready_path(number)), "--counts-file", counts]
         self._processes[number] = subprocess.Popen(
@@ -136,6 +214,13 @@ class Workers:
             if process is not None:
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(number)
+
+
+def _find_time(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # it has not said anything yet
+        return 0
 
 
 def adopt_listener(fd: int) -> socket.socket:

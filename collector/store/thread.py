@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import gevent
 from gevent.threadpool import ThreadPool
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from . import IncomingBatch, Store
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _LONG_FAILURE_SECONDS = 0.05  # shorter ones are left to whom they concern
 _TEND_SECONDS = 1.0  # half a minute less than any server waits for the answer to its ping
@@ -57,7 +59,7 @@ class StoreThread:
 
     def add(self, batch: IncomingBatch) -> Receipt:
         """Store a batch, or find that it was stored before."""
-        receipt: Receipt = self._thread.apply(self._add, (batch, time.monotonic()))
+        receipt: Receipt = self._apply(self._add, batch, time.monotonic())
         if receipt.outcome is Outcome.UNAVAILABLE:
             self._health = dataclasses.replace(self._health, writable=False, reason=receipt.reason)
         elif not self._health.writable:
@@ -71,17 +73,18 @@ class StoreThread:
 
     @property
     def busy_seconds(self) -> float:
-        """Return for how long the store has been at the batch that it stores."""
-        return time.monotonic() - self._busy_since if self._busy_since else 0.0
+        """Return for how long the store has been at the call that it is in."""
+        since = self._busy_since
+        return time.monotonic() - since if since else 0.0
 
     def seen(self, batch: IncomingBatch) -> Receipt | None:
         """Return DUPLICATE for a batch that was stored before, whole or with a parent; None for any other."""
-        receipt: Receipt | None = self._thread.apply(self._store.seen, (batch,))
+        receipt: Receipt | None = self._apply(self._store.seen, batch)
         return receipt
 
     def health(self) -> Health:
         """Say whether batches can be stored; while the store is busy, what was known last."""
-        probe = self._probe or gevent.spawn(self._thread.apply, self._store.health)
+        probe = self._probe or gevent.spawn(self._apply, self._store.health)
         self._probe = probe
         probe.join(_HEALTH_PATIENCE_SECONDS)
         if probe.ready():
@@ -92,7 +95,7 @@ class StoreThread:
         """Close the store once the call that runs is done; those that wait for their turn are refused."""
         self._is_closing = True
         self._tending.kill()
-        closing = gevent.spawn(self._thread.apply, self._store.close)
+        closing = gevent.spawn(self._apply, self._store.close)
         closing.join(self._close_patience_seconds)
         if closing.ready():
             end_threads(self._thread)
@@ -105,17 +108,28 @@ class StoreThread:
     def _tend(self) -> None:
         while True:
             gevent.sleep(_TEND_SECONDS)
-            self._thread.apply(self._store.tend)
+            self._apply(self._store.tend)
+
+    def _apply(self, call: Callable[..., T], *arguments: object) -> T:
+        returned: T = self._thread.apply(self._note_time, (call, *arguments))
+        return returned
+
+    # --- in the thread
+
+    def _note_time(self, call: Callable[..., T], *arguments: object) -> T:
+        self._busy_since = time.monotonic()
+        try:
+            return call(*arguments)
+        finally:
+            self._busy_since = 0.0
 
     def _add(self, batch: IncomingBatch, asked_at: float) -> Receipt:
-        """Run in the thread."""
         if self._is_closing:
             return _CLOSING
         if asked_at < self._failed_at:
             return self._failure
-        started = self._busy_since = time.monotonic()
+        started = time.monotonic()
         receipt = self._store.add(batch)
-        self._busy_since = 0.0
         now = time.monotonic()
         if receipt.outcome is Outcome.UNAVAILABLE and now - started > _LONG_FAILURE_SECONDS:
             self._failure, self._failed_at = receipt, now

@@ -8,8 +8,13 @@ and a worker that is killed takes the counts of at most a second with it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
+import os
 from typing import TYPE_CHECKING
+
+import gevent
 
 from eventpub.process.listener import ProbeListener
 
@@ -39,21 +44,33 @@ if TYPE_CHECKING:
             """Bytes unpacked and not answered yet."""
 
 
+logger = logging.getLogger(__name__)
+
+_TICK_SECONDS = 1.0
+
+
 class Observer:
     """Looks at a server, and at the store and the application once they are there.
 
     Args:
         server: has the counts.
         file: where a worker tells of itself; None for a collector on its own.
+        hung_seconds: a store that is at one call for longer hangs.
     """
 
-    def __init__(self, server: Served, file: Path | None = None) -> None:
+    def __init__(self, server: Served, file: Path | None = None, *, hung_seconds: float) -> None:
         self._server = server
+        self._hung_seconds = hung_seconds
         self._file = file
         self._before = read_snapshots([file] if file else [])
         self._store: StoreThread | None = None
         self._application: Taking | None = None
         self._listener: ProbeListener | None = None
+        self._ticking: gevent.Greenlet[[], None] | None = None
+
+    def start(self) -> None:
+        """Look once a second from now on, also while there is no store yet."""
+        self._ticking = gevent.spawn(self._tick)
 
     def listen(self, address: tuple[str, int] | str | None) -> None:
         """Answer at `status.listen`, if it is set.
@@ -62,7 +79,7 @@ class Observer:
             ListenError: the address is taken, or not this host's.
         """
         if address is not None:
-            self._listener = ProbeListener(make_routes(self.look), address)
+            self._listener = ProbeListener(make_routes(self.look, self._hung_seconds), address)
 
     def watch(self, store: StoreThread, application: Taking) -> None:
         """Look at these, too."""
@@ -72,29 +89,43 @@ class Observer:
         """Return what was counted, and how things are."""
         now: dict[str, object] = {"connections": len(self._server.table)}
         if self._store is not None and self._application is not None:
-            health = self._store.known_health
+            health, busy_seconds = self._store.known_health, self._store.busy_seconds
             now |= {"is_writable": health.writable, "reason": health.reason}
-            now |= {"store_busy_seconds": self._store.busy_seconds}
+            if busy_seconds > self._hung_seconds:
+                now |= {"is_writable": False, "reason": f"it has not answered for {busy_seconds:.0f} s"}
+            now |= {"store_busy_seconds": busy_seconds}
             now |= {"pending_bytes": self._application.pending_bytes}
         return self._server.counts.take(**now)
 
     def is_well(self) -> bool:
         """Tell whether nothing hangs."""
-        return not find_hang(self.look())
-
-    def tick(self) -> None:
-        """Tell the file, and see whether a store that failed works again; called once a second."""
-        if self._store is not None and not self._store.known_health.writable:
-            self._store.health()
-        if self._file is not None:
-            draft = self._file.with_suffix(".tmp")
-            draft.write_bytes(self._go_on(self.look()).to_json())
-            draft.replace(self._file)
+        return not find_hang(self.look(), self._hung_seconds)
 
     def close(self) -> None:
         """Answer nobody any more."""
+        if self._ticking is not None:
+            self._ticking.kill()
         if self._listener is not None:
             self._listener.close()
+
+    def _tick(self) -> None:
+        """Tell the file, and see whether a store that failed works again."""
+        while True:
+            if self._file is not None:
+                self._write(self._file)
+            gevent.sleep(_TICK_SECONDS)
+            if self._store is not None and not self._store.known_health.writable:
+                self._store.health()
+
+    def _write(self, file: Path) -> None:
+        draft = file.with_suffix(".tmp")
+        try:
+            draft.write_bytes(self._go_on(self.look()).to_json())
+            draft.replace(file)
+        except OSError as error:  # a full disk; its time says at least that this process lives
+            logger.debug("counts were not written: %s", error)
+            with contextlib.suppress(OSError):
+                os.utime(file)
 
     def _go_on(self, snapshot: Snapshot) -> Snapshot:
         """Add what earlier workers of this number counted."""
@@ -107,20 +138,27 @@ class Observer:
         return dataclasses.replace(add_snapshots([snapshot, *self._before]), **gauges, **state)
 
 
-def listen_for_workers(files: Sequence[Path], address: tuple[str, int] | str | None) -> ProbeListener | None:
+def listen_for_workers(
+    files: Sequence[Path], address: tuple[str, int] | str | None, hung_seconds: float
+) -> ProbeListener | None:
     """Answer at `status.listen`, if it is set, with what the workers' files say together.
+
+    Args:
+        files: of all workers.
+        address: where.
+        hung_seconds: after which a worker that hangs should have been replaced.
 
     Raises:
         ListenError: the address is taken, or not this host's.
     """
     if address is None:
         return None
-    return ProbeListener(make_routes(lambda: add_snapshots(read_snapshots(files))), address)
+    return ProbeListener(make_routes(lambda: add_snapshots(read_snapshots(files)), hung_seconds), address)
 
 
-def are_well(files: Sequence[Path]) -> bool:
-    """Tell whether all workers say how they are, and that nothing hangs."""
-    return not find_hang(add_snapshots(read_snapshots(files)))
+def are_well(files: Sequence[Path], hung_seconds: float) -> bool:
+    """Tell whether all workers say how they are, and that nothing has hung for longer than `hung_seconds`."""
+    return not find_hang(add_snapshots(read_snapshots(files)), hung_seconds)
 
 
 def read_snapshots(files: Sequence[Path]) -> list[Snapshot]:

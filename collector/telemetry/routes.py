@@ -22,35 +22,37 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-HUNG_SECONDS = 60.0  # a call of the store takes 5 s at most, as store.timeout says; several are tried
-STALE_SECONDS = 15.0  # a worker tells how it is once a second
-
 _UNAVAILABLE = 503
 
 
-def find_hang(snapshot: Snapshot) -> str:
-    """Return what hangs, in words; empty if nothing does."""
-    if snapshot.store_busy_seconds > HUNG_SECONDS:
+def find_hang(snapshot: Snapshot, hung_seconds: float) -> str:
+    """Return what has hung for longer than `hung_seconds`, in words; empty if nothing has."""
+    if snapshot.store_busy_seconds > hung_seconds:
         return f"hung: the store has not answered for {snapshot.store_busy_seconds:.0f} s"
     silent_seconds = time.time() - snapshot.taken_at
-    if silent_seconds > STALE_SECONDS:
+    if silent_seconds > hung_seconds:
         return f"hung: a worker has not said how it is for {silent_seconds:.0f} s"
     return ""
 
 
-def make_routes(look: Callable[[], Snapshot]) -> dict[str, Answerer]:
-    """Return the table of what may be asked; `look` returns what is known."""
+def make_routes(look: Callable[[], Snapshot], hung_seconds: float) -> dict[str, Answerer]:
+    """Return the table of what may be asked.
+
+    Args:
+        look: returns what is known.
+        hung_seconds: what makes no progress for longer hangs.
+    """
 
     def answer_status(_: Mapping[str, str]) -> Reply:
         return Reply.json(look().to_json())
 
     def answer_livez(_: Mapping[str, str]) -> Reply:
-        return _say(find_hang(look()))
+        return _say(find_hang(look(), hung_seconds))
 
     def answer_readyz(_: Mapping[str, str]) -> Reply:
         snapshot = look()
         refused = "" if snapshot.is_writable else f"store: {snapshot.reason}"
-        return _say(find_hang(snapshot) or refused)
+        return _say(find_hang(snapshot, hung_seconds) or refused)
 
     def answer_metrics(_: Mapping[str, str]) -> Reply:
         try:

@@ -53,6 +53,13 @@ def test_quantities_take_units(load):
     assert settings.dedupe_memory_seconds == 2 * 86400
 
 
+def test_nothing_hangs_that_waits_as_long_as_its_store_may_take(load):
+    assert load(f"[collector]\n{KEYS}").settings.hung_seconds == 60
+    text = "[collector]\nwatchdog.timeout = 5\nstore.timeout = 2\n{}" + KEYS
+    assert load(text.format("")).settings.hung_seconds == 5
+    assert load(text.format("store.busy_timeout = 20\n")).settings.hung_seconds == 40
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -16,11 +17,16 @@ from pathlib import Path
 
 import pytest
 import requests
+from gevent.event import Event
 from support.collector_process import KEY_NAME, SECRET, CollectorProcess
+from support.nursery import Nursery
 from support.paths import ROOT
 from support.waiting import wait_until
 
 from eventpub import wire
+from eventpub.collector.config import Settings
+from eventpub.collector.telemetry.counts import Snapshot
+from eventpub.collector.workers import Workers
 
 
 @pytest.fixture
@@ -111,6 +117,46 @@ def test_sighup_reaches_every_worker(collector: CollectorProcess) -> None:
     collector.process.send_signal(signal.SIGHUP)
     wait_until(lambda: collector.log().count("reload") >= 2, "both have read the file again")
     assert {post(collector, f"b{number}", "1").status_code for number in range(20)} == {401}
+
+
+def test_a_worker_that_is_frozen_is_replaced_and_the_log_of_the_watcher_follows_the_file(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    settings = {"watchdog.timeout": "4 s", "store.timeout": "1 s", "log.level": "error"}
+    arguments = ["--workers", "2"]
+    with CollectorProcess(
+        tmp_path, faults=None, settings=settings, arguments=arguments, nursery=nursery
+    ) as collector:
+        assert collector.process is not None
+        watcher = collector.process.pid
+        frozen = children(watcher)[0]
+        assert collector.log().count("\n") == 1  # what is served
+        collector.configure(**{"log.level": "info", "log.format": "json"})
+        collector.process.send_signal(signal.SIGHUP)
+        wait_until(
+            lambda: "reloaded the settings of the log" in collector.log(), "the watcher has read it, too"
+        )
+        os.kill(frozen, signal.SIGSTOP)
+        wait_until(lambda: "and is started again" in collector.log(), "it is killed")
+        lines = [line for line in collector.log().splitlines() if "hangs and is killed" in line]
+        assert "it has not said how it is" in json.loads(lines[0])["message"]
+        wait_until(lambda: len(set(children(watcher)) - {frozen}) == 2, "another one is there")
+        assert post(collector, "a", "1").status_code == 200
+
+
+def test_a_worker_whose_store_hangs_is_found_once_for_each_time_that_it_says_so() -> None:
+    settings = Settings(listen=("127.0.0.1", 0), watchdog_timeout_seconds=60)
+    workers = Workers(1, [], settings, stop=Event(), reload=Event())
+    (file,) = workers.counts_files
+    assert workers._find_hang(0) == ""
+    file.write_bytes(Snapshot(taken_at=1, store_busy_seconds=59).to_json())
+    assert workers._find_hang(0) == ""
+    file.write_bytes(Snapshot(taken_at=2, store_busy_seconds=61).to_json())
+    os.utime(file, (1, 1))
+    assert workers._find_hang(0) == "its store has not answered for 61 s"
+    assert {workers._find_hang(0) for _ in range(60)} == {""}  # what an earlier worker left says nothing
+    assert workers._find_hang(0) == "it has not said how it is for 61 s"
+    assert workers.finish(0) == 0
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--workers", "0"], 64), (["--workers", "many"], 64)])
