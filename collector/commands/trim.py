@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from eventpub.cli.arguments import add_command, parse_as
+from eventpub.cli.arguments import add_command, add_json, parse_as
 from eventpub.cli.exit_codes import EXIT_OK
-from eventpub.cli.terminal import say, show_progress
+from eventpub.cli.terminal import say_facts, show_progress
 from eventpub.settings import ini
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def add_action(actions: Commands) -> argparse.ArgumentParser:
         metavar="AGE",
         help="remove what was received longer ago: 12 h, 90 d",
     )
+    add_json(action)
     return action
 
 
@@ -49,5 +50,5 @@ def run_action(options: argparse.Namespace, reader: Reader) -> int:
         show_progress(f"removed {removed:,} events")
         time.sleep(_PAUSE_SECONDS)
     show_progress("")
-    say(f"removed {removed:,} events")
+    say_facts(f"removed {removed:,} events", {"removed": removed}, as_json=options.json)
     return EXIT_OK

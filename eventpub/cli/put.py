@@ -15,9 +15,9 @@ from eventpub.serialization.serialize import serialize_json_event, serialize_v2_
 from eventpub.serialization.unwritable import strict_values
 from eventpub.settings import ini
 
-from .arguments import add_command, parse_as, queue_name
+from .arguments import add_command, add_json, parse_as, queue_name
 from .exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_WARNING
-from .terminal import complain, say
+from .terminal import complain, say_facts
 
 if TYPE_CHECKING:
     import argparse
@@ -70,6 +70,7 @@ def add_parser(commands: Commands) -> None:
         metavar="SECONDS",
         help="wait this long for room for each event (default: 10)",
     )
+    add_json(parser)
     parser.set_defaults(run=run_put)
 
 
@@ -86,7 +87,13 @@ def run_put(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
         stopped = f"; stopped at {load.unit} {load.done + 1}" if code else ""
-        say(f"put {queue.counts.accepted:,}, not put {load.refused:,}{stopped}")
+        text = f"put {queue.counts.accepted:,}, not put {load.refused:,}{stopped}"
+        facts = {
+            "put": queue.counts.accepted,
+            "not_put": load.refused,
+            "stopped_at": load.done + 1 if code else None,
+        }
+        say_facts(text, facts, as_json=options.json)
     return code or (EXIT_WARNING if load.refused else EXIT_OK)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from eventpub.errors import QueueError, QueuePermissionError
@@ -15,7 +16,7 @@ from . import host
 from .arguments import add_command, add_json, parse_as, queue_name
 from .exit_codes import EXIT_OK, EXIT_UNAVAILABLE, EXIT_WARNING
 from .resize import add_resize
-from .terminal import complain, print_table, say
+from .terminal import complain, print_table, say, say_facts
 from .wording import format_json
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def add_parser(commands: Commands) -> None:
     drop.add_argument("--yes", action="store_true", help="even if events wait in it")
     drop.set_defaults(run=run_drop)
 
+    for action in (create, resize, drop):
+        add_json(action)
     for action in (show, create, resize, drop):
         action.add_argument("name", type=queue_name, metavar="NAME", help="the queue")
 
@@ -153,15 +156,17 @@ def run_create(options: argparse.Namespace) -> int:
     wish = access.Wish(options.max_messages, options.max_message_size, options.mode, options.group)
     with MessageQueue.open(options.name, **wish._asdict()) as queue:
         status = queue.status()
-        outcome = "created" if queue.created else "was there"
-        say(f"{options.name}: {outcome}, {queue.size}, {access.describe_owner(status)}")
-        return EXIT_WARNING if wish.differences(queue.size, status) else EXIT_OK
+        outcome, differences = "created" if queue.created else "was there", wish.differences(queue.size, status)
+        facts = {**_report_queue(queue), "created": queue.created, "differences": differences or None}
+        text = f"{options.name}: {outcome}, {queue.size}, {access.describe_owner(status)}"
+        say_facts(text, facts, as_json=options.json)
+        return EXIT_WARNING if differences else EXIT_OK
 
 
 def run_drop(options: argparse.Namespace) -> int:
     """Remove a queue, but not with events in it unless --yes is given."""
     if options.yes:
-        return _drop_with_contents(options.name)
+        return _drop_with_contents(options.name, as_json=options.json)
     try:
         queue = MessageQueue.open(options.name, create=False)
     except QueuePermissionError as error:  # its owner may remove it even if its mode denies opening it
@@ -170,24 +175,22 @@ def run_drop(options: argparse.Namespace) -> int:
     with queue:
         if waiting := queue.depth():
             complain(f"{queue.name}: holds events ({waiting:,}); start its sidecar, or drop them with --yes")
-            return EXIT_WARNING
+            return _report_kept(queue.name, waiting, as_json=options.json)
         users = _find_users(queue.name)
         if late := drop_queue(queue):
             complain(f"{queue.name}: events arrived just now ({late:,}), so it was created again with them")
-            return EXIT_WARNING
-    _report_drop(queue.name, "events in it: 0", users)
+            return _report_kept(queue.name, late, as_json=options.json)
+    _report_drop(queue.name, 0, users, as_json=options.json)
     return EXIT_OK
 
 
-def _drop_with_contents(name: str) -> int:
+def _drop_with_contents(name: str, *, as_json: bool) -> int:
     users = _find_users(name)
-    try:
-        with host.open_to_look(name) as queue:
-            content = f"events in it: {queue.depth():,}"
-    except QueuePermissionError:
-        content = "unseen"
+    waiting: int | None = None
+    with contextlib.suppress(QueuePermissionError), host.open_to_look(name) as queue:
+        waiting = queue.depth()
     remove_queue(name)
-    _report_drop(name, content, users)
+    _report_drop(name, waiting, users, as_json=as_json)
     return EXIT_OK
 
 
@@ -196,14 +199,22 @@ def _find_users(name: str) -> list[str]:
     return [str(user) for user in holders.find_holders(name) if user.namespace == here and not user.removed]
 
 
-def _report_drop(name: str, content: str, users: list[str]) -> None:
+def _report_kept(name: str, waiting: int, *, as_json: bool) -> int:
+    if as_json:
+        say(format_json({"queue": name, "dropped": False, "waiting": waiting}))
+    return EXIT_WARNING
+
+
+def _report_drop(name: str, waiting: int | None, users: list[str], *, as_json: bool) -> None:
     """Say who still has it open: the kernel keeps it until the last one closes it."""
-    say(f"{name}: dropped, {content}")
+    text = f"{name}: dropped, {'unseen' if waiting is None else f'events in it: {waiting:,}'}"
     if users:
-        say(
-            f"still open in {', '.join(users)}: eventpub switches to the next queue of this name within a "
+        text += (
+            f"\nstill open in {', '.join(users)}: eventpub switches to the next queue of this name within a "
             "second; restart other programs, which are told that it is full"
         )
+    facts = {"queue": name, "dropped": True, "waiting": waiting, "still_open_in": users}
+    say_facts(text, facts, as_json=as_json)
 
 
 def _summarize_queue(name: str) -> dict[str, object]:

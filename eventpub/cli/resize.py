@@ -14,7 +14,7 @@ from eventpub.settings import ini
 from . import host
 from .arguments import add_command, parse_as
 from .exit_codes import EXIT_OK, EXIT_USAGE, EXIT_WARNING
-from .terminal import complain, say
+from .terminal import complain, say_facts
 
 if TYPE_CHECKING:
     import argparse
@@ -69,18 +69,24 @@ def run_resize(options: argparse.Namespace) -> int:
         before = queue.size
     size = QueueSize(options.max_messages or before.max_messages, options.max_message_size or before[1])
     if size == before:
-        say(f"{options.name}: holds {size} already")
+        _report(options, f"holds {size} already", before, size)
         return EXIT_OK
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # a message must not be in hand when it is interrupted
     with replace_queue(options.name, size) as replacement:
         new = replacement.new
-        say(f"{options.name}: resized from {before} to {new.size}, {access.describe_owner(new.status())}")
+        text = f"resized from {before} to {new.size}, {access.describe_owner(new.status())}"
+        _report(options, text, before, new.size)
         if _move_messages(replacement):
             return EXIT_OK
         complain(
             f"interrupted; messages left in the old queue ({replacement.left:,}) are lost without its sidecar"
         )
         return EXIT_WARNING
+
+
+def _report(options: argparse.Namespace, text: str, before: QueueSize, size: QueueSize) -> None:
+    facts = {"queue": options.name, "before": before._asdict(), "now": size._asdict()}
+    say_facts(f"{options.name}: {text}", facts, as_json=options.json)
 
 
 def _move_messages(replacement: Replacement) -> bool:

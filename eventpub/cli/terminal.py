@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from eventpub.printable import escape_controls, hide_userinfo
 
 from .errors import OutputError
+from .wording import format_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33"}
 
@@ -30,6 +31,11 @@ def say(text: str) -> None:
 def say_styled(text: str, style: str, rest: str = "") -> None:
     """Write a line that begins bold, red, green or yellow where standard output is a terminal that shows it."""
     _write_line(style_text(escape_controls(text), style) + escape_controls(rest))
+
+
+def say_facts(text: str, facts: Mapping[str, object], *, as_json: bool) -> None:
+    """Write facts as one JSON document where that was asked for, and as text otherwise."""
+    say(format_json(facts) if as_json else text)
 
 
 def _write_line(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from eventpub.cli.arguments import add_command, add_json, parse_as
 from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import complain, print_table, say
+from eventpub.cli.terminal import complain, print_table, say, say_facts
 from eventpub.cli.wording import count_noun, format_json
 from eventpub.settings import ini
 from eventpub.sidecar.spool import dead_letters
@@ -78,7 +78,7 @@ exit codes: 0 accepted   1 not changed, not valid, or refused again
 _REPLAY_EPILOG = """\
 examples:
   eventpub dead-letters replay --queue-name v2 example.ini --all --dry-run
-  eventpub dead-letters replay --queue-name v2 example.ini --reason rejected
+  eventpub dead-letters replay --queue-name v2 example.ini --reason rejected --json
   eventpub dead-letters replay --queue-name v2 example.ini 0f3a5b7c9d1e-12
 
 Sends the events to the collector of CONFIG.ini, signed with its current key. Accepted letters are removed;
@@ -157,6 +157,8 @@ def add_parser(commands: Commands) -> None:
 
     for action in (show, edit, replay, drop):
         action.add_argument("ids", metavar="ID", nargs="*", help="ids, as shown by `list`")
+    for action in (edit, replay, drop):
+        add_json(action)
     for action in (replay, drop):
         action.add_argument("--all", action="store_true", help="all letters")
 
@@ -210,7 +212,7 @@ def run_edit(options: argparse.Namespace) -> int:
         raise UsageError(f"name one dead letter: ID (these are {len(chosen)})")
     from . import edit  # noqa: PLC0415, an HTTP client, which the others do not need
 
-    return edit.edit_letter(place, chosen[0], options.schema)
+    return edit.edit_letter(place, chosen[0], options.schema, as_json=options.json)
 
 
 def run_replay(options: argparse.Namespace) -> int:
@@ -223,9 +225,8 @@ def run_replay(options: argparse.Namespace) -> int:
 
     with letters.lock_letters(place.queues[0]):
         chosen, missing = _choose_letters(place, options)
-        return replay.run_replay(place, chosen, dry_run=options.dry_run) or (
-            EXIT_WARNING if missing else EXIT_OK
-        )
+        code = replay.run_replay(place, chosen, dry_run=options.dry_run, as_json=options.json)
+        return code or (EXIT_WARNING if missing else EXIT_OK)
 
 
 def run_drop(options: argparse.Namespace) -> int:
@@ -235,6 +236,9 @@ def run_drop(options: argparse.Namespace) -> int:
     dropped = kept = 0
     chosen, missing = _choose_letters(place, options)
     if chosen and not options.yes:
+        if options.json:
+            facts = {"dropped": 0, "would_drop": len(chosen), "oldest_died_at": chosen[0].died_at}
+            say(format_json(facts))
         complain(f"would delete {count_noun(len(chosen), 'dead letter')}, the oldest of "
                  f"{chosen[0].died_at}; repeat with --yes")  # fmt: skip
         return EXIT_WARNING
@@ -252,7 +256,7 @@ def run_drop(options: argparse.Namespace) -> int:
             f"kept {kept:,}, since they belong to an interrupted replay with others; finish it, "
             f"`eventpub dead-letters replay {place.words} --all`, or drop all of its letters together"
         )
-    say(f"dropped {dropped:,}")
+    say_facts(f"dropped {dropped:,}", {"dropped": dropped, "kept": kept}, as_json=options.json)
     return EXIT_WARNING if kept or missing else EXIT_OK
 
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from eventpub.cli.errors import UsageError
 from eventpub.cli.exit_codes import EXIT_WARNING
@@ -33,6 +33,7 @@ from eventpub.sidecar.spool.disk import Disk
 from . import journal, letters
 from .errors import BusyError
 from .named import name_event, write_event
+from .outcome import Outcome
 from .replay import run_replay
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ _HELP = (
 )
 
 
-def edit_letter(place: Place, letter: Letter, schema: type | None, *, disk: Disk | None = None) -> int:
+def edit_letter(
+    place: Place, letter: Letter, schema: type | None, *, as_json: bool = False, disk: Disk | None = None
+) -> int:
     """Have one letter of `place` edited, send it, and return the exit code.
 
     Raises:
@@ -67,14 +70,23 @@ def edit_letter(place: Place, letter: Letter, schema: type | None, *, disk: Disk
         draft = _Draft(letter, editor, folder)
         event = draft.edit(dead_letters.event_of(document), schema, version)
         if event is None:
-            return EXIT_WARNING
+            return _tell_unchanged(place.config.collector_url, letter, as_json=as_json)
         with letters.lock_letters(letter.path.parent.parent):
             _check_settled(place, letter)
             if not letter.path.exists() or letter.path.read_bytes() != data:
                 complain(f"{letter.id} was changed or removed meanwhile; your text is in {draft.keep()}")
-                return EXIT_WARNING
+                return _tell_unchanged(place.config.collector_url, letter, as_json=as_json)
             write_file(disk, letter.path, dead_letters.corrected(document, event), fsync=True)
-            return run_replay(place, [letter], dry_run=False, disk=disk)
+            return run_replay(place, [letter], as_json=as_json, disk=disk)
+
+
+def _tell_unchanged(url: str, letter: Letter, *, as_json: bool) -> int:
+    """Say so to a program, and return the exit code; people have been told why."""
+    if as_json:
+        outcome = Outcome(url, 1, as_json)
+        outcome.keep(letter.id, "it was not changed")
+        return outcome.tell(None)
+    return EXIT_WARNING
 
 
 def find_editor() -> list[str]:
@@ -83,9 +95,9 @@ def find_editor() -> list[str]:
     Raises:
         UsageError: there is no terminal, or no such program.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and _screen().isatty()):
         raise UsageError(
-            "edit opens an editor, which needs a terminal on its input and output; "
+            "edit opens an editor, which needs a terminal on its input and on its output or standard error; "
             "for programs there is `eventpub dead-letters show --json`"
         )
     text = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
@@ -95,6 +107,11 @@ def find_editor() -> list[str]:
             return words
     named = f"the editor {text!r} is not installed" if text else "no editor is named"
     raise UsageError(f"{named}; set $VISUAL or $EDITOR: EDITOR=nano eventpub dead-letters edit …")
+
+
+def _screen() -> TextIO:
+    """Return what the editor draws on: standard output, or standard error where the former is a pipe."""
+    return sys.stdout if sys.stdout.isatty() else sys.stderr
 
 
 def _check_settled(place: Place, letter: Letter) -> None:
@@ -159,7 +176,7 @@ def _run_editor(words: list[str]) -> int:
     """Run the editor and return its exit code; Ctrl-C means something to it, and nothing to us."""
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.run(words, check=False).returncode
+        return subprocess.run(words, check=False, stdout=_screen()).returncode
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -181,6 +198,8 @@ def _drop_head(text: str) -> str:
 
 def _ask(question: str) -> bool:
     try:
-        return input(question).strip().lower() in ("", "y", "yes")
+        _screen().write(question)
+        _screen().flush()
+        return input().strip().lower() in ("", "y", "yes")
     except EOFError:
         return False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from eventpub import wire
 from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import complain, say
+from eventpub.cli.wording import format_json
 from eventpub.sidecar.config import DEAD_LETTERS_MAX_BYTES
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import write_file
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from .survey import Flaw
 
 
-def run_repair(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
+def run_repair(place: Place, *, apply: bool, as_json: bool = False, disk: Disk | None = None) -> int:
     """Print the plan for each slot, carry it out if asked to, and return the exit code.
 
     Raises:
@@ -43,18 +44,18 @@ def run_repair(place: Place, *, apply: bool, disk: Disk | None = None) -> int:
         OSError: the disk failed; everything done so far is consistent, so repeat the command.
     """
     started = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-    code = EXIT_OK
+    code, repair = EXIT_OK, _Repair(disk or Disk(), as_json=as_json)
     for queue in place.queues:
         backups = queue / BACKUPS
         if apply and _is_full(backups, place):
             code = EXIT_FAILING
             continue
         for slot in survey.list_slots(queue):
-            code = max(code, _repair_slot(slot, backups / started / slot.name, disk or Disk(), apply=apply))
+            code = max(code, repair.repair_slot(slot, backups / started / slot.name, apply=apply))
     if code == EXIT_WARNING and not apply:
-        say(f"nothing was changed; to carry it out: eventpub spool repair {place.words} --apply")
+        repair.remark(f"nothing was changed; to carry it out: eventpub spool repair {place.words} --apply")
     elif code == EXIT_OK:
-        say("nothing is left to repair")
+        repair.remark("nothing is left to repair")
     return code
 
 
@@ -71,41 +72,66 @@ def _is_full(backups: Path, place: Place) -> bool:
     return True
 
 
-def _repair_slot(slot: Path, backup: Path, disk: Disk, *, apply: bool) -> int:
-    if who := survey.find_owner(slot):
-        say(f"{slot}: skipped, {who} owns it and repairs damage itself")
-        return EXIT_OK
-    if not apply:
-        return EXIT_WARNING if _print_findings(survey.examine_slot(slot)) else EXIT_OK
-    owned = take_slot(slot)
-    if owned is None:
-        complain(f"{slot}: skipped, a sidecar has just started there and does the same")
-        return EXIT_OK
-    try:
-        return _mend_slot(slot, backup, disk)
-    finally:
-        owned.release()
+class _Repair:
+    """One run, which tells what it finds and does: to people, or a JSON object a line."""
 
+    def __init__(self, disk: Disk, *, as_json: bool) -> None:
+        self._disk = disk
+        self._as_json = as_json
 
-def _mend_slot(slot: Path, backup: Path, disk: Disk) -> int:
-    """Repair a slot while this process owns it."""
-    findings = _print_findings(survey.examine_slot(slot, owned=False))
-    if not findings:
-        return EXIT_OK
-    _back_up(slot, findings, backup, disk)
-    queue = slot.parent
-    dead, damaged = queue / DEAD, queue / DAMAGED
-    for beside in (dead, damaged):
-        make_private(beside)
-    folder = Folder(slot, dead, damaged, disk, fsync=True)
-    folder.restore()
-    for batch in folder.batches():
-        _cut_batch(batch, folder)
-    left = _print_findings(survey.examine_slot(slot, owned=False))
-    for finding in left:
-        complain(f"{finding.path}: could not be repaired")
-    say(f"{slot}: repaired; the files as they were are in {backup}")
-    return EXIT_FAILING if left else EXIT_OK
+    def remark(self, text: str) -> None:
+        """Say what a program knows by the exit code."""
+        if not self._as_json:
+            say(text)
+
+    def repair_slot(self, slot: Path, backup: Path, *, apply: bool) -> int:
+        """Say what is wrong in a slot, mend it if asked to, and return the exit code."""
+        if who := survey.find_owner(slot):
+            self.remark(f"{slot}: skipped, {who} owns it and repairs damage itself")
+            return EXIT_OK
+        if not apply:
+            return EXIT_WARNING if self._tell_findings(survey.examine_slot(slot)) else EXIT_OK
+        owned = take_slot(slot)
+        if owned is None:
+            complain(f"{slot}: skipped, a sidecar has just started there and does the same")
+            return EXIT_OK
+        try:
+            return self._mend_slot(slot, backup)
+        finally:
+            owned.release()
+
+    def _mend_slot(self, slot: Path, backup: Path) -> int:
+        """Repair a slot while this process owns it."""
+        findings = self._tell_findings(survey.examine_slot(slot, owned=False))
+        if not findings:
+            return EXIT_OK
+        _back_up(slot, findings, backup, self._disk)
+        queue = slot.parent
+        dead, damaged = queue / DEAD, queue / DAMAGED
+        for beside in (dead, damaged):
+            make_private(beside)
+        folder = Folder(slot, dead, damaged, self._disk, fsync=True)
+        folder.restore()
+        for batch in folder.batches():
+            _cut_batch(batch, folder)
+        left = self._tell_findings(survey.examine_slot(slot, owned=False))
+        for finding in left:
+            complain(f"{finding.path}: could not be repaired")
+        self._tell(
+            f"{slot}: repaired; the files as they were are in {backup}",
+            {"slot": str(slot), "repaired": len(findings) - len(left), "backup": str(backup)},
+        )
+        return EXIT_FAILING if left else EXIT_OK
+
+    def _tell_findings(self, findings: Iterable[Flaw]) -> list[Flaw]:
+        told = []
+        for finding in findings:
+            self._tell(f"{finding}\n    {finding.remedy}", finding.to_facts())
+            told.append(finding)
+        return told
+
+    def _tell(self, text: str, facts: dict[str, object]) -> None:
+        say(format_json(facts, indent=None) if self._as_json else text)
 
 
 def _cut_batch(batch: Batch, folder: Folder) -> None:
@@ -140,11 +166,3 @@ def _back_up(slot: Path, findings: Iterable[Flaw], backup: Path, disk: Disk) -> 
                 disk.link(path, copy)
             else:
                 write_file(disk, copy, image, fsync=True)
-
-
-def _print_findings(findings: Iterable[Flaw]) -> list[Flaw]:
-    printed = []
-    for finding in findings:
-        say(f"{finding}\n    {finding.remedy}")
-        printed.append(finding)
-    return printed

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventpub import wire
-from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
-from eventpub.cli.terminal import complain, say, show_progress
-from eventpub.cli.wording import count_noun
+from eventpub.cli.terminal import complain
 from eventpub.sidecar.delivery import compression, payload
 from eventpub.sidecar.delivery.answer import judge_answer
 from eventpub.sidecar.delivery.post import Poster
@@ -34,6 +32,7 @@ from eventpub.sidecar.telemetry.verdicts import Verdict
 
 from . import journal
 from .letters import read_letter
+from .outcome import REFUSALS, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from .place import Place
 
 _NOT_STORED = frozenset({401, 403})
-_REFUSALS = (Verdict.BISECT, Verdict.HALVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,14 @@ class _Item:
     version: str | None  # of the wire; None in letters of earlier versions
 
 
-def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: Disk | None = None) -> int:
+def run_replay(
+    place: Place,
+    chosen: Sequence[Letter],
+    *,
+    dry_run: bool = False,
+    as_json: bool = False,
+    disk: Disk | None = None,
+) -> int:
     """Send letters of the one queue of `place`, and return the exit code; call it `exclusively`.
 
     Raises:
@@ -69,7 +74,8 @@ def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: D
         OSError: the disk failed; repeat it.
     """
     assert place.config is not None  # noqa: S101, the command line had to name it
-    replay = _Replay(place.queues[0] / DEAD, place.config, disk or Disk(), len(chosen))
+    outcome = Outcome(place.config.collector_url, len(chosen), as_json)
+    replay = _Replay(place.queues[0] / DEAD, place.config, disk or Disk(), outcome)
     if dry_run:
         return replay.rehearse(chosen)
     place.config.signing_key()  # report a bad configuration first
@@ -78,17 +84,7 @@ def run_replay(place: Place, chosen: Sequence[Letter], *, dry_run: bool, disk: D
         answer = replay.send_all(chosen)
     finally:
         replay.close()
-    show_progress("")
-    say(f"accepted {replay.accepted:,}, stayed {replay.stayed:,}")
-    if answer is None:
-        return EXIT_WARNING if replay.stayed else EXIT_OK
-    remedy = _advise(answer)
-    outcome = f"answered {answer.status}" if answer.status else f"gave no answer ({answer.kind})"
-    complain(
-        f"{place.config.collector_url} {outcome}: {answer.account}; {remedy}, "
-        "then repeat the replay: the collector recognises what it has already"
-    )
-    return EXIT_FAILING
+    return outcome.tell(answer)
 
 
 class _Replay:
@@ -98,34 +94,22 @@ class _Replay:
         dead: the folder of the letters.
         config: the collector and the key.
         disk: the file system.
-        total: how many letters were asked for, to show how far it is.
-
-    Attributes:
-        accepted: letters that the collector accepted.
-        stayed: letters that it refused, or that cannot be sent.
+        outcome: what comes of it.
     """
 
-    def __init__(self, dead: Path, config: SidecarConfig, disk: Disk, total: int) -> None:
-        self.accepted = 0
-        self.stayed = 0
+    def __init__(self, dead: Path, config: SidecarConfig, disk: Disk, outcome: Outcome) -> None:
         self._dead = dead
         self._config = config
-        self._total = total
         self._disk = disk
+        self._outcome = outcome
         self._negotiation = compression.Negotiation(config.compression)
         self._posters: dict[str, Poster] = {}  # by version
         self._guesses = 0  # refusals while nothing was accepted
 
     def rehearse(self, chosen: Sequence[Letter]) -> int:
-        """Print what would be sent."""
+        """Say what would be sent."""
         sizes = [len(batch) for batch in self._batches(self._items(chosen))]
-        say(
-            f"would send {count_noun(sum(sizes), 'event')} in {count_noun(len(sizes), 'batch', 'batches')} to "
-            f"{self._config.collector_url}, would keep {self.stayed:,}"
-        )
-        if interrupted := journal.list_unanswered(self._dead):
-            say(f"batches of an interrupted replay that would go first: {len(interrupted):,}")
-        return EXIT_WARNING if self.stayed else EXIT_OK
+        return self._outcome.tell_plan(sizes, len(journal.list_unanswered(self._dead)))
 
     def finish(self) -> None:
         """Remove the letters that an interrupted replay had recorded as accepted."""
@@ -133,7 +117,7 @@ class _Replay:
         for entry in journal.list_accepted(self._dead):
             left = [name for name in entry.names if (self._dead / name).exists()]
             journal.settle_entry(entry, self._disk)
-            self.accepted += len(left)
+            self._outcome.accepted += len(left)
 
     def send_all(self, chosen: Iterable[Letter]) -> Answer | None:
         """Send letters, those of an interrupted replay first; return the answer that stopped it, if any."""
@@ -178,7 +162,7 @@ class _Replay:
             if is_one_object(item.event):
                 yield item
             else:
-                self._keep(item, "it is not one JSON object, and would corrupt its batch")
+                self._outcome.keep(item.id, "it is not one JSON object, and would corrupt its batch")
 
     def _batches(self, items: Iterable[_Item]) -> Iterator[list[_Item]]:
         batch: list[_Item] = []
@@ -204,7 +188,7 @@ class _Replay:
             verdict = judge_answer(answer)
             if verdict is Verdict.ACCEPTED:
                 journal.settle_entry(entry, self._disk)
-                self.accepted += len(part)
+                self._outcome.accepted += len(part)
             elif self._is_doubtful(answer, verdict):
                 return answer
             elif plan := self._plan(part, answer, verdict):
@@ -221,7 +205,7 @@ class _Replay:
                 if not (sent_before or entry.parents) and _is_certainly_not_stored(answer):
                     self._disk.remove(entry.path)  # or its letters could only be sent and dropped together
                 return answer
-            show_progress(f"accepted {self.accepted:,}, stayed {self.stayed:,}, of {self._total:,}")
+            self._outcome.show_progress()
         return None
 
     def _note(self, batch: list[_Item], parents: tuple[str, ...]) -> journal.Entry:
@@ -230,14 +214,14 @@ class _Replay:
 
     def _is_doubtful(self, answer: Answer, verdict: Verdict) -> bool:
         """Tell whether everything is refused, perhaps by something in the collector's place."""
-        if self.accepted or answer.is_judgement or verdict not in _REFUSALS:
+        if self._outcome.accepted or answer.is_judgement or verdict not in REFUSALS:
             return False
         self._guesses += 1
         return self._guesses > MAX_GUESSES
 
     def _plan(self, batch: list[_Item], answer: Answer, verdict: Verdict) -> Sorted | None:
         """Return what becomes of a refused batch; no proof is needed, since its events are letters anyway."""
-        if verdict not in _REFUSALS:
+        if verdict not in REFUSALS:
             return None
         return sort_out(len(batch), answer, verdict, is_proven=True)
 
@@ -264,12 +248,7 @@ class _Replay:
     def _bury(self, item: _Item, cause: Cause) -> None:
         document = dead_letters.read_letter(item.path.read_bytes())
         write_file(self._disk, item.path, dead_letters.refused_again(document, cause), fsync=True)
-        self._keep(item, f"{cause.reason.value} {cause.status}: {cause.detail}")
-
-    def _keep(self, item: _Item, why: str) -> None:
-        self.stayed += 1
-        show_progress("")
-        say(f"stays: {item.id} {why}")
+        self._outcome.keep(item.id, f"{cause.reason.value} {cause.status}: {cause.detail}")
 
 
 def _read_item(path: Path) -> _Item:
@@ -282,16 +261,6 @@ def _read_item(path: Path) -> _Item:
     letter = read_letter(path)
     document = dead_letters.read_letter(path.read_bytes())
     return _Item(path, letter.id, dead_letters.event_of(document), dead_letters.version_of(document))
-
-
-def _advise(answer: Answer) -> str:
-    """Return what to do about the answer that stopped a replay."""
-    verdict = judge_answer(answer)
-    if verdict in _REFUSALS:
-        verdict = Verdict.DOUBTED
-    elif verdict is Verdict.RECODE:  # of a body that is not compressed
-        verdict = Verdict.MISCONFIGURED
-    return verdict.advice if verdict.remedy else "try again later"
 
 
 def _is_certainly_not_stored(answer: Answer) -> bool:

@@ -110,6 +110,7 @@ def add_parser(commands: Commands) -> None:
 
     mend = add_command(actions, "repair", help="repair slots that no sidecar owns", epilog=_REPAIR_EPILOG)
     mend.add_argument("--apply", action="store_true", help="carry it out; without it, only print the plan")
+    add_json(mend, "one JSON object per line: what is wrong with which file, and which slot was repaired")
     mend.set_defaults(run=guard_command(run_repair))
 
     for action in (shown, check, export, mend):
@@ -158,15 +159,14 @@ def run_export(options: argparse.Namespace) -> int:
 
 def run_repair(options: argparse.Namespace) -> int:
     """Print what there is to repair, or repair it."""
-    return repair.run_repair(locate_spool(options), apply=options.apply)
+    return repair.run_repair(locate_spool(options), apply=options.apply, as_json=options.json)
 
 
 def _report_flaws(flaws: Iterable[Flaw], *, as_json: bool) -> int:
     code = EXIT_OK
     for flaw in flaws:
         if as_json:
-            facts = {"file": str(flaw.path), "flaw": flaw.text, "repair": flaw.remedy, "damage": flaw.damage}
-            say(format_json({**facts, "unreadable": flaw.unreadable}, indent=None))
+            say(format_json(flaw.to_facts(), indent=None))
         else:
             say(str(flaw))
         code = max(code, EXIT_FAILING if flaw.unreadable else EXIT_WARNING if flaw.damage else EXIT_OK)

@@ -46,6 +46,11 @@ class Flaw:
     def __str__(self) -> str:
         return f"{Path(*self.path.parts[-3:])}: {self.text}"
 
+    def to_facts(self) -> dict[str, object]:
+        """Return it as `--json` has it."""
+        facts = {"file": str(self.path), "flaw": self.text, "repair": self.remedy, "damage": self.damage}
+        return {**facts, "unreadable": self.unreadable}
+
 
 def list_slots(queue: Path) -> list[Path]:
     """Return the folders of a queue's slots."""

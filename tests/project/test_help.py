@@ -35,6 +35,16 @@ def is_leaf(parser: argparse.ArgumentParser) -> bool:
 PARSERS = {parser.prog: parser for parser in list_parsers(PARSER)}
 ACTIONS = [name for name, parser in PARSERS.items() if is_leaf(parser)]
 
+WRITES_NO_FACTS = {  # a script, lines of JSON, or nothing at all
+    *("eventpub completion", "eventpub spool export", "eventpub store find", "eventpub store export"),
+    *("eventpub sidecar", "eventpub collector", "eventpub dev"),
+}
+
+
+def test_every_command_that_prints_facts_prints_them_as_json() -> None:
+    lacking = {name for name in ACTIONS if "--json" not in PARSERS[name]._option_string_actions}
+    assert lacking == WRITES_NO_FACTS
+
 
 def read_epilog(name: str) -> str:
     formatter = PARSERS[name]._get_formatter()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from support.paths import ROOT
@@ -21,18 +22,24 @@ class Session(NamedTuple):
     screen: str
 
 
-def run_in_terminal(*words: object, answers: str = "", env: Mapping[str, str] | None = None) -> Session:
-    """Run `eventpub WORD…` to its end on a terminal; what it asks is answered by the lines of `answers`."""
+def run_in_terminal(
+    *words: object, answers: str = "", env: Mapping[str, str] | None = None, output: Path | None = None
+) -> Session:
+    """Run `eventpub WORD…` to its end on a terminal, but its output, if that goes to a file.
+
+    What it asks is answered by the lines of `answers`.
+    """
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "eventpub", *map(str, words)],
-        cwd=ROOT,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "NO_COLOR": "1", **(env or {})},
-        start_new_session=True,
-    )
+    with contextlib.nullcontext(theirs) if output is None else output.open("wb") as stdout:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eventpub", *map(str, words)],
+            cwd=ROOT,
+            stdin=theirs,
+            stdout=stdout,
+            stderr=theirs,
+            env={**os.environ, "NO_COLOR": "1", **(env or {})},
+            start_new_session=True,
+        )
     os.close(theirs)
     os.write(ours, answers.encode())
     screen = b""

@@ -65,6 +65,23 @@ def test_a_corrected_event_is_sent_and_its_letter_removed(
     assert body == '{\n  "n": "one"\n}\n'
 
 
+def test_its_result_is_one_document_for_a_program_while_the_editor_has_the_screen(
+    spool: SpoolFolder, collector: CollectorProcess, config: Path, tmp_path: Path
+) -> None:
+    spool.letter(b'{"n":"one"}', batch_id=BATCH)
+    words = ("dead-letters", "edit", *place(config), BATCH, "--json")
+    told = tmp_path / "told.json"
+    url = f"http://{collector.hostname}/v2j"
+    answer = {"accepted": 0, "kept": [{"id": f"{BATCH[:12]}-0", "why": "it was not changed"}]}
+    unchanged = run_in_terminal(*words, env=editor(tmp_path, "print('drawn')"), output=told)
+    assert (unchanged.code, "drawn" in unchanged.screen) == (1, True)
+    assert json.loads(told.read_text()) == {**answer, "url": url, "stopped_by": None}
+    env = editor(tmp_path, "path.write_text('{' if '{\\n' in text else '{}')")
+    done = run_in_terminal(*words, env=env, answers="y\n" * 2, output=told)
+    assert (done.code, "edit it again? [Y/n]" in done.screen) == (0, True), done.screen
+    assert json.loads(told.read_text()) == {"accepted": 1, "kept": [], "url": url, "stopped_by": None}
+
+
 def test_a_struct_is_corrected_by_the_names_of_its_fields(
     spool: SpoolFolder, collector: CollectorProcess, tmp_path: Path
 ) -> None:
