@@ -19,7 +19,7 @@ from support.paths import ROOT
 from support.processes import run_module
 from support.waiting import wait_until
 
-from eventpub import __version__
+from eventpub import __version__, wire
 from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE
 from eventpub.collector import cli
 
@@ -135,17 +135,21 @@ def test_it_says_where_it_listens_and_ends_with_0(tmp_path, number):
         assert collector.process.wait(10) == 0
 
 
-def test_sighup_takes_the_keys_of_the_file_and_nothing_else(tmp_path, nursery):
+def test_sighup_takes_the_keys_and_the_level_of_the_log_and_nothing_else(tmp_path, nursery):
     with CollectorProcess(tmp_path, keys={"test": b"old"}, nursery=nursery) as collector:
         assert collector.post(BODY).status_code == 200
         collector.configure(keys={"test": [b"new", b"old"]}, max_events="1")
         assert collector.post(BODY).status_code == 401
+        assert "DEBUG" not in collector.log()
+        collector.configure(**{"log.level": "debug"})
         collector.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "reloaded" in collector.log(), "it has read them")
         assert "a change of max_events takes effect at the next start" in collector.log()
         assert collector.post(BODY).status_code == 200
         collector.configure(keys={"test": b"old"})
         assert collector.post(BODY).status_code == 200
+        assert collector.post(BODY, {wire.SIGNATURE_HEADER: "none"}).status_code == 401
+        assert " DEBUG eventpub.collector.application: refused status=401 " in collector.log()
 
 
 def test_sighup_with_a_file_that_cannot_be_used_changes_nothing(tmp_path, nursery):

@@ -20,6 +20,7 @@ from support.sidecar_process import SECRET
 from support.waiting import DEADLINE_SECONDS, wait_until
 
 from eventpub import EventQueue
+from eventpub.cli.exit_codes import EXIT_FROZEN
 from eventpub.queue import kernel_limits, remedies
 from eventpub.sidecar.config import SidecarConfig
 
@@ -38,7 +39,7 @@ collector.hostname = {hostname}
 collector.scheme = http
 collector.version = 2j
 key.name = test
-key.secret = {secret}
+key.{key}
 max_queue_size = 10
 max_message_size = 8192
 batch.max_age = 50 ms
@@ -51,7 +52,9 @@ class Supervisor:
 
     def __init__(self, folder: Path, queue_name: str, collector: CollectorProcess, **changes: str) -> None:
         names = {"folder": folder, "queue_name": queue_name, "user": getpass.getuser()}
-        text = SIDECAR.format(**names, hostname=collector.hostname, secret=changes.get("secret", SECRET))
+        text = SIDECAR.format(
+            **names, hostname=collector.hostname, key=changes.get("key", f"secret = {SECRET}")
+        )
         (folder / "sidecar.ini").write_text(text)
         program = (DEPLOY / "supervisor/eventpub-sidecar.conf").read_text()
         for old, new in (
@@ -130,10 +133,35 @@ def test_supervisord_starts_a_killed_sidecar_again_and_stops_it_in_order(
     assert re.search(r"stopped received=2 .* unaccounted=0", supervisor.log())
 
 
+def test_supervisord_starts_a_sidecar_again_that_has_ended_because_it_was_frozen(
+    supervise: Callable[..., Supervisor], collector: CollectorProcess, queue_name: str, tmp_path: Path
+) -> None:
+    key, pipe, draft = tmp_path / "key", tmp_path / "pipe", tmp_path / "draft"
+    key.write_text(SECRET)
+    key.chmod(0o600)
+    supervisor = supervise(key=f"secret_file = {key}\nwatchdog.timeout = 2")
+    supervisor.wait_for("entered RUNNING state")
+    with EventQueue(queue_name) as queue:
+        queue.put({"n": 1})
+        wait_until(lambda: len(collector.events()) == 1, "the first event is stored")
+        os.mkfifo(pipe)
+        os.link(pipe, draft)
+        draft.replace(key)  # it is read before each attempt, and what reads it waits for a writer
+        queue.put({"n": 2})
+        supervisor.wait_for(f"exited: eventpub-sidecar-v2 (exit status {EXIT_FROZEN}; not expected)")
+        draft.write_text(SECRET)
+        draft.chmod(0o600)
+        draft.replace(key)
+        os.close(os.open(pipe, os.O_RDWR))  # one that was started meanwhile waits there, too
+        wait_until(lambda: len(collector.events()) == 2, "the second event is stored")
+    assert supervisor.log().count("spawned: 'eventpub-sidecar-v2'") >= 2
+    assert "is frozen" in supervisor.log()
+
+
 def test_supervisord_shows_what_is_wrong_with_a_configuration(
     supervise: Callable[..., Supervisor],
 ) -> None:
-    supervisor = supervise(secret="not base64!")
+    supervisor = supervise(key="secret = not base64!")
     supervisor.wait_for("exited: eventpub-sidecar-v2 (exit status 78; not expected)")
     assert "[event-publisher:" in supervisor.log()
     assert "key.secret" in supervisor.log()

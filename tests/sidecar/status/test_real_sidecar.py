@@ -11,6 +11,7 @@ import signal
 import stat
 import time
 from collections.abc import Mapping
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,20 @@ def test_a_sidecar_that_is_well_tells_everything_on_a_private_socket(
     assert list(stages) == ["receive", "seal", "deliver", "store", "loop"]
     assert all(stage.count for name, stage in stages.items() if name != "loop")  # it turns once a second
     assert stages["deliver"].last == "sending a batch"
+
+
+def test_a_clock_that_is_off_is_found_by_the_date_of_an_answer(
+    sidecar: SidecarProcess, collector: CollectorProcess
+) -> None:
+    an_hour_ahead = formatdate(time.time() + 3600, usegmt=True)
+    collector.set_faults([{"status": 503, "headers": {"Date": an_hour_ahead, "Retry-After": "3600"}}])
+    sidecar.put(b'{"n":1}')
+    words = wait_until(lambda: has_trouble(sidecar, "clock"), "the clocks are compared")
+    assert re.fullmatch(r"this host's clock is 3,[56]\d\d s behind the collector's: see chrony or ntp", words)
+    status, text = get(sidecar, "/readyz")
+    assert (status, f"clock: {words}"[:20] in text) == (503, True)
+    sidecar.signal(signal.SIGHUP)  # whoever has mended it need not wait for the next attempt
+    wait_until(lambda: not has_trouble(sidecar, "clock"), "the next answer has the right time")
 
 
 def test_heads_are_answered_and_nothing_of_it_is_in_the_log(sidecar: SidecarProcess) -> None:
