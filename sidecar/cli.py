@@ -34,7 +34,7 @@ from eventpub.sidecar.spool.errors import SpoolError
 
 from .config import SECTION_PREFIX, check_host, default_spool_dir, load_config
 from .daemon import Daemon
-from .opening import StoppedEarly
+from .opening import StoppedEarly, wait_for_descriptors
 from .queue_choice import choose_queue
 from .signals import Wakeups
 
@@ -96,6 +96,8 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
         wakeups.subscribe()  # before anything that a signal could cut short
     try:
         _refuse_stand_in()
+        if not options.check_config:
+            wait_for_descriptors(wakeups)
         queue_name = choose_queue(options.config_file, options.queue_name)
         form = peek_format(options.config_file, SECTION_PREFIX + queue_name)
         add_context(queue=queue_name)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import gevent
 
 from eventpub.errors import ConfigError
+from eventpub.process.descriptors import explain_error
 from eventpub.process.logs import add_context, configure_logs, write_line
 from eventpub.process.notify import Supervisor
 from eventpub.process.threads import end_threads
@@ -265,12 +266,13 @@ class Daemon:
         config, losses = self._config, self._telemetry.losses
         if not (config.loss_report_interval_seconds and losses.untold):
             return None
-        event = losses.write_report(config.collector_version, self._queue_name)
         try:
+            event = losses.write_report(config.collector_version, self._queue_name)
             report = self._spool.add_report(event, config.collector_version)
-        except OSError as error:
+        except (OSError, ImportError) as error:  # the second where no file can be opened
             losses.withdraw()
-            logger.warning("losses cannot be reported: %s; they were %s", error, event.decode())
+            left = losses.untold_counts()
+            logger.warning("losses cannot be reported: %s; they were %s", explain_error(error), left)
             return None
         self._telemetry.reported()
         return report

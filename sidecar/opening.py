@@ -1,10 +1,12 @@
-"""Opens the spool at the start, and waits for a disk that cannot be used yet."""
+"""Opens the spool at the start, and waits for what may come by itself: descriptors, a disk that works."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
+from eventpub.process.descriptors import explain_error, find_lack
+from eventpub.process.log_limit import LogLimit
 from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolDiskError
 from eventpub.sidecar.spool.spool import Spool
@@ -22,9 +24,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_NEEDED_DESCRIPTORS = 24  # a sidecar that is started holds 12, and 4 a batch that is made, sealed or sent
+
 
 class StoppedEarly(Exception):  # noqa: N818, no error
     """A signal said to stop before there was anything to stop."""
+
+
+def wait_for_descriptors(wakeups: Wakeups) -> None:
+    """Return once there are enough descriptors to start with; a start that found too few would break off.
+
+    Raises:
+        StoppedEarly: a signal says to stop meanwhile.
+    """
+    limit = LogLimit(logger)
+    while (error := find_lack(_NEEDED_DESCRIPTORS)) is not None:
+        limit.log(logging.ERROR, f"cannot start yet: {explain_error(error)}")
+        _wait(wakeups)
 
 
 def open_spool(
@@ -60,9 +76,7 @@ def open_spool(
                 logger.error("cannot start yet: %s", error)  # noqa: TRY400, no traceback
             supervisor.status(f"cannot start yet: {error}")
             said = str(error)
-            if woken := wakeups.wait_for_stop(RETRY_SECONDS):
-                logger.info("stopped before it had started reason=%s", woken)
-                raise StoppedEarly from None
+            _wait(wakeups)
 
 
 def describe_start(queue: MessageQueue, spool: Spool) -> dict[str, object]:
@@ -76,3 +90,9 @@ def describe_start(queue: MessageQueue, spool: Spool) -> dict[str, object]:
         "spooled": spool.events,
         "spooled_bytes": spool.size_bytes,
     }
+
+
+def _wait(wakeups: Wakeups) -> None:
+    if woken := wakeups.wait_for_stop(RETRY_SECONDS):
+        logger.info("stopped before it had started reason=%s", woken)
+        raise StoppedEarly from None

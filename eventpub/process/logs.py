@@ -23,6 +23,8 @@ from eventpub.errors import ConfigError
 from eventpub.printable import PrintableFormatter, escape_controls, hide_userinfo
 from eventpub.settings import ini
 
+from .descriptors import explain_error, name_remedy
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
@@ -137,4 +139,7 @@ def _make_plain(value: object) -> object:
 
 
 def _log_greenlet(greenlet: object, kind: Any, error: Any, trace: Any) -> None:
+    if isinstance(error, OSError) and name_remedy(error):  # from accepting a connection; it is tried again
+        logger.error("what asks has to wait: %s", explain_error(error))
+        return
     logger.error("a part of the program broke greenlet=%r", greenlet, exc_info=(kind, error, trace))

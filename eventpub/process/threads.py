@@ -1,15 +1,37 @@
-"""The end of native threads, before that of the process."""
+"""Calls in native threads, and the end of those."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pickle  # noqa: F401, gevent imports it with the first exception, when there may be no descriptor left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gevent.threadpool import ThreadPool
 
+T = TypeVar("T")
+
 _END_SECONDS = 0.5  # one may wait for a name server, or for a disk that does not answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    error: Exception
+
+
+def call_in(pool: ThreadPool, function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in one of these threads; return what it returns, or raise what it raises.
+
+    gevent's own `apply` writes a traceback into the log of whatever is raised, be it expected.
+    """
+    outcome: T | _Raised = pool.apply(_try, (function, arguments))
+    if isinstance(outcome, _Raised):
+        raise outcome.error
+    return outcome
 
 
 def end_threads(*pools: ThreadPool) -> None:
@@ -18,3 +40,10 @@ def end_threads(*pools: ThreadPool) -> None:
     A thread that is only about to start when Python ends crashes the process.
     """
     gevent.joinall([gevent.spawn(pool.kill) for pool in pools], timeout=_END_SECONDS)
+
+
+def _try(function: Callable[..., T], arguments: tuple[Any, ...]) -> T | _Raised:
+    try:
+        return function(*arguments)
+    except Exception as error:  # noqa: BLE001, it is raised again where it was asked for
+        return _Raised(error)

@@ -53,6 +53,8 @@ class Negotiation:
         best = Codec.ZSTD if setting == "auto" and ZSTD_INSTALLED else unasked
         self._usable = _LADDER[_LADDER.index(best) :]
         self._unasked = _LADDER[_LADDER.index(unasked) :]
+        if best is Codec.ZSTD and ZSTD_INSTALLED:
+            _zstd_compressor()  # now, while files can be opened
         self._offered: frozenset[str] = frozenset()
         self._refused: set[Codec] = set()
 
@@ -94,7 +96,7 @@ def compress_body(codec: Codec, body: bytes) -> bytes:
 @functools.cache
 def _zstd_compressor() -> ZstdCompressor:
     """Return the one compressor, kept for its working memory; the calls come from one thread."""
-    import zstandard  # noqa: PLC0415, half a megabyte of code that most sidecars never run
+    import zstandard  # noqa: PLC0415, half a megabyte of code that not all sidecars run
 
     return zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from eventpub.cli.findings import Finding, Level
 from eventpub.cli.wording import count_noun, format_size
 from eventpub.errors import ConfigError
+from eventpub.process.descriptors import name_remedy
 from eventpub.sidecar.config import SECTION_PREFIX, check_host, default_spool_dir
 from eventpub.sidecar.spool.batch import SEALED_SUFFIX
+from eventpub.sidecar.spool.errors import REPAIR
 from eventpub.sidecar.spool.folder import DAMAGED, DEAD
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def _check_sync(config: SidecarConfig, spool: Path, nearest: Path) -> Iterator[F
     try:
         seconds = _time_sync(nearest)
     except OSError as error:
-        yield Finding(Level.FAILING, f"spool {spool}: {error.strerror}", "free space on the disk, or repair it")
+        yield Finding(Level.FAILING, f"spool {spool}: {error.strerror}", name_remedy(error, REPAIR))
         return
     text = f"spool {spool}: sealing a batch takes its disk {seconds * 1000:.1f} ms"
     if seconds > _SLOW_SYNC_SECONDS:

@@ -23,10 +23,10 @@ from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
 from eventpub.errors import QueueError, QueueLimitError
-from eventpub.process.threads import end_threads
+from eventpub.process.threads import call_in, end_threads
 from eventpub.sidecar.spool.disk import RETRY_SECONDS
-from eventpub.sidecar.spool.errors import SpoolError
 
+from .files import BatchFiles
 from .headway import Headway, Pause
 from .loop import Ended, compiled_loop
 from .loop_python import PythonLoop
@@ -48,7 +48,6 @@ logger = logging.getLogger(__name__)
 _MIN_GATHER = 3  # messages
 _LOOK_SECONDS = 0.25  # how soon a removed queue is noticed if no end mark tells; 2 us each
 _ENLARGE_SECONDS = 2.0  # how often to try to enlarge a queue that had to be too small
-_MAX_SEALING = 4  # batches received and not yet sealed; with more, wait for the disk
 
 
 class Receiver:
@@ -83,18 +82,16 @@ class Receiver:
         self._removed: list[RemovedSource] = []
         self._refusal = ""
         self._spool = spool
-        self._on_batch = on_batch
+        self._files = BatchFiles(spool, on_batch, progress.seal)
         self._make_room = make_room
         self._loop = compiled_loop() or PythonLoop()
         self._progress = progress
         self.pause: Pause | None = None
         self.filling: OpenBatch | None = None
         self._headway = Headway(progress.receive)
-        self._disk_error = ""
-        self._threads = ThreadPool(3)  # one receives, one seals, one makes the next file
+        self._threads = ThreadPool(1)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = Event()
-        self._sealing: set[gevent.Greenlet] = set()
 
     def run(self) -> None:
         """Receive until `stop`, then take what is left in the queue, and seal it."""
@@ -107,20 +104,19 @@ class Receiver:
                     "the spool is full, so no messages are taken; raise spool.max_size or repair the collector"
                 )
                 continue
-            if len(self._sealing) >= _MAX_SEALING:
-                gevent.wait(list(self._sealing), timeout=RETRY_SECONDS, count=1)
+            if self._files.wait_for_seal():
                 continue
             self._removed = [removed for removed in self._removed if not removed.finish()]
             if self.queue.fd < 0:
                 self._stopping.wait(_LOOK_SECONDS)
                 continue
-            batch = batch or self._threads.apply(self._create, (self.queue,))
+            batch = batch or self._make_file(self.queue)
             if batch is None:
-                self._pause(f"no batch file can be created, so no messages are taken: {self._disk_error}")
+                self._pause(f"no batch file can be created, so no messages are taken: {self._files.trouble}")
                 continue
-            following = self._threads.spawn(self._create, self.queue)
+            following = gevent.spawn(self._make_file, self.queue)
             ended = self._fill(batch, self.queue, wait=True)
-            self._seal(batch)
+            self._files.seal(batch)
             batch = following.get()
             if ended is Ended.CUT:
                 self._pause(
@@ -149,6 +145,7 @@ class Receiver:
     def close(self) -> None:
         """Close the queue, whose messages stay, and end the threads."""
         self.queue.close()
+        self._files.close()
         end_threads(self._threads)
 
     def _watch(self) -> None:
@@ -170,8 +167,8 @@ class Receiver:
         """Go on with another queue if this one was removed; return the batch that fits the queue."""
         if not (self._needs_queue() and self._follow()) or batch is None:
             return batch
-        self._seal(batch)  # it was made for the other queue's message size
-        return self._create(self.queue)
+        self._files.seal(batch)  # it was made for the other queue's message size
+        return self._make_file(self.queue)
 
     def _follow(self) -> bool:
         """Go on with the queue that has the name now; return whether it could be opened."""
@@ -207,9 +204,9 @@ class Receiver:
 
     def _empty(self, queue: MessageQueue) -> bool:
         """Take what is in a removed queue; return whether that is done."""
-        while self._spool.has_room() and (batch := self._threads.apply(self._create, (queue,))):
+        while self._spool.has_room() and (batch := self._make_file(queue)):
             ended = self._fill(batch, queue, wait=False)
-            self._seal(batch)
+            self._files.seal(batch)
             if ended is Ended.EMPTY:
                 return True
         return False
@@ -218,10 +215,10 @@ class Receiver:
         deadline = time.monotonic() + self.config.shutdown_timeout_seconds
         while batch is not None and self.queue.fd >= 0:
             ended = self._fill(batch, self.queue, wait=False)
-            self._seal(batch)
+            self._files.seal(batch)
             more = ended is Ended.FULL and self._spool.has_room() and time.monotonic() < deadline
-            batch = self._create(self.queue) if more else None
-        gevent.joinall(list(self._sealing))
+            batch = self._make_file(self.queue) if more else None
+        self._files.finish()
 
     def _pause(self, why: str) -> None:
         if self.pause is None or why != self.pause.why:
@@ -233,32 +230,18 @@ class Receiver:
         self.pause = Pause(why, self.pause.since if self.pause else time.monotonic())
         self._progress.receive.did("paused")
 
-    def _disk_failed(self, error: Exception) -> None:
-        if str(error) != self._disk_error:
-            logger.error("the spool's disk fails: %s", error)
-        self._disk_error = str(error)
-
-    def _create(self, queue: MessageQueue) -> OpenBatch | None:
-        try:
-            with self._progress.seal.doing("making a batch file"):
-                return self._spool.create(
-                    body_limit_bytes=self.config.batch_max_size_bytes,
-                    message_size_bytes=queue.max_message_size,
-                )
-        except OSError as error:
-            self._disk_failed(error)
-            return None
+    def _make_file(self, queue: MessageQueue) -> OpenBatch | None:
+        return self._files.make(queue, self.config.batch_max_size_bytes)
 
     def _fill(self, batch: OpenBatch, queue: MessageQueue, *, wait: bool) -> Ended:
         if self.pause is not None:
             paused_seconds = time.monotonic() - self.pause.since
             logger.info("receiving again queue=%s paused_seconds=%.0f", queue.name, paused_seconds)
         self.pause = None
-        self._disk_error = ""
         try:
             batch.receive_as(self.config.collector_version)
         except OSError as error:
-            self._disk_failed(error)
+            self._files.failed(error)
             return Ended.CUT
         state = batch.state
         state.queue_fd = queue.fd
@@ -267,33 +250,12 @@ class Receiver:
         state.gather, state.max_pause_ns = plan_gathering(queue.max_messages)
         state.max_age_ns = int(self.config.batch_max_age_seconds * 1e9)
         self.filling = batch
-        ended: Ended = self._threads.apply(self._loop.receive, (state, batch.memory))
+        ended = call_in(self._threads, self._loop.receive, state, batch.memory)
         self.filling = None
         self._progress.receive.did("filled a batch" if state.events else "looked for messages")
         if ended is Ended.WOKEN:
             os.eventfd_read(self._wake_fd)
         return ended
-
-    def _seal(self, batch: OpenBatch) -> None:
-        greenlet = gevent.spawn(self._seal_until_done, batch)
-        self._sealing.add(greenlet)
-        greenlet.link(self._sealing.discard)
-
-    def _seal_until_done(self, batch: OpenBatch) -> None:
-        while True:
-            try:
-                with self._progress.seal.doing("sealing a batch"):
-                    sealed = self._threads.apply(self._spool.seal, (batch,))
-            except (OSError, SpoolError) as error:
-                self._disk_failed(error)
-                if self._stopping.wait(RETRY_SECONDS):
-                    self._spool.leave_open(batch)
-                    return
-            else:
-                if sealed is not None:
-                    self._spool.received(sealed)
-                    self._on_batch(sealed)
-                return
 
 
 def plan_gathering(max_messages: int) -> tuple[int, int]:

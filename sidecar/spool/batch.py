@@ -188,11 +188,13 @@ def _map(fd: int, size_bytes: int) -> mmap.mmap:
     """
     try:
         memory = mmap.mmap(fd, size_bytes)
-        memory.madvise(MADV_POPULATE_WRITE)
-    except ValueError as error:
+    except ValueError as error:  # it is shorter than that
         raise OSError(errno.ENOSPC, _NO_SPACE) from error
+    try:
+        memory.madvise(MADV_POPULATE_WRITE)
     except OSError as error:
         if error.errno != errno.EINVAL:  # of Linux before 5.14, where pages are mapped one by one, when touched
+            memory.close()
             raise OSError(errno.ENOSPC, _NO_SPACE) from error
     return memory
 

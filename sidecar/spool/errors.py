@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from eventpub.errors import EventPubError
+from eventpub.process.descriptors import name_remedy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,9 @@ _LASTING = frozenset(
         errno.ENOTDIR, errno.EOPNOTSUPP, errno.EPERM,
     }
 )  # fmt: skip
+
+
+REPAIR = "free space on the disk, or repair it"
 
 
 class SpoolError(EventPubError):
@@ -48,4 +52,4 @@ def map_error(path: Path, error: OSError, what: str) -> SpoolError:
     """
     if error.errno in _LASTING:
         return SpoolError(str(path), f"{what}: {error.strerror}; fix that, or name another folder in spool.dir")
-    return SpoolDiskError(str(path), f"{what}: {error.strerror}; free space on the disk, or repair it")
+    return SpoolDiskError(str(path), f"{what}: {error.strerror}; {name_remedy(error, REPAIR)}")

@@ -10,13 +10,14 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from eventpub.process.descriptors import name_remedy
 from eventpub.sidecar.telemetry.reasons import DropReason
 
 from . import records
 from .batch import OpenBatch, read_file
 from .books import Books
 from .disk import Disk
-from .errors import SpoolDiskError
+from .errors import REPAIR, SpoolDiskError
 from .folder import DAMAGED, DEAD, RESERVE, Folder
 from .plan import sift_events
 from .quota import Quota
@@ -104,7 +105,7 @@ class Spool:
             if not isinstance(error, OSError):
                 raise
             raise SpoolDiskError(
-                str(base), f"cannot be read back: {error}; free space on the disk, or repair it"
+                str(base), f"cannot be read back: {error}; {name_remedy(error, REPAIR)}"
             ) from error
 
     def _recover(self, orphans: list[Slot]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import gevent
 from gevent.threadpool import ThreadPool
 
-from eventpub.process.threads import end_threads
+from eventpub.process.threads import call_in, end_threads
 from eventpub.queue.holders import find_holders
 from eventpub.sidecar.spool.dead_letters import SUFFIX
 
@@ -51,17 +51,16 @@ class SlowFacts:
         self._letters = letters
         self.known = Facts()
         self._threads = ThreadPool(1)
-        self._search: gevent.event.AsyncResult | None = None
+        self._search: gevent.Greenlet[[], None] | None = None
         self._measured_ns = -1
 
     def look(self) -> Facts:
         """Return what is known; looked up again if that is old, and done within half a second."""
         is_fresh = self.known.at is not None and time.time() - self.known.at < _FRESH_SECONDS
         if self._search is None and not is_fresh:
-            self._search = self._threads.spawn(self._look_up)
+            self._search = gevent.spawn(self._look_up_if_possible)
         if search := self._search:  # others may ask meanwhile
-            with contextlib.suppress(gevent.Timeout, OSError):
-                self.known = search.get(timeout=_WAIT_SECONDS)
+            search.join(_WAIT_SECONDS)
             if search.ready() and self._search is search:
                 self._search = None
         return self.known
@@ -69,6 +68,10 @@ class SlowFacts:
     def close(self) -> None:
         """Look nothing up any more."""
         end_threads(self._threads)
+
+    def _look_up_if_possible(self) -> None:
+        with contextlib.suppress(OSError):
+            self.known = call_in(self._threads, self._look_up)
 
     def _look_up(self) -> Facts:
         letters, size_bytes = self.known.letters, self.known.letters_bytes

@@ -58,7 +58,7 @@ class Losses:
 
     def write_report(self, version: str, queue_name: str) -> bytes:
         """Return the report, as a serialized event of this version of the wire; it is on its way now."""
-        untold = self._counts - (self._told or Counter())
+        untold = self.untold_counts()
         self._told = self._counts.copy()
         fields: dict[str, Any] = {
             **_NAMES,
@@ -86,6 +86,10 @@ class Losses:
     def withdraw(self) -> None:
         """Tell it again in the next report: the one on its way is lost."""
         self._told = None
+
+    def untold_counts(self) -> dict[str, int]:
+        """Return how many events no report tells of, by the name of their metric."""
+        return dict(self._counts - (self._told or Counter()))
 
     @property
     def untold(self) -> int:

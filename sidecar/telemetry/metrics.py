@@ -20,6 +20,7 @@ import time
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
+from eventpub.process.descriptors import explain_error
 from eventpub.process.log_limit import LogLimit
 from eventpub.process.logs import write_line
 
@@ -218,7 +219,7 @@ class Telemetry:
     def disk_error(self, error: OSError) -> None:
         """Count and log a failure of the spool's disk; the batch stays as it was."""
         self._counts["error.disk"] += 1
-        self._limit.log(logging.ERROR, "spool could not be read or written", {"error": str(error)})
+        self._limit.log(logging.ERROR, "spool could not be read or written", {"error": explain_error(error)})
 
     def gauge(self, name: str, value: int) -> None:
         """Note a value to be sent by the next `flush`: `queue.depth` or `spool.bytes`."""
@@ -264,7 +265,9 @@ class Telemetry:
             try:
                 client = StatsdClient(self._endpoint, self._prefix)
             except OSError as error:
-                self._limit.log(logging.WARNING, "statsd could not be looked up", {"error": str(error)})
+                self._limit.log(
+                    logging.WARNING, "statsd could not be looked up", {"error": explain_error(error)}
+                )
             else:
                 if self._statsd is not None:
                     self._statsd.close()

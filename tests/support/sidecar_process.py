@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from eventpub.queue.message_queue import MessageQueue
@@ -19,10 +20,13 @@ SECRET = "aHVudGVyMg=="  # hunter2
 class SidecarProcess:
     """`python -m eventpub.sidecar` on a queue, with its spool below `folder`.
 
-    Keyword arguments are INI keys with `_` for the first dot: batch_max_age="100 ms".
+    Keyword arguments are INI keys with `_` for the first dot: batch_max_age="100 ms". `starter` is a command
+    that runs the rest of its command line; with one, nothing is waited for.
     """
 
-    def __init__(self, folder: Path, queue_name: str, collector_port: int, **keys: str) -> None:
+    def __init__(
+        self, folder: Path, queue_name: str, collector_port: int, *, starter: Sequence[str] = (), **keys: str
+    ) -> None:
         self.queue_name = queue_name
         self.spool = folder / "spool"
         self.config = folder / f"{queue_name}.ini"
@@ -41,7 +45,11 @@ class SidecarProcess:
         }
         self.configure(**keys)
         self._environment: dict[str, str] = {}
-        self.start()
+        self._starter = starter
+        if starter:
+            self.launch()
+        else:
+            self.start()
 
     def configure(self, **keys: str) -> None:
         """Rewrite the INI file; SIGHUP makes a running sidecar read it."""
@@ -64,6 +72,7 @@ class SidecarProcess:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *self._starter,
                     sys.executable,
                     "-m",
                     "eventpub.sidecar",

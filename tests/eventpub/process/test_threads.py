@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 
 import gevent
+import pytest
 from gevent.threadpool import ThreadPool
 from support.waiting import DEADLINE_SECONDS
 
-from eventpub.process.threads import end_threads
+from eventpub.process.threads import call_in, end_threads
 
 
 def test_idle_threads_end_and_a_busy_one_is_not_waited_for():
@@ -27,3 +28,14 @@ def test_idle_threads_end_and_a_busy_one_is_not_waited_for():
     assert waiting.get()
     end_threads(busy)
     assert not busy.size
+
+
+def test_what_a_thread_raises_is_raised_where_it_was_asked_for_and_nowhere_told(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    pool = ThreadPool(1)
+    assert call_in(pool, int, "7") == 7
+    with pytest.raises(ValueError, match="seven"):
+        call_in(pool, int, "seven")
+    end_threads(pool)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,47 @@
+"""How many files and connections a process may have open: whether there is room, and how to make some."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+from gevent import monkey
+
+with contextlib.suppress(ImportError):  # Windows has none, and nothing that needs it
+    import resource
+
+_close_original = monkey.get_original("os", "close")  # gevent's closes at the next turn of the loop
+
+
+def find_lack(count: int) -> OSError | None:
+    """Return why this process cannot open so many files more; None if it can."""
+    with contextlib.ExitStack() as opened:
+        for _ in range(count):
+            try:
+                fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                return error
+            opened.callback(_close_original, fd)
+    return None
+
+
+def name_remedy(error: OSError, otherwise: str = "") -> str:
+    """Return what to do about an error that says that there are no descriptors, or else `otherwise`."""
+    if error.errno == errno.EMFILE:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return (
+            f"this process may have {limit:,} files and connections open; raise LimitNOFILE= in its unit, "
+            "`ulimit -n` in its shell, or `docker run --ulimit nofile=`"
+        )
+    if error.errno == errno.ENFILE:
+        return (
+            "this host has as many files open as it may; raise the sysctl fs.file-max, or end what holds them"
+        )
+    return otherwise
+
+
+def explain_error(error: Exception) -> str:
+    """Return what an error says, and what to do about it where there are no descriptors."""
+    remedy = name_remedy(error) if isinstance(error, OSError) else ""
+    return f"{error}; {remedy}" if remedy else str(error)

@@ -1,0 +1,90 @@
+"""A sidecar and a collector that may open no file more: they say so, wait, and lose nothing."""
+
+from __future__ import annotations
+
+import http.client
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.collector_process import CollectorProcess
+from support.rigs import numbered, stored, wait_stored
+from support.sidecar_process import SECRET, SidecarProcess
+from support.waiting import wait_until
+
+from eventpub.queue.message_queue import MessageQueue
+
+FEW = 16  # Python starts with them, and a sidecar does not
+ENOUGH = 1024
+TRY_SECONDS = 0.05  # how long a limit holds: a batch is made, received into, sealed and sent in 30 ms
+
+
+def allow_descriptors(pid: int, count: int) -> None:
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, hard))
+
+
+def count_descriptors(pid: int) -> int:
+    return 1 + max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
+
+
+@pytest.fixture
+def starved(tmp_path: Path, collector: CollectorProcess, queue_name: str) -> Iterator[SidecarProcess]:
+    """A sidecar, started as users do, with too few descriptors for it."""
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    sidecar = SidecarProcess(
+        tmp_path, queue_name, collector.port, starter=["sh", "-c", f'ulimit -Sn {FEW}; exec "$@"', "sh"],
+        **{
+            "key.secret": "", "key.secret_file": str(secret), "collector.version": "2j",
+            "batch.max_age": "10 ms",
+        },
+    )  # fmt: skip
+    yield sidecar
+    sidecar.kill()
+
+
+def test_a_sidecar_that_may_open_no_more_files_says_so_and_waits_at_the_start_and_later(
+    starved: SidecarProcess, collector: CollectorProcess, queue_name: str
+) -> None:
+    pid = starved.process.pid
+    wait_until(lambda: "cannot start yet: " in starved.log(), "it waits")
+    assert f"this process may have {FEW} files and connections open; raise LimitNOFILE=" in starved.log()
+    allow_descriptors(pid, ENOUGH)
+    wait_until(lambda: "started queue=" in starved.log(), "it starts")
+
+    queue = MessageQueue.open(queue_name)
+    put = 0
+    held = count_descriptors(pid)
+    for limit in range(held + 4, held - 8, -1):  # each makes something else fail
+        allow_descriptors(pid, limit)
+        put += all(queue.send(message) for message in numbered(1, put))
+        time.sleep(TRY_SECONDS)
+    allow_descriptors(pid, ENOUGH)
+    wait_stored(collector, range(put))
+    assert starved.stop() == 0
+    assert stored(collector) == list(range(put))
+    assert starved.ledger()["unaccounted"] == 0
+    assert "a batch file cannot be used" in starved.log()
+    assert "Traceback" not in starved.log()
+    queue.unlink()
+    queue.close()
+
+
+def test_a_collector_that_may_accept_no_more_connections_says_so_and_answers_once_it_may(
+    collector: CollectorProcess,
+) -> None:
+    assert collector.process is not None
+    allow_descriptors(collector.process.pid, count_descriptors(collector.process.pid))
+    waiting = [http.client.HTTPConnection("127.0.0.1", collector.port, timeout=20) for _ in range(3)]
+    for connection in waiting:
+        connection.request("GET", "/livez")
+    wait_until(lambda: "Too many open files" in collector.log(), "it says why nobody is answered")
+    allow_descriptors(collector.process.pid, ENOUGH)
+    assert [connection.getresponse().status for connection in waiting] == [200] * 3
+    for connection in waiting:
+        connection.close()
+    assert "raise LimitNOFILE=" in collector.log()
+    assert "Traceback" not in collector.log()
