@@ -7,12 +7,10 @@ A file changes its collector and its sidecars by fixtures of its own: `collector
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from support.nursery import Nursery, NurserySidecar
 from support.rigs import Run, killed_at_the_end
 from support.sidecar_process import SidecarProcess
 from support.statsd import Statsd
+from support.turn import Turn
 
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.wire import QUEUE_PREFIX
@@ -36,19 +35,24 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's backgro
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count()
+_turn = Turn(os.environ["PYTEST_XDIST_TESTRUNUID"]) if "PYTEST_XDIST_TESTRUNUID" in os.environ else None
 
 
-@pytest.fixture(autouse=True)
-def turn(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Lets what is marked `alone` run while no other worker of pytest-xdist runs a test."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        yield
-        return
-    way = fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH
-    with (Path(tempfile.gettempdir()) / f"eventpub-tests-{run}.lock").open("w") as lock:
-        fcntl.flock(lock, way)
-        yield
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Let what is marked `alone` run while no other worker of pytest-xdist runs a test."""
+    if _turn is not None:
+        _turn.take(is_alone=_is_alone(item))
+    try:
+        return (yield)
+    finally:
+        stays_alone = _is_alone(item) and nextitem is not None and _is_alone(nextitem)
+        if _turn is not None and not stays_alone:
+            _turn.release()
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
 @pytest.fixture(scope="session")

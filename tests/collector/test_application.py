@@ -39,9 +39,9 @@ EVENT_2 = b'{"1":{"str":"shop"},"2":{"str":"buy"},"3":{"str":"tea"}}'
 
 
 @pytest.fixture(scope="module")
-def collector(tmp_path_factory) -> Iterator[CollectorProcess]:
+def collector(nursery, tmp_path_factory) -> Iterator[CollectorProcess]:
     folder = tmp_path_factory.mktemp("collector")
-    with CollectorProcess(folder, keys=KEYS, settings=SETTINGS) as collector:
+    with CollectorProcess(folder, keys=KEYS, settings=SETTINGS, nursery=nursery) as collector:
         yield collector
 
 
@@ -292,10 +292,10 @@ def test_a_body_larger_as_sent_is_refused_with_413_even_if_all_of_it_is_sent_fir
 
 
 @pytest.fixture(scope="module")
-def lowered(tmp_path_factory) -> Iterator[CollectorProcess]:
+def lowered(nursery, tmp_path_factory) -> Iterator[CollectorProcess]:
     """A collector that has stored the batch "whole", and was restarted with lower limits."""
     folder = tmp_path_factory.mktemp("lowered")
-    with CollectorProcess(folder, keys=KEYS) as collector:
+    with CollectorProcess(folder, keys=KEYS, nursery=nursery) as collector:
         assert collector.post(LARGE, identified("whole")).status_code == 200
         collector.stop()
         collector.configure(max_compressed_size="4 KiB", max_body_size="8 KiB")
@@ -450,8 +450,8 @@ def test_a_full_disk_answers_503_and_takes_the_batch_once_there_is_room(collecto
     assert stored(collector, batch_id) == [{"example": "value"}]
 
 
-def test_a_store_that_was_removed_answers_503_and_says_so_until_a_restart(tmp_path, batch_id):
-    with CollectorProcess(tmp_path) as collector:
+def test_a_store_that_was_removed_answers_503_and_says_so_until_a_restart(nursery, tmp_path, batch_id):
+    with CollectorProcess(tmp_path, nursery=nursery) as collector:
         assert collector.post(BODY).status_code == 200
         for path in tmp_path.glob("events.sqlite*"):
             path.unlink()
@@ -466,8 +466,8 @@ def test_a_store_that_was_removed_answers_503_and_says_so_until_a_restart(tmp_pa
         assert stored(collector, batch_id) == [{"example": "value"}]
 
 
-def test_what_was_acknowledged_survives_sigkill(tmp_path, batch_id):
-    with CollectorProcess(tmp_path) as collector:
+def test_what_was_acknowledged_survives_sigkill(nursery, tmp_path, batch_id):
+    with CollectorProcess(tmp_path, nursery=nursery) as collector:
         assert collector.post(BODY, identified(batch_id)).status_code == 200
         collector.kill()
         collector.start()
@@ -488,12 +488,12 @@ class BrokenStore:
         raise ZeroDivisionError
 
 
-def test_a_batch_that_was_taken_is_so_under_tighter_limits_too(tmp_path):
+def test_a_batch_that_was_taken_is_so_under_tighter_limits_too(nursery, tmp_path):
     """Its first answer may have been lost; refused now, it would be split, and its events stored once more."""
     body, headers = b'[{"n":1},{"n":2}]', identified("0123456789abcdef")
-    with CollectorProcess(tmp_path) as collector:
+    with CollectorProcess(tmp_path, nursery=nursery) as collector:
         assert collector.post(body, headers).json()["duplicate"] is False
-    with CollectorProcess(tmp_path, settings={"max_events": "1"}) as collector:
+    with CollectorProcess(tmp_path, settings={"max_events": "1"}, nursery=nursery) as collector:
         # how many events it had nobody has counted
         assert collector.post(body, headers).json() == {"batch_id": "0123456789abcdef", "duplicate": True}
         assert refused(collector.post(body, identified("another"))) == (413, "too_many_events")

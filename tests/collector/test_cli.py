@@ -16,7 +16,6 @@ import pytest
 import requests
 from support.collector_process import SECRET, CollectorProcess
 from support.paths import ROOT
-from support.processes import run_module
 from support.waiting import wait_until
 
 from eventpub import __version__, wire
@@ -27,7 +26,10 @@ BODY = b'[{"example": "value"}]'
 KEYS = "[keys]\ntest = aHVudGVyMg==\n"
 
 
-run = functools.partial(run_module, "eventpub.collector")
+@pytest.fixture
+def run(nursery):
+    """Run the program to its end, with these words behind its name."""
+    return functools.partial(nursery.run, "collector")
 
 
 @pytest.fixture
@@ -40,28 +42,28 @@ def write(tmp_path):
     return write
 
 
-def test_help_ends_with_examples():
+def test_help_ends_with_examples(run):
     result = run("--help")
     assert result.returncode == 0
     assert "  python -m eventpub.collector --check-config collector.ini\n" in result.stdout
 
 
-def test_help_lists_every_exit_code():
+def test_help_lists_every_exit_code(run):
     codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")} | {EXIT_USAGE}
     listed = run("--help").stdout.partition("exit codes:\n")[2]
     assert {int(code) for code in re.findall(r"(?:^|  )(\d+) [a-z]", listed, re.MULTILINE)} == codes
 
 
-def test_its_version_is_told_without_a_file():
+def test_its_version_is_told_without_a_file(run):
     result = run("--version")
     assert (result.returncode, result.stdout) == (0, f"eventpub {__version__}\n")
 
 
-def test_a_command_line_without_a_file_exits_64():
+def test_a_command_line_without_a_file_exits_64(run):
     assert run().returncode == EXIT_USAGE == 64
 
 
-def test_check_config_opens_nothing_and_exits_0(write, tmp_path):
+def test_check_config_opens_nothing_and_exits_0(run, write, tmp_path):
     result = run("--check-config", write(f"store.path = {tmp_path}/events.sqlite"))
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.endswith("collector.ini: good; keys: test\n")
@@ -86,14 +88,14 @@ def test_check_config_opens_nothing_and_exits_0(write, tmp_path):
         ("faults = /no/script", "[collector] faults = /no/script: is not a script of faults: "),
     ],
 )
-def test_a_configuration_that_cannot_be_used_exits_78_and_says_why(write, line, message):
+def test_a_configuration_that_cannot_be_used_exits_78_and_says_why(run, write, line, message):
     result = run("--check-config", write(line))
     assert result.returncode == EXIT_CONFIG == 78
     assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_file_that_is_not_there_exits_78(tmp_path):
+def test_a_file_that_is_not_there_exits_78(run, tmp_path):
     result = run(tmp_path / "none.ini")
     assert result.returncode == 78
     assert "none.ini]: the file cannot be read: No such file" in result.stderr
@@ -107,7 +109,7 @@ def test_a_file_that_is_not_there_exits_78(tmp_path):
         ("corrupt", "cannot be opened: file is not a database"),
     ],
 )
-def test_a_store_that_cannot_be_opened_exits_78_and_says_why_in_one_line(write, tmp_path, name, reason):
+def test_a_store_that_cannot_be_opened_exits_78_and_says_why_in_one_line(run, write, tmp_path, name, reason):
     (tmp_path / "folder").mkdir()
     (tmp_path / "corrupt").write_bytes(b"no database " * 100)
     result = run(write(f"store.path = {tmp_path / name}"))
@@ -117,7 +119,7 @@ def test_a_store_that_cannot_be_opened_exits_78_and_says_why_in_one_line(write, 
     assert f" eventpub.collector: [collector] store.path = {tmp_path / name}: {reason}" in line
 
 
-def test_an_address_in_use_exits_69(write, tmp_path):
+def test_an_address_in_use_exits_69(run, write, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run(write(f"listen = 127.0.0.1:{port}", f"store.path = {tmp_path}/events.sqlite"))
@@ -126,8 +128,8 @@ def test_an_address_in_use_exits_69(write, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_listens_and_ends_with_0(tmp_path, number):
-    with CollectorProcess(tmp_path) as collector:
+def test_it_says_where_it_listens_and_ends_with_0(nursery, tmp_path, number):
+    with CollectorProcess(tmp_path, nursery=nursery) as collector:
         (line,) = re.findall("^listening on (.*)$", collector.log(), re.MULTILINE)
         assert line == collector.url == f"http://127.0.0.1:{collector.port}"
         assert (tmp_path / "collector.url").read_text() == f"{line}\n"
@@ -214,7 +216,7 @@ def test_a_sender_whose_clock_is_wrong_is_told_by_how_much(collector, ahead_seco
     assert int(told[1]) == pytest.approx(abs(ahead_seconds), abs=20)
 
 
-def test_debug_logs_why_requests_were_refused(tmp_path):
-    with CollectorProcess(tmp_path, arguments=["--debug"]) as collector:
+def test_debug_logs_why_requests_were_refused(nursery, tmp_path):
+    with CollectorProcess(tmp_path, arguments=["--debug"], nursery=nursery) as collector:
         collector.post(b"no json")
         assert "refused status=400 reason='the body cannot be read: " in collector.log()

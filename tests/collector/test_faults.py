@@ -19,8 +19,8 @@ BODY = b'[{"example": "value"}]'
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path_factory.mktemp("collector")) as collector:
+def running(nursery, tmp_path_factory) -> Iterator[CollectorProcess]:
+    with CollectorProcess(tmp_path_factory.mktemp("collector"), nursery=nursery) as collector:
         yield collector
 
 
@@ -107,9 +107,9 @@ def test_a_hanging_request_gets_nothing_until_the_sender_gives_up(collector):
 
 
 @pytest.mark.parametrize("delay", [0, 0.3], ids=["before", "after"])
-def test_a_request_that_hangs_before_or_after_sigterm_does_not_delay_the_end(tmp_path, delay):
+def test_a_request_that_hangs_before_or_after_sigterm_does_not_delay_the_end(nursery, tmp_path, delay):
     with (
-        CollectorProcess(tmp_path, faults=[{"delay": delay, "hang": True}]) as collector,
+        CollectorProcess(tmp_path, faults=[{"delay": delay, "hang": True}], nursery=nursery) as collector,
         socket.create_connection(("127.0.0.1", collector.port), timeout=10) as connection,
     ):
         connection.sendall(b"POST /v2j HTTP/1.1\r\nContent-Length: 2\r\n\r\n[]")
@@ -172,8 +172,8 @@ def test_a_bad_script_is_refused_and_the_one_before_stays(collector, script):
     assert outcome(collector) == 418
 
 
-def test_faults_are_out_of_reach_unless_asked_for(tmp_path):
-    with CollectorProcess(tmp_path, faults=None) as collector:
+def test_faults_are_out_of_reach_unless_asked_for(nursery, tmp_path):
+    with CollectorProcess(tmp_path, faults=None, nursery=nursery) as collector:
         assert requests.put(f"{collector.url}/faults", data=b"[]", timeout=10).status_code == 404
         assert requests.get(f"{collector.url}/faults/log", timeout=10).status_code == 404
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.native import built
+from support.nursery import Nursery
 from support.paths import ROOT
 from support.processes import run_module
 from support.sidecar_process import SECRET
@@ -29,7 +30,13 @@ key.secret = {SECRET}
 """
 
 
-run = functools.partial(run_module, "eventpub.sidecar")
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(nursery: Nursery) -> Run:
+    """Run the program to its end, with these words behind its name."""
+    return functools.partial(nursery.run, "sidecar")
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_help_has_examples_and_exit_codes() -> None:
+def test_help_has_examples_and_exit_codes(run: Run) -> None:
     shown = run("--help")
     assert shown.returncode == 0
     assert "python -m eventpub.sidecar --queue-name v2 example.ini" in shown.stdout
@@ -47,7 +54,7 @@ def test_help_has_examples_and_exit_codes() -> None:
     assert "128 + N ended by a second signal N" in shown.stdout
 
 
-def test_check_config_says_what_a_good_file_means(config: Path, tmp_path: Path) -> None:
+def test_check_config_says_what_a_good_file_means(run: Run, config: Path, tmp_path: Path) -> None:
     shown = run("--queue-name", "v2", "--check-config", config)
     assert shown.returncode == 0
     assert f"http://127.0.0.1:9/v2, spool in {tmp_path / 'spool'}" in shown.stdout
@@ -57,14 +64,16 @@ def test_no_sidecar_starts_where_events_are_told_to_go_elsewhere(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EVENTPUB_QUEUE", "print")
-    shown = run("--queue-name", "v2", config)
+    shown = run_module("eventpub.sidecar", "--queue-name", "v2", config)
     assert shown.returncode == 78
     assert (
         "[environment] EVENTPUB_QUEUE = print: is for development without a sidecar; unset it" in shown.stderr
     )
 
 
-def test_check_config_warns_of_a_secret_file_that_others_may_read(config: Path, tmp_path: Path) -> None:
+def test_check_config_warns_of_a_secret_file_that_others_may_read(
+    run: Run, config: Path, tmp_path: Path
+) -> None:
     secret_file = tmp_path / "secret"
     secret_file.write_text(SECRET)
     config.write_text(config.read_text().replace(f"key.secret = {SECRET}", f"key.secret_file = {secret_file}"))
@@ -75,7 +84,7 @@ def test_check_config_warns_of_a_secret_file_that_others_may_read(config: Path, 
         assert shown.stderr.count(f"run: chmod o= {secret_file}\n") == warnings
 
 
-def test_check_config_takes_the_example() -> None:
+def test_check_config_takes_the_example(run: Run) -> None:
     assert run("--queue-name", "v2", "--check-config", "example.ini").returncode == 0
 
 
@@ -89,7 +98,9 @@ def test_check_config_takes_the_example() -> None:
         ("compression = lzma\n", "compression = lzma: expected one of auto, zstd, gzip, none"),
     ],
 )
-def test_wrong_configuration_exits_78_and_names_the_key(config: Path, change: str, complaint: str) -> None:
+def test_wrong_configuration_exits_78_and_names_the_key(
+    run: Run, config: Path, change: str, complaint: str
+) -> None:
     config.write_text(config.read_text() + change)
     shown = run("--queue-name", "v2", config)
     assert (shown.returncode, complaint in shown.stderr) == (78, True), shown.stderr
@@ -109,7 +120,7 @@ def test_wrong_configuration_exits_78_and_names_the_key(config: Path, change: st
     ],
 )
 def test_check_config_looks_whether_the_host_has_what_the_file_names(
-    config: Path, change: str, complaint: str
+    run: Run, config: Path, change: str, complaint: str
 ) -> None:
     key = change.partition(" ")[0]
     kept = [line for line in config.read_text().splitlines(keepends=True) if not line.startswith(key)]
@@ -118,7 +129,9 @@ def test_check_config_looks_whether_the_host_has_what_the_file_names(
     assert (shown.returncode, complaint in shown.stderr) == (78, True), shown.stderr
 
 
-def test_check_config_leaves_no_trace_of_a_spool_that_can_be_made(config: Path, tmp_path: Path) -> None:
+def test_check_config_leaves_no_trace_of_a_spool_that_can_be_made(
+    run: Run, config: Path, tmp_path: Path
+) -> None:
     assert run("--queue-name", "v2", "--check-config", config).returncode == 0
     assert list(tmp_path.iterdir()) == [config]
 
@@ -138,7 +151,7 @@ def test_check_config_leaves_no_trace_of_a_spool_that_can_be_made(config: Path, 
     ids=["spool", "queue", "dead letters", "slot", "above"],
 )
 def test_check_config_refuses_a_spool_that_a_start_would_refuse(
-    config: Path, tmp_path: Path, spoil: Callable[[Path], object], reason: str
+    run: Run, config: Path, tmp_path: Path, spoil: Callable[[Path], object], reason: str
 ) -> None:
     (tmp_path / "spool").mkdir(mode=0o700)
     (tmp_path / "spool" / "v2").mkdir(mode=0o700)
@@ -149,7 +162,9 @@ def test_check_config_refuses_a_spool_that_a_start_would_refuse(
     assert reason in started.stderr
 
 
-def test_check_config_warns_of_a_queue_that_does_not_fit_this_kernel(config: Path, queue_name: str) -> None:
+def test_check_config_warns_of_a_queue_that_does_not_fit_this_kernel(
+    run: Run, config: Path, queue_name: str
+) -> None:
     good = config.read_text().replace(":v2]", f":{queue_name}]") + "max_message_size = 1 KiB\n"
     for messages, warnings in ((65_536, 1), (4, 0)):
         config.write_text(f"{good}max_queue_size = {messages}\n")
@@ -163,18 +178,18 @@ def test_check_config_warns_of_a_queue_that_does_not_fit_this_kernel(config: Pat
         MessageQueue.open(queue_name, create=False)
 
 
-def test_missing_section_exits_78_and_lists_those_there_are(config: Path) -> None:
+def test_missing_section_exits_78_and_lists_those_there_are(run: Run, config: Path) -> None:
     shown = run("--queue-name", "other", config)
     assert shown.returncode == 78
     assert "[event-publisher:v2]" in shown.stderr
 
 
-def test_wrong_arguments_exit_2() -> None:
+def test_wrong_arguments_exit_2(run: Run) -> None:
     assert run("--no-such-option").returncode == 64
 
 
 def test_queue_larger_than_the_kernel_allows_exits_69_with_the_commands_that_allow_it(
-    config: Path, queue_name: str
+    run: Run, config: Path, queue_name: str
 ) -> None:
     text = config.read_text().replace(":v2]", f":{queue_name}]")
     config.write_text(text + "max_queue_size = 65536\nmax_message_size = 100 KiB\n")
@@ -184,7 +199,7 @@ def test_queue_larger_than_the_kernel_allows_exits_69_with_the_commands_that_all
 
 
 def test_spool_that_others_may_write_to_exits_73_with_the_command_that_mends_it(
-    config: Path, tmp_path: Path, queue_name: str
+    run: Run, config: Path, tmp_path: Path, queue_name: str
 ) -> None:
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool").chmod(0o777)
@@ -194,7 +209,9 @@ def test_spool_that_others_may_write_to_exits_73_with_the_command_that_mends_it(
     assert f"chmod 700 {tmp_path / 'spool'}" in shown.stderr
 
 
-def test_file_in_the_place_of_a_spool_folder_exits_73(config: Path, tmp_path: Path, queue_name: str) -> None:
+def test_file_in_the_place_of_a_spool_folder_exits_73(
+    run: Run, config: Path, tmp_path: Path, queue_name: str
+) -> None:
     config.write_text(config.read_text().replace(":v2]", f":{queue_name}]"))
     (tmp_path / "spool").mkdir(mode=0o700)
     (tmp_path / "spool" / queue_name).mkdir(mode=0o700)
@@ -236,7 +253,7 @@ def test_compiled_loops_are_told_in_the_version(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("key", ["key.secret_file", "key.name", "key.signature"])
-def test_a_secret_that_is_written_in_another_key_is_not_shown(config: Path, key: str) -> None:
+def test_a_secret_that_is_written_in_another_key_is_not_shown(run: Run, config: Path, key: str) -> None:
     secret = "aHVudGVyMmh1bnRlcjI,"  # not even where it is one character off
     kept = [line for line in config.read_text().splitlines() if not line.startswith(("key.secret", key))]
     config.write_text("\n".join([*kept, f"{key} = {secret}"]))
@@ -249,7 +266,7 @@ def test_a_secret_that_is_written_in_another_key_is_not_shown(config: Path, key:
 
 @pytest.mark.parametrize("key", ["key.secret_file", "collector.ca_file", "collector.client_certificate"])
 def test_a_file_that_is_not_there_yet_ends_with_a_code_that_supervisors_start_again(
-    config: Path, tmp_path: Path, key: str
+    run: Run, config: Path, tmp_path: Path, key: str
 ) -> None:
     text = config.read_text()
     text = text.replace(f"key.secret = {SECRET}\n", "") if key == "key.secret_file" else text
@@ -260,7 +277,7 @@ def test_a_file_that_is_not_there_yet_ends_with_a_code_that_supervisors_start_ag
 
 
 def test_a_secret_file_that_is_empty_yet_ends_with_a_code_that_supervisors_start_again(
-    config: Path, tmp_path: Path
+    run: Run, config: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "key").write_text("\n")
     config.write_text(config.read_text().replace(f"key.secret = {SECRET}", f"key.secret_file = {tmp_path}/key"))

@@ -2,12 +2,13 @@
 
 `python -m support.nursery` obeys one JSON list a line on stdin, and answers each with one line:
 
-| command                               | answer                                                           |
-|---------------------------------------|------------------------------------------------------------------|
-| `["sidecar", LOG, DISK, ARGUMENT...]` | its process id; DISK is null or says what is wrong with its disk |
-| `["collector", LOG, ARGUMENT...]`     | its process id                                                   |
-| `["wait", PID]`                       | its exit code, below 0 if a signal ended it                      |
-| `["poll", PID]`                       | the same, or null while it runs                                  |
+| command                                | answer                                                           |
+|----------------------------------------|------------------------------------------------------------------|
+| `["sidecar", LOG, DISK, ARGUMENT...]`  | its process id; DISK is null or says what is wrong with its disk |
+| `["collector", LOG, ARGUMENT...]`      | its process id                                                   |
+| `["run", NAME, OUT, ERR, ARGUMENT...]` | the same of a program that has two outputs                       |
+| `["wait", PID]`                        | its exit code, below 0 if a signal ended it                      |
+| `["poll", PID]`                        | the same, or null while it runs                                  |
 
 `Nursery` and `NurserySidecar` are the side of the tests. What is forked is the whole program; only a sidecar's
 disk may be another.
@@ -21,6 +22,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,14 @@ class Nursery:
 
     def collector(self, log: Path, *arguments: str) -> NurseryChild:
         return NurseryChild(self, self._ask("collector", str(log), *arguments))
+
+    def run(self, name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run the program `sidecar` or `collector` to its end, in the checkout; return its output as text."""
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            words = [str(argument) for argument in arguments]
+            code = self._ask("wait", self._ask("run", name, str(out), str(err), *words))
+            return subprocess.CompletedProcess([name, *words], code, out.read_text(), err.read_text())
 
     def close(self) -> None:
         """End it, and with it all that it started and that still runs."""
@@ -133,7 +143,10 @@ _running: set[int] = set()
 
 
 def _serve() -> None:
-    answers = {"pid": os.getpid, "sidecar": _sidecar, "collector": _collector, "wait": _wait, "poll": _poll}
+    answers = {
+        "pid": os.getpid, "sidecar": _sidecar, "collector": _collector, "run": _run,
+        "wait": _wait, "poll": _poll,
+    }  # fmt: skip
     for line in sys.stdin:
         command, *arguments = json.loads(line)
         answer = answers[command](*arguments)
@@ -167,18 +180,27 @@ def _collector(log: str, *arguments: str) -> int:
     return _start(log, lambda: collector.main(arguments))
 
 
-def _start(log: str, program: Callable[[], int]) -> int:
+def _run(name: str, out: str, err: str, *arguments: str) -> int:
+    programs = {"sidecar": sidecar, "collector": collector}
+    return _start(err, lambda: programs[name].main(arguments), out)
+
+
+def _start(log: str, program: Callable[[], int], out: str = "") -> int:
     sys.stdout.flush()
     pid = fork()
     if pid:
         _running.add(pid)
         return pid
     try:
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        os._exit(program())
+        for descriptor, path in ((1, out or log), (2, log)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
+        try:
+            code = program()
+        except SystemExit as stop:
+            code = stop.code
+        sys.stdout.flush()
+        os._exit(code)
     except BaseException:
         logging.getLogger("nursery").exception("the program broke")
         os._exit(70)

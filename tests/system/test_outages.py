@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from support.collector_process import CollectorProcess
 from support.line import Line
+from support.nursery import Nursery
 from support.paths import CERTIFICATES
 from support.rigs import EVENT, Run, numbered, put, requests_since, stop_and_check, stored, wait_stored
 from support.waiting import wait_until
@@ -97,11 +98,11 @@ def test_collector_without_a_name_is_waited_for(
 
 
 def test_collector_that_is_not_trusted_gets_nothing_until_it_is(
-    run: Run, queue: MessageQueue, tmp_path: Path
+    nursery: Nursery, run: Run, queue: MessageQueue, tmp_path: Path
 ) -> None:
     certificate = str(CERTIFICATES / "server.pem")
     settings = {"tls.certificate": certificate, "tls.key": certificate}
-    with CollectorProcess(tmp_path, faults=None, settings=settings) as collector:
+    with CollectorProcess(tmp_path, faults=None, settings=settings, nursery=nursery) as collector:
         sidecar = run(collector.port, collector_scheme="https")
         put(queue, numbered(30))
         wait_until(lambda: "kind=tls" in sidecar.log(), "the outage is noticed")

@@ -80,7 +80,7 @@ SERVERS = {
     "gunicorn": (*GUNICORN, "shop:wsgi"),
     "gunicorn -k gthread": (*GUNICORN, "shop:wsgi", "-k", "gthread", "--threads", "4"),
     "gunicorn -k gevent": (*GUNICORN, "shop:wsgi", "-k", "gevent"),
-    "gunicorn -k gevent --preload": (*GUNICORN, "shop:wsgi", "-k", "gevent", "--preload", "--workers", "2"),
+    "gunicorn -k gevent --preload": (*GUNICORN, "shop:wsgi", "-k", "gevent", "--preload"),
     "gunicorn -k UvicornWorker": (*GUNICORN, "shop:asgi", "-k", "uvicorn.workers.UvicornWorker"),
     "gunicorn --max-requests": (*GUNICORN, "shop:wsgi", "--max-requests", "15"),
 }  # fmt: skip
@@ -155,7 +155,7 @@ def test_what_waits_when_a_server_is_told_to_end_is_delivered(name: str, tmp_pat
 def test_a_background_that_blocks_serves_greenlets_of_a_process_that_was_forked_before_gevent_patched(
     tmp_path: Path,
 ):
-    backend = json.dumps({"when_full": "block", "max_events": 1})
+    backend = json.dumps({"when_full": "block", "max_events": 1, "wait_seconds": 20})
     with running(tmp_path, "gunicorn -k gevent --preload", SHOP_BACKEND=backend) as server:
         answers: list[bytes] = []
         threads = [

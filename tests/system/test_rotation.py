@@ -278,12 +278,12 @@ def test_key_file_that_is_bad_for_a_moment_sends_nothing_and_loses_nothing(
 
 
 def test_key_that_the_collector_does_not_know_yet_is_held_until_it_does(
-    run: Run, queue: MessageQueue, tmp_path: Path
+    nursery: Nursery, run: Run, queue: MessageQueue, tmp_path: Path
 ) -> None:
     """The order of a mistaken rotation: senders first. Then the collector, then the old key is taken out."""
     key = tmp_path / "key"
     key.write_text(encoded(OLD))
-    with CollectorProcess(tmp_path, keys={"test": OLD}) as collector:
+    with CollectorProcess(tmp_path, keys={"test": OLD}, nursery=nursery) as collector:
         sidecar = run(collector.port, key_secret="", key_secret_file=str(key), batch_max_age="10 ms")
         with Load(queue) as load:
             load.more()

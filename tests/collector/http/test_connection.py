@@ -33,8 +33,10 @@ HEALTH = b"GET /health HTTP/1.1\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def collector(tmp_path_factory) -> Iterator[CollectorProcess]:
-    with CollectorProcess(tmp_path_factory.mktemp("collector"), settings=SETTINGS) as collector:
+def collector(nursery, tmp_path_factory) -> Iterator[CollectorProcess]:
+    with CollectorProcess(
+        tmp_path_factory.mktemp("collector"), settings=SETTINGS, nursery=nursery
+    ) as collector:
         yield collector
 
 

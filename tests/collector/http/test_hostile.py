@@ -34,9 +34,11 @@ SLOW = {"timeout.head": "300 ms", "timeout.body": "300 ms", "timeout.idle": "5 s
 
 
 @pytest.fixture(scope="module")
-def collector(tmp_path_factory) -> Iterator[CollectorProcess]:
+def collector(nursery, tmp_path_factory) -> Iterator[CollectorProcess]:
     """One with the sizes that it has by default."""
-    with CollectorProcess(tmp_path_factory.mktemp("collector"), settings=SLOW, faults=None) as collector:
+    with CollectorProcess(
+        tmp_path_factory.mktemp("collector"), settings=SLOW, faults=None, nursery=nursery
+    ) as collector:
         assert collector.post(BODY, signed_headers(BODY)).status_code == 200  # everything is imported by now
         yield collector
 
@@ -264,8 +266,10 @@ def test_a_header_with_underscores_is_not_taken_for_one_with_dashes(collector):
         assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
 
 
-def test_every_signature_of_a_request_must_be_right_and_of_one_key(tmp_path):
-    with CollectorProcess(tmp_path, keys={KEY_NAME: SECRET, "other": b"another"}, faults=None) as collector:
+def test_every_signature_of_a_request_must_be_right_and_of_one_key(nursery, tmp_path):
+    with CollectorProcess(
+        tmp_path, keys={KEY_NAME: SECRET, "other": b"another"}, faults=None, nursery=nursery
+    ) as collector:
         right, wrong = signed_headers(BODY), signed_headers(BODY, secret=b"guessed")
         x_signature = {"X-Signature": wire.signature(KEY_NAME, SECRET, BODY)}
         of_other = {"X-Signature": wire.signature("other", b"another", BODY)}
@@ -284,8 +288,10 @@ def test_every_signature_of_a_request_must_be_right_and_of_one_key(tmp_path):
             assert refused(post(collector, BODY, headers)) == (401, "unauthorized"), headers
 
 
-def test_a_sender_that_has_to_sign_by_rfc_9421_cannot_do_with_less(tmp_path):
-    with CollectorProcess(tmp_path, settings={"require_signature": "rfc9421"}, faults=None) as collector:
+def test_a_sender_that_has_to_sign_by_rfc_9421_cannot_do_with_less(nursery, tmp_path):
+    with CollectorProcess(
+        tmp_path, settings={"require_signature": "rfc9421"}, faults=None, nursery=nursery
+    ) as collector:
         assert refused(collector.post(BODY)) == (401, "unauthorized")
         assert collector.post(BODY, signed_headers(BODY)).status_code == 200
         assert post(collector, BODY, signed_headers(BODY)).json()["duplicate"] is True
@@ -300,9 +306,9 @@ def test_a_sender_that_has_to_sign_by_rfc_9421_cannot_do_with_less(tmp_path):
 # --- recorded requests -----------------------------------------------------------------------------------
 
 
-def test_a_recorded_request_is_a_duplicate_and_once_it_is_old_refused(tmp_path):
+def test_a_recorded_request_is_a_duplicate_and_once_it_is_old_refused(nursery, tmp_path):
     settings = {"require_signature": "rfc9421", "replay.window": "2 s"}
-    with CollectorProcess(tmp_path, settings=settings, faults=None) as collector:
+    with CollectorProcess(tmp_path, settings=settings, faults=None, nursery=nursery) as collector:
         recorded = signed_headers(BODY)
         assert post(collector, BODY, recorded).json()["duplicate"] is False
         assert post(collector, BODY, recorded).json()["duplicate"] is True
@@ -341,8 +347,8 @@ def test_a_request_without_a_date_passes_unless_its_signature_has_to_cover_it(co
     assert refused(post(collector, BODY, undated)) == (401, "unauthorized")
 
 
-def test_a_window_of_0_is_none(tmp_path):
-    with CollectorProcess(tmp_path, settings={"replay.window": "0"}, faults=None) as collector:
+def test_a_window_of_0_is_none(nursery, tmp_path):
+    with CollectorProcess(tmp_path, settings={"replay.window": "0"}, faults=None, nursery=nursery) as collector:
         for headers in (signed_headers(BODY, age_seconds=10**8), signed_headers(BODY, age_seconds=-(10**8))):
             assert post(collector, BODY, headers).status_code == 200
         assert collector.post(BODY, {"Date": "yesterday"}).status_code == 200

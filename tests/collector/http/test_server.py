@@ -45,8 +45,11 @@ def refuses(collector: CollectorProcess) -> bool:
 # --- its end ---------------------------------------------------------------------------------------------
 
 
-def test_sigterm_lets_a_request_in_flight_finish_and_store(tmp_path):
-    with CollectorProcess(tmp_path, faults=[{"delay": 0.5}]) as collector, ThreadPoolExecutor() as threads:
+def test_sigterm_lets_a_request_in_flight_finish_and_store(nursery, tmp_path):
+    with (
+        CollectorProcess(tmp_path, faults=[{"delay": 0.5}], nursery=nursery) as collector,
+        ThreadPoolExecutor() as threads,
+    ):
         answer = threads.submit(collector.post, BODY)
         wait_until(collector.requests, "the request is in flight")
         terminate(collector)
@@ -57,8 +60,12 @@ def test_sigterm_lets_a_request_in_flight_finish_and_store(tmp_path):
         assert "requests_cut_off=0" in collector.log()
 
 
-def test_idle_connections_do_not_delay_the_end(tmp_path):
-    with CollectorProcess(tmp_path) as collector, connect(collector) as used, connect(collector) as unused:
+def test_idle_connections_do_not_delay_the_end(nursery, tmp_path):
+    with (
+        CollectorProcess(tmp_path, nursery=nursery) as collector,
+        connect(collector) as used,
+        connect(collector) as unused,
+    ):
         used.sendall(HEALTH)
         assert used.recv(4).startswith(b"HTTP")
         started = time.monotonic()
@@ -68,9 +75,9 @@ def test_idle_connections_do_not_delay_the_end(tmp_path):
         assert unused.recv(1) == b""
 
 
-def test_requests_that_take_too_long_are_cut_off_and_the_exit_code_tells(tmp_path):
+def test_requests_that_take_too_long_are_cut_off_and_the_exit_code_tells(nursery, tmp_path):
     settings = {"timeout.stop": "200 ms"}
-    with CollectorProcess(tmp_path, faults=[{"delay": 60}], settings=settings) as collector:
+    with CollectorProcess(tmp_path, faults=[{"delay": 60}], settings=settings, nursery=nursery) as collector:
         with ThreadPoolExecutor() as threads:
             answer = threads.submit(collector.post, BODY)
             wait_until(collector.requests, "the request is in flight")
@@ -81,8 +88,11 @@ def test_requests_that_take_too_long_are_cut_off_and_the_exit_code_tells(tmp_pat
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_it_at_once(tmp_path, second):
-    with CollectorProcess(tmp_path, faults=[{"delay": 60}]) as collector, ThreadPoolExecutor() as threads:
+def test_a_second_signal_ends_it_at_once(nursery, tmp_path, second):
+    with (
+        CollectorProcess(tmp_path, faults=[{"delay": 60}], nursery=nursery) as collector,
+        ThreadPoolExecutor() as threads,
+    ):
         answer = threads.submit(collector.post, BODY)
         wait_until(collector.requests, "the request is in flight")
         terminate(collector)
@@ -110,9 +120,11 @@ def answers(connection: socket.socket, request: bytes = HEALTH) -> bool:
     return answer.startswith(b"HTTP/1.1 200")
 
 
-def test_the_connection_that_is_idle_longest_goes_when_another_one_comes(tmp_path):
+def test_the_connection_that_is_idle_longest_goes_when_another_one_comes(nursery, tmp_path):
     with (
-        CollectorProcess(tmp_path, settings={"max_connections": "2"}, faults=None) as collector,
+        CollectorProcess(
+            tmp_path, settings={"max_connections": "2"}, faults=None, nursery=nursery
+        ) as collector,
         connect(collector) as first,
         connect(collector) as second,
     ):
@@ -126,9 +138,9 @@ def test_the_connection_that_is_idle_longest_goes_when_another_one_comes(tmp_pat
         assert "all 2 connections are taken" in collector.log()
 
 
-def test_idle_connections_however_many_do_not_keep_senders_out(tmp_path):
+def test_idle_connections_however_many_do_not_keep_senders_out(nursery, tmp_path):
     with (
-        CollectorProcess(tmp_path, settings={"max_connections": "20"}) as collector,
+        CollectorProcess(tmp_path, settings={"max_connections": "20"}, nursery=nursery) as collector,
         contextlib.ExitStack() as stack,
     ):
         for _ in range(200):
@@ -140,9 +152,9 @@ def test_idle_connections_however_many_do_not_keep_senders_out(tmp_path):
 @pytest.mark.parametrize(
     "beginning", [b"P", b"POST /v2j HTTP/1.1\r\nContent-Length: 99\r\n\r\n[", b"GET /a HTTP/1.1\r\n\r\nGET"]
 )
-def test_peers_that_fall_silent_within_a_request_do_not_keep_senders_out(tmp_path, beginning):
+def test_peers_that_fall_silent_within_a_request_do_not_keep_senders_out(nursery, tmp_path, beginning):
     with (
-        CollectorProcess(tmp_path, settings={"max_connections": "4"}) as collector,
+        CollectorProcess(tmp_path, settings={"max_connections": "4"}, nursery=nursery) as collector,
         contextlib.ExitStack() as stack,
     ):
         silent = [stack.enter_context(connect(collector)) for _ in range(40)]
@@ -153,9 +165,12 @@ def test_peers_that_fall_silent_within_a_request_do_not_keep_senders_out(tmp_pat
         assert any(b" 503 " in connection.makefile("rb").read() for connection in silent[-4:-2])
 
 
-def test_peers_that_do_not_read_their_answers_do_not_keep_senders_out(tmp_path):
+def test_peers_that_do_not_read_their_answers_do_not_keep_senders_out(nursery, tmp_path):
     settings = {"max_connections": "2"}
-    with CollectorProcess(tmp_path, settings=settings) as collector, contextlib.ExitStack() as stack:
+    with (
+        CollectorProcess(tmp_path, settings=settings, nursery=nursery) as collector,
+        contextlib.ExitStack() as stack,
+    ):
         for _ in range(2):
             deaf = stack.enter_context(connect(collector))
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -166,13 +181,15 @@ def test_peers_that_do_not_read_their_answers_do_not_keep_senders_out(tmp_path):
         assert collector.post(BODY).status_code == 200
 
 
-def test_a_request_in_flight_is_not_sent_away(tmp_path):
+def test_a_request_in_flight_is_not_sent_away(nursery, tmp_path):
     with (
-        CollectorProcess(tmp_path, faults=[{"delay": 1}], settings={"max_connections": "1"}) as collector,
+        CollectorProcess(
+            tmp_path, faults=[{"delay": 1}], settings={"max_connections": "1"}, nursery=nursery
+        ) as collector,
         ThreadPoolExecutor() as threads,
     ):
         slow = threads.submit(collector.post, BODY)
-        time.sleep(0.2)
+        wait_until(collector.requests, "the request is in flight")
         with connect(collector) as other:
             assert answers(other)
         assert slow.result().status_code == 200
@@ -183,10 +200,10 @@ def test_a_request_in_flight_is_not_sent_away(tmp_path):
 
 
 @pytest.fixture
-def tls_collector(tmp_path):
+def tls_collector(nursery, tmp_path):
     settings = {"tls.certificate": SERVER}  # the key stands in the same file
     settings |= {"tls.client_ca": AUTHORITY, "timeout.head": "400 ms"}
-    with CollectorProcess(tmp_path, faults=None, settings=settings) as collector:
+    with CollectorProcess(tmp_path, faults=None, settings=settings, nursery=nursery) as collector:
         yield collector
 
 
@@ -209,8 +226,10 @@ def test_a_handshake_that_does_not_end_is_given_up(tls_collector):
 
 
 @pytest.mark.parametrize("beginning", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"])
-def test_handshakes_that_do_not_go_on_are_no_requests_in_flight(tmp_path, beginning):
-    with CollectorProcess(tmp_path, faults=None, settings={"tls.certificate": SERVER}) as collector:
+def test_handshakes_that_do_not_go_on_are_no_requests_in_flight(nursery, tmp_path, beginning):
+    with CollectorProcess(
+        tmp_path, faults=None, settings={"tls.certificate": SERVER}, nursery=nursery
+    ) as collector:
         with connect(collector) as silent:
             silent.sendall(beginning)
             time.sleep(0.1)
@@ -222,10 +241,10 @@ def test_handshakes_that_do_not_go_on_are_no_requests_in_flight(tmp_path, beginn
 
 
 @pytest.mark.parametrize("beginning", [b"", b"\x16\x03\x01"])
-def test_silent_handshakes_however_many_do_not_keep_senders_out(tmp_path, beginning):
+def test_silent_handshakes_however_many_do_not_keep_senders_out(nursery, tmp_path, beginning):
     settings = {"tls.certificate": SERVER, "max_connections": "4"}
     with (
-        CollectorProcess(tmp_path, faults=None, settings=settings) as collector,
+        CollectorProcess(tmp_path, faults=None, settings=settings, nursery=nursery) as collector,
         contextlib.ExitStack() as stack,
     ):
         for _ in range(20):
@@ -251,10 +270,12 @@ def served_certificate(collector: CollectorProcess) -> bytes | None:
         return connection.getpeercert(binary_form=True)
 
 
-def test_sighup_serves_the_certificate_that_the_file_has_now(tmp_path):
+def test_sighup_serves_the_certificate_that_the_file_has_now(nursery, tmp_path):
     certificate = tmp_path / "served.pem"
     shutil.copy(SERVER, certificate)
-    with CollectorProcess(tmp_path, faults=None, settings={"tls.certificate": str(certificate)}) as collector:
+    with CollectorProcess(
+        tmp_path, faults=None, settings={"tls.certificate": str(certificate)}, nursery=nursery
+    ) as collector:
         before = served_certificate(collector)
         with connect(collector) as plain:
             context = ssl.create_default_context(cafile=AUTHORITY)

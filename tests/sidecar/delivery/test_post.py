@@ -385,7 +385,7 @@ def test_a_request_that_does_not_get_on_is_a_timeout(attempt):
         seconds = time.monotonic() - started
         ended.set()
     assert (answer.kind, answer.reason) == ("timeout", "nothing came for 0.2 seconds while sending")
-    assert seconds < 2
+    assert seconds < DEADLINE_SECONDS / 2  # the other end holds on for all of it
 
 
 # --- what no answer tells
