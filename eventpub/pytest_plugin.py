@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from typing import TYPE_CHECKING, Any
@@ -102,12 +101,13 @@ def posix_event_queue() -> Iterator[EventQueue[Any]]:
 @pytest.fixture(scope="session")
 def eventpub_dev(request: pytest.FixtureRequest) -> Iterator[CollectedEvents]:
     """A sidecar and a collector for the whole run: `eventpub dev`, or the page that $EVENTPUB_PAGE names."""
-    from eventpub.testing.collected import PAGE_VARIABLE, CollectedEvents, run_dev  # noqa: PLC0415, likewise
+    from eventpub.testing.collected import find_page, run_dev  # noqa: PLC0415, likewise
 
-    if os.environ.get(PAGE_VARIABLE):
-        yield CollectedEvents(os.environ[PAGE_VARIABLE])
+    version = request.config.getini("eventpub_version")
+    if page := find_page(version):
+        yield page
         return
-    with run_dev(version=request.config.getini("eventpub_version")) as running:
+    with run_dev(version=version) as running:
         yield running
 
 

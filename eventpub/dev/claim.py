@@ -33,11 +33,10 @@ def claim_queue(name: str) -> Iterator[None]:
     Raises:
         ClaimedError: another does, or a sidecar takes the queue's events.
     """
-    what, here = f"queue {name!r}", holders.read_namespace()
+    what = f"queue {name!r}"
     with socket.socket(socket.AF_UNIX) as claim:
         try:
-            # an abstract name, which the kernel gives up however the process ends
-            claim.bind(f"\0eventpub-dev {os.geteuid()} {here} {name}"[:107])
+            claim.bind(_name_claim(name))
         except OSError:
             raise ClaimedError(what, "another eventpub dev", "--queue-name OTHER") from None
         deadline = time.monotonic() + _END_SECONDS
@@ -46,6 +45,16 @@ def claim_queue(name: str) -> Iterator[None]:
                 raise ClaimedError(what, f"a sidecar, {sidecar},", "--queue-name OTHER")
             time.sleep(_POLL_SECONDS)
         yield
+
+
+def is_claimed(name: str) -> bool:
+    """Return whether a command of this user, or a sidecar, uses a queue."""
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            claim.bind(_name_claim(name))
+        except OSError:
+            return True
+        return _find_sidecar(name) is not None
 
 
 @contextlib.contextmanager
@@ -68,6 +77,11 @@ def claim_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _name_claim(name: str) -> str:
+    """Return an abstract name of a socket, which the kernel gives up however the process ends."""
+    return f"\0eventpub-dev {os.geteuid()} {holders.read_namespace()} {name}"[:107]
 
 
 def _find_sidecar(name: str) -> holders.Holder | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from eventpub.settings import ini
 from .claim import claim_folder, claim_queue
 from .errors import ProgramError
 from .files import PAGE_PORT, PORT, choose_port, make_secret, write_collector, write_sidecar
+from .leftovers import clear_leftovers, make_folder
 from .program import Program
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventpub.cli.arguments import Commands
+
+    from .leftovers import Folder
 
 _LOOK_SECONDS = 0.2
 _EPILOG = """\
@@ -96,12 +99,11 @@ def run_dev(options: argparse.Namespace) -> int:
         sys.stdout.reconfigure(line_buffering=True)  # who reads through a pipe waits for the addresses
     stop = _watch_signals()
     _exists(options.queue_name)  # a system without queues says so before anything is made
+    os.umask(0o077)  # events are nobody else's, in whatever folder they are kept
     with contextlib.ExitStack() as at_the_end:
-        if options.keep is None:
-            folder = Path(at_the_end.enter_context(tempfile.TemporaryDirectory(prefix="eventpub-dev-")))
-        else:
-            folder = options.keep.resolve()
-            at_the_end.enter_context(claim_folder(folder))
+        if options.keep is not None:
+            at_the_end.enter_context(claim_folder(options.keep.resolve()))
+        folder = at_the_end.enter_context(make_folder())
         at_the_end.enter_context(claim_queue(options.queue_name))
         programs = at_the_end.enter_context(_run_programs(options, folder, stop))
         while not stop.wait(_LOOK_SECONDS):
@@ -116,17 +118,18 @@ def run_dev(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _run_programs(
-    options: argparse.Namespace, folder: Path, stop: threading.Event
+    options: argparse.Namespace, own: Folder, stop: threading.Event
 ) -> Iterator[Sequence[Program]]:
     """Start both programs, say how to use them, end them with the block; start none if `stop` comes first."""
     queue = options.queue_name
+    folder = options.keep.resolve() if options.keep is not None else own.path
     version = options.version or ("2j" if queue.endswith("2j") else "2")
     secret = make_secret()
     with contextlib.ExitStack() as at_the_end:
-        is_new = not _exists(queue)
+        is_new = _take_over(queue, own)
 
         def start(name: str, *arguments: str) -> Program:
-            program = Program(name, ["-m", f"eventpub.{name}", *arguments], folder / f"{name}.log")
+            program = Program(name, ["-m", f"eventpub.{name}", *arguments], folder / f"{name}.log", own.lock_fd)
             at_the_end.callback(program.stop)
             return program
 
@@ -149,27 +152,41 @@ def _run_programs(
         if is_new:
             at_the_end.callback(_remove, queue)  # once the sidecar, which makes it, has stopped
         sidecar = start("sidecar", "--queue-name", queue, str(config))
-        size = sidecar.wait_for(r" started queue=<.* of (\S+) messages of (\S+) bytes", stop.is_set)
+        size = sidecar.wait_for(r" started queue=.* max_messages=(\d+) max_message_bytes=(\d+) ", stop.is_set)
         if size:
-            for wanted, chosen in zip((options.port, options.page_port), ports, strict=True):
-                if wanted != chosen:
-                    say(f"Port {wanted} is taken; a free one is used instead.")
-            _explain(options, queue, version, page=page[1], collector=address[1], size=(size[1], size[2]))
+            _tell_taken((options.port, options.page_port), ports)
+            _explain(
+                options, queue, version, page=page[1], collector=address[1], size=(int(size[1]), int(size[2]))
+            )
             yield collector, sidecar
         else:
             yield ()
+
+
+def _take_over(queue: str, own: Folder) -> bool:
+    """Return whether the queue is to go at the end: it is made here, or was by a command that was killed."""
+    is_new = clear_leftovers(queue) or not _exists(queue)
+    if is_new:
+        own.note_queue(queue)
+    return is_new
 
 
 def _choose_ports(options: argparse.Namespace) -> tuple[int, int]:
     return choose_port(options.port), choose_port(options.page_port)
 
 
+def _tell_taken(wanted: tuple[int, int], chosen: tuple[int, int]) -> None:
+    for port, other in zip(wanted, chosen, strict=True):
+        if port != other:
+            say(f"Port {port} is taken; a free one is used instead.")
+
+
 def _explain(
-    options: argparse.Namespace, queue: str, version: str, *, page: str, collector: str, size: tuple[str, str]
+    options: argparse.Namespace, queue: str, version: str, *, page: str, collector: str, size: tuple[int, int]
 ) -> None:
     say("")
     say_styled("Page       ", "bold", page)
-    say_styled("Queue      ", "bold", f"{queue}, for up to {size[0]} waiting events of {size[1]} bytes")
+    say_styled("Queue      ", "bold", f"{queue}, for up to {size[0]:,} waiting events of {size[1]:,} bytes")
     say_styled("Collector  ", "bold", f"http://{collector}/v{version}")
     if options.keep is not None:
         say_styled("Folder     ", "bold", str(options.keep))

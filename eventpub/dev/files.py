@@ -86,6 +86,7 @@ def write_sidecar(folder: Path, secret: str, queue: str, version: str, address: 
 
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    path.touch()
+    path.chmod(0o600)
     path.write_text(text, encoding="utf-8")
     return path

@@ -34,9 +34,10 @@ class Program:
         name: what it is called.
         arguments: of Python.
         log_path: what it writes goes there.
+        kept_fd: a descriptor that it has open until it ends.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log_path: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log_path: Path, kept_fd: int) -> None:
         self.name = name
         self._log_path = log_path
         self._told_characters = 0
@@ -46,6 +47,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=(kept_fd,),
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509, this process has no threads
             )

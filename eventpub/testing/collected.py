@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PAGE_VARIABLE = "EVENTPUB_PAGE"
+PAGE_QUEUE_VARIABLE = "EVENTPUB_PAGE_QUEUE"
+_QUEUES = {"2": "v2", "2j": "v2j"}  # of `eventpub dev`
 
 _WAIT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0  # for the answer, beside the wait
@@ -148,6 +150,18 @@ class CollectedEvents:
 
 
 _OURS = frozenset({"count", "limit", "wait"})  # parameters of the page's
+
+
+def find_page(version: str) -> CollectedEvents | None:
+    """Return the page that $EVENTPUB_PAGE names, or None.
+
+    Args:
+        version: 2 or 2j, which says what its queue is, unless $EVENTPUB_PAGE_QUEUE does.
+    """
+    page_url = os.environ.get(PAGE_VARIABLE)
+    if not page_url:
+        return None
+    return CollectedEvents(page_url, os.environ.get(PAGE_QUEUE_VARIABLE) or _QUEUES.get(version, version))
 
 
 @contextlib.contextmanager

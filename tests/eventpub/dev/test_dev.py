@@ -28,7 +28,7 @@ from eventpub.wire import QUEUE_PREFIX
 class Dev:
     """The command, running."""
 
-    def __init__(self, queue: str, folder: Path, *arguments: str) -> None:
+    def __init__(self, queue: str, folder: Path, *arguments: str, is_kept: bool = True) -> None:
         self.folder = folder
         self._log = folder.with_name("dev.log")
         self.output = ""
@@ -39,12 +39,12 @@ class Dev:
             "dev",
             "--queue-name",
             queue,
-            "--keep",
-            str(folder),
+            *(("--keep", str(folder)) if is_kept else ()),
             *arguments,
         ]
+        environment = {**os.environ, "TMPDIR": str(folder.parent)}
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)
         wait_until(
             lambda: "Ctrl-C ends everything" in self.read() or self.process.poll() is not None, "started", 60
         )
@@ -70,6 +70,9 @@ def port_arguments() -> list[str]:
     """Return arguments for ports that nobody uses."""
     port, page_port = free_ports(2)
     return ["--port", str(port), "--page-port", str(page_port)]
+
+
+ANY_PORTS = ("--port", "0", "--page-port", "0")
 
 
 def queue_exists(queue: str) -> bool:
@@ -128,6 +131,48 @@ def test_both_programs_end_with_it_however_it_ends(tmp_path: Path, queue_name: s
     assert len(children) == 2
     running.end(signal.SIGKILL)
     wait_until(lambda: not [pid for pid in children if Path("/proc", pid).exists()], "both have ended")
+
+
+def test_what_a_killed_one_leaves_is_used_or_removed_by_the_next(tmp_path: Path, queue_name: str) -> None:
+    tea = '{"source": "shop", "action": "buy", "noun": "tea"}'
+    event = [sys.executable, "-m", "eventpub", "put", "--event", queue_name, tea]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    for number in (1, 2):
+        running = Dev(queue_name, tmp_path / "none", *ANY_PORTS, is_kept=False)
+        assert len([*tmp_path.glob("eventpub-dev-*")]) == 1
+        if number == 2:  # the event that waited in the queue of the first
+            found = requests.get(f"{running.page}/micro/good?noun=tea&wait=20s", timeout=60).json()
+            assert found["matched"] == 1
+        children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+        running.end(signal.SIGKILL)
+        wait_until(
+            lambda of=children: not [pid for pid in of if Path("/proc", pid).exists()], "both have ended"
+        )
+        assert queue_exists(queue_name)
+        if number == 1:
+            subprocess.run(event, cwd=ROOT, env=environment, check=True, timeout=60)
+    other = Dev(f"{queue_name}x", tmp_path / "none", *ANY_PORTS, is_kept=False)
+    assert not queue_exists(queue_name)
+    assert len([*tmp_path.glob("eventpub-dev-*")]) == 1
+    assert other.end() == 0
+    assert [*tmp_path.glob("eventpub-dev-*")] == []
+
+
+def test_files_that_are_kept_are_for_the_user_alone_whatever_the_folder_is(
+    tmp_path: Path, queue_name: str
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "collector.ini").touch()
+    (folder / "collector.ini").chmod(0o644)
+    assert Dev(queue_name, folder, *ANY_PORTS).end() == 0
+    assert folder.stat().st_mode & 0o777 == 0o755
+    kept = [*folder.rglob("*")]
+    assert {"events.sqlite", "collector.ini", "sidecar.ini", "sidecar.log", "spool"} <= {
+        path.name for path in kept
+    }
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
 
 
 def test_a_queue_or_a_folder_of_another_one_is_refused_and_stays_as_it_is(

@@ -14,7 +14,7 @@ from support.ports import free_port
 from eventpub import EventQueue
 from eventpub.schemas.event.ttypes import Event, User
 from eventpub.testing import CollectedEvents, run_dev
-from eventpub.testing.collected import PAGE_VARIABLE
+from eventpub.testing.collected import PAGE_QUEUE_VARIABLE, PAGE_VARIABLE
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +68,37 @@ def test_a_field_may_have_the_name_of_a_parameter(collected_events: CollectedEve
 def test_the_page_of_a_collector_that_runs_already_is_used(
     eventpub_dev: CollectedEvents, tmp_path: Path
 ) -> None:
-    (tmp_path / "test_app.py").write_text(f"""
+    (tmp_path / "test_app.py").write_text("""
+import os, pytest
+from eventpub import EventQueue
+from eventpub.schemas.event.ttypes import Event
+
+@pytest.mark.skipif("EVENTPUB_PAGE_QUEUE" not in os.environ, reason="that of eventpub dev is another's")
 def test_page(collected_events):
-    assert collected_events.page_url == {eventpub_dev.page_url!r}
-    assert collected_events.good(count=0) == []
+    with EventQueue(collected_events.queue_name) as events:
+        events.put(Event(source="shop", action="buy", noun="milk"), timeout=10)
+    assert collected_events.good({"noun": "milk"}, wait_seconds=30)
+
+def test_queue(eventpub_dev):
+    print(eventpub_dev.page_url, eventpub_dev.queue_name)
 """)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_app.py"],
-        cwd=tmp_path,
-        env={**os.environ, PAGE_VARIABLE: eventpub_dev.page_url},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "1 passed" in done.stdout, done.stdout
+    for version, named, queue in (("2", "", "v2"), ("2j", "", "v2j"), ("2", *[eventpub_dev.queue_name] * 2)):
+        command = f"{sys.executable} -m pytest -qs -p no:cacheprovider -o eventpub_version={version}"
+        done = subprocess.run(
+            [*command.split(), "test_app.py"],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                PAGE_VARIABLE: eventpub_dev.page_url,
+                **({PAGE_QUEUE_VARIABLE: named} if named else {}),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert f"{eventpub_dev.page_url} {queue}\n" in done.stdout, done.stdout
+        assert ("2 passed" if named else "1 passed") in done.stdout, done.stdout
 
 
 def test_where_no_page_answers_the_error_names_the_variable_and_what_to_do() -> None:
