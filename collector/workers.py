@@ -4,9 +4,9 @@ The socket is opened once and inherited, so a connection that waits in the kerne
 served by another. Each worker is a whole collector with a store of its own, opened after it started. SIGTERM
 and SIGHUP go to all of them; when the process that watches ends, in any way, they stop.
 
-A worker writes once a second how it is. One that no longer does, or whose store hangs, serves nothing and does
-not end by itself: it is killed, and senders repeat what it had not answered. Its silence is counted in looks,
-not by a clock: workers that are stopped together with the process that watches them do not hang.
+A worker writes once a second how it is, and ends by itself if its store hangs. One that no longer writes is
+frozen: it is killed, and senders repeat what it had not answered. Its silence is counted in looks, not by a
+clock: workers that are stopped together with the process that watches them are not taken for frozen.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import gevent
 from gevent import socket
 
 from eventpub.cli.exit_codes import EXIT_NOT_YET
-from eventpub.collector.telemetry.observer import read_snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,7 +150,7 @@ class Workers:
 
     def _look(self) -> int | None:
         """Start what does not run; return an exit code after which that is of no use."""
-        self._kill_what_hangs()
+        self._kill_what_is_frozen()
         for number, process in enumerate(self._processes):
             code = None if process is None else process.poll()
             if process is not None and code is None:
@@ -165,33 +164,31 @@ class Workers:
                 self._start(number)
         return None
 
-    def _kill_what_hangs(self) -> None:
+    def _kill_what_is_frozen(self) -> None:
         """Once a second, look at what each worker says of itself."""
         if time.monotonic() < self._look_closer_at:
             return
         self._look_closer_at = time.monotonic() + _LOOK_SECONDS
         for number, process in enumerate(self._processes):
-            trouble = "" if process is None else self._find_hang(number)
-            if process is not None and trouble:
-                logger.error("worker %d hangs and is killed: %s", number, trouble)
+            silent_seconds = self._look_at(number) * _LOOK_SECONDS
+            if process is not None and silent_seconds > self._patience_seconds[number]:
+                logger.error(
+                    "worker %d is frozen and is killed: it has not said how it is for %.0f s",
+                    number,
+                    silent_seconds,
+                )
                 process.kill()
                 self._silent_looks[number] = 0
 
-    def _find_hang(self, number: int) -> str:
-        """Return what hangs in a worker, in words; empty if nothing does."""
+    def _look_at(self, number: int) -> int:
+        """Return how often in a row a worker was looked at and had said nothing new."""
         told = _find_time(self.counts_files[number])
         if told == self._told[number]:
             self._silent_looks[number] += 1
-            silent_seconds = self._silent_looks[number] * _LOOK_SECONDS
-            is_frozen = silent_seconds > self._patience_seconds[number]
-            return f"it has not said how it is for {silent_seconds:.0f} s" if is_frozen else ""
-        self._told[number], self._silent_looks[number] = told, 0
-        self._patience_seconds[number] = self._hung_seconds
-        busy_seconds = max(
-            (one.store_busy_seconds for one in read_snapshots([self.counts_files[number]])), default=0
-        )
-        is_hung = busy_seconds > self._hung_seconds
-        return f"its store has not answered for {busy_seconds:.0f} s" if is_hung else ""
+        else:
+            self._told[number], self._silent_looks[number] = told, 0
+            self._patience_seconds[number] = self._hung_seconds
+        return self._silent_looks[number]
 
     def _start(self, number: int) -> None:
         self._started_at[number] = time.monotonic()

@@ -1,5 +1,7 @@
 """Watches one collector and tells how it is: to `status.listen`, or, as a worker, to a file.
 
+Where its store hangs, the process ends with a code of its own, and what started it starts another one.
+
 Workers share one socket for events and cannot share one for questions: whoever is asked would tell of itself
 only. So each writes what it counted into a file once a second, and the process that watches them adds the files
 up when it is asked. The file outlives its worker, and the next one goes on from there: a counter never falls,
@@ -16,13 +18,14 @@ from typing import TYPE_CHECKING
 
 import gevent
 
+from eventpub.cli.exit_codes import EXIT_FROZEN
 from eventpub.process.listener import ProbeListener
 
 from .counts import Snapshot, add_snapshots
 from .routes import find_hang, make_routes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import Protocol
 
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_TICK_SECONDS = 1.0
-
 
 class Observer:
     """Looks at a server, and at the store and the application once they are there.
@@ -56,11 +57,24 @@ class Observer:
         server: has the counts.
         file: where a worker tells of itself; None for a collector on its own.
         hung_seconds: a store that is at one call for longer hangs.
+        tick_seconds: how often it looks.
+        end: ends the process, and gets the reason in words.
     """
 
-    def __init__(self, server: Served, file: Path | None = None, *, hung_seconds: float) -> None:
+    def __init__(
+        self,
+        server: Served,
+        file: Path | None = None,
+        *,
+        hung_seconds: float,
+        tick_seconds: float = 1.0,
+        end: Callable[[str], object] | None = None,
+    ) -> None:
         self._server = server
         self._hung_seconds = hung_seconds
+        self._tick_seconds = tick_seconds
+        self._end = end or end_hung
+        self._was_hung = False
         self._file = file
         self._before = read_snapshots([file] if file else [])
         self._store: StoreThread | None = None
@@ -69,7 +83,7 @@ class Observer:
         self._ticking: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Look once a second from now on, also while there is no store yet."""
+        """Look from now on, also while there is no store yet."""
         self._ticking = gevent.spawn(self._tick)
 
     def listen(self, address: tuple[str, int] | str | None) -> None:
@@ -109,13 +123,25 @@ class Observer:
             self._listener.close()
 
     def _tick(self) -> None:
-        """Tell the file, and see whether a store that failed works again."""
+        """Tell the file, and see whether a store that failed works again, or hangs."""
         while True:
             if self._file is not None:
                 self._write(self._file)
-            gevent.sleep(_TICK_SECONDS)
-            if self._store is not None and not self._store.known_health.writable:
-                self._store.health()
+            gevent.sleep(self._tick_seconds)
+            if self._store is not None:
+                self._check(self._store)
+
+    def _check(self, store: StoreThread) -> None:
+        """End the process if its store hangs, since only another start helps.
+
+        It does if that is seen twice: a process that was stopped in the middle of a call goes on with it.
+        """
+        is_hung = store.busy_seconds > self._hung_seconds
+        if is_hung and self._was_hung:
+            self._end(f"the store has not answered for {store.busy_seconds:.0f} s")
+        self._was_hung = is_hung
+        if not store.known_health.writable:
+            store.health()
 
     def _write(self, file: Path) -> None:
         draft = file.with_suffix(".tmp")
@@ -136,6 +162,12 @@ class Observer:
         }
         state = {name: getattr(snapshot, name) for name in ("is_writable", "reason", "store_busy_seconds")}
         return dataclasses.replace(add_snapshots([snapshot, *self._before]), **gauges, **state)
+
+
+def end_hung(reason: str) -> None:
+    """End the process at once; what it acknowledged is stored, and senders repeat the rest."""
+    logger.critical("%s; this process ends with code %d, so that another one is started", reason, EXIT_FROZEN)
+    os._exit(EXIT_FROZEN)
 
 
 def listen_for_workers(

@@ -82,7 +82,8 @@ def test_a_store_that_hangs_is_told_to_all_who_ask_and_to_the_service_manager(
     slow = HangingStore()
     store = StoreThread(lambda: slow, close_patience_seconds=5)
     server = types.SimpleNamespace(counts=Counts(), table=())
-    observer = Observer(server, hung_seconds=HUNG_SECONDS)
+    ended: list[str] = []
+    observer = Observer(server, hung_seconds=HUNG_SECONDS, tick_seconds=0.05, end=ended.append)
     with manager, contextlib.closing(store), contextlib.closing(observer):
         observer.start()
         observer.listen(str(tmp_path / "status"))
@@ -93,10 +94,13 @@ def test_a_store_that_hangs_is_told_to_all_who_ask_and_to_the_service_manager(
         with tell_supervisor("serves", observer.is_well):
             until(lambda: "WATCHDOG=1" in hear(), "the manager hears that all is well")
             adding = gevent.spawn(store.add, BATCH)
+            assert not ended
             until(lambda: not observer.is_well(), "it is seen that the store hangs")
             for question in ("/livez", "/readyz"):
                 status, words = get(question)
                 assert (status, words.rpartition(" for ")[0]) == (503, "hung: the store has not answered")
+            until(lambda: ended, "the process would end")
+            assert ended[0].startswith("the store has not answered for ")
             assert "eventpub_collector_store_ready 0.0" in get("/metrics")[1]
             hear()
             gevent.sleep(0.2)
