@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from engines.test_contract import batch, text
+from support.collector_process import KEY_NAME, CollectorProcess
 from support.engines import NatsCluster, Postgres, read_stream
 from support.ports import free_ports
 from support.waiting import wait_until
 
+from eventpub.cli.exit_codes import EXIT_FROZEN
 from eventpub.collector.config import Settings
 from eventpub.collector.engines import open_store
 from eventpub.collector.store import IncomingBatch, Outcome, Store
@@ -348,6 +352,38 @@ def test_what_postgresql_could_not_do_in_time_has_its_sqlstate(postgres: Postgre
         assert (receipt.outcome, receipt.code) == (Outcome.UNAVAILABLE, "57014")  # query_canceled
         other.rollback()
         assert store.add(batch("b", "1")).outcome is Outcome.STORED
+
+
+def test_a_collector_whose_database_is_frozen_ends_with_71_and_the_next_one_stores_what_is_repeated(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """No timeout of PostgreSQL or TCP ends a call to a frozen backend: its kernel goes on to acknowledge."""
+    settings = {
+        "store": f"{postgres.url}?application_name=frozen",
+        "store.timeout": "1",
+        "watchdog.timeout": "2",
+    }
+    with (
+        psycopg.connect(postgres.url, autocommit=True) as admin,
+        CollectorProcess(tmp_path, faults=None, settings=settings) as collector,
+    ):
+        assert collector.process is not None
+        assert collector.post(b'[{"a":1}]', {"Idempotency-Key": "1"}).status_code == 200
+        found = admin.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'frozen'").fetchone()
+        assert found
+        backend: int = found[0]
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with contextlib.suppress(requests.RequestException):
+                collector.post(b'[{"a":2}]', {"Idempotency-Key": "2"})
+            assert collector.process.wait(30) == EXIT_FROZEN
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        assert "the store has not answered for" in collector.log()
+        collector.start()
+        assert collector.post(b'[{"a":2}]', {"Idempotency-Key": "2"}).status_code == 200
+        rows = admin.execute("SELECT event FROM events WHERE key_name = %s ORDER BY id", (KEY_NAME,)).fetchall()
+        assert rows == [('{"a":1}',), ('{"a":2}',)]
 
 
 def test_a_database_of_a_later_collector_stops_the_start(postgres: Postgres) -> None:

@@ -73,7 +73,9 @@ class CollectorProcess:
         self._arguments = [*arguments]
         self._keys = keys or {KEY_NAME: SECRET}
         self._schemas = schemas or {}
-        self._settings = {"store.path": str(self.store_path), **(settings or {})}
+        self._settings = {**(settings or {})}
+        if "store" not in self._settings:
+            self._settings = {"store.path": str(self.store_path), **self._settings}
         if faults is not None:
             script_path = folder / "faults.json"
             script_path.write_text(json.dumps([*faults]))
