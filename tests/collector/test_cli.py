@@ -19,7 +19,7 @@ from support.paths import ROOT
 from support.waiting import wait_until
 
 from eventpub import __version__, wire
-from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE
+from eventpub.cli.exit_codes import EXIT_CONFIG, EXIT_FROZEN, EXIT_UNAVAILABLE, EXIT_USAGE
 from eventpub.collector import cli
 
 BODY = b'[{"example": "value"}]'
@@ -49,7 +49,7 @@ def test_help_ends_with_examples(run):
 
 
 def test_help_lists_every_exit_code(run):
-    codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")} | {EXIT_USAGE}
+    codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")} | {EXIT_USAGE, EXIT_FROZEN}
     listed = run("--help").stdout.partition("exit codes:\n")[2]
     assert {int(code) for code in re.findall(r"(?:^|  )(\d+) [a-z]", listed, re.MULTILINE)} == codes
 
