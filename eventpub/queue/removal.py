@@ -11,6 +11,10 @@ A program that has it open can go on sending to it, and the kernel says nothing.
 When as many marks went in as there is room for, no event came between. Where fewer are in it, or an event is
 behind them, who filled it up was late, or was killed: whoever finds that goes on. A mark counts only in a queue
 that was removed; anywhere else it is a message like any other.
+
+POSIX queues let a message be taken, and not looked at. So on its way from one queue to the other it is for some
+microseconds in neither, and a process without a spool that is killed then loses that one. A sidecar loses none:
+the kernel writes what it takes into a file.
 """
 
 from __future__ import annotations

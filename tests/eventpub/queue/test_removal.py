@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +25,18 @@ def old(queue_name: str) -> Iterator[MessageQueue]:
 def successor(old: MessageQueue) -> Iterator[MessageQueue]:
     with MessageQueue.open(old.name, max_messages=EVENTS, max_message_size=128) as queue:
         yield queue
+
+
+class DeadlyQueue(MessageQueue):
+    """A queue whose third message never comes: its process is killed, with the message in its hand."""
+
+    sent = 0
+
+    def send(self, message: bytes) -> bool:
+        self.sent += 1
+        if self.sent == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().send(message)
 
 
 def take_all(queue: MessageQueue) -> list[bytes]:
@@ -62,3 +76,19 @@ def test_a_queue_that_another_process_has_filled_up_is_finished_at_once(
         old.send(END_MARK)
     assert RemovedQueue(old).move_messages(successor)
     assert not old.send(b"late")
+
+
+def test_a_process_without_a_spool_that_is_killed_while_it_moves_events_loses_at_most_the_one_in_its_hand(
+    old: MessageQueue, successor: MessageQueue
+):
+    events = [b"event %d" % number for number in range(EVENTS)]
+    assert all(map(old.send, events))
+    pid = os.fork()
+    if pid == 0:
+        with DeadlyQueue.open(old.name) as deadly:
+            RemovedQueue(old).move_messages(deadly)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    RemovedQueue(old).move_messages(successor)  # by whoever else may read it
+    assert take_all(successor) == events[:2] + events[3:]
