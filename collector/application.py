@@ -20,6 +20,7 @@ from eventpub.collector.telemetry.counts import Counts
 from eventpub.collector.telemetry.refused import RefusedLog
 
 from .intake import Intake
+from .receipts import answer_receipt, answer_unavailable
 from .responses import FACTS, QUIET, RefusedError, Response, refuse
 from .signatures import claimed_key
 
@@ -29,14 +30,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from eventpub.collector.page.feed import Feed
-    from eventpub.collector.store import Receipt, Store
+    from eventpub.collector.store import Store
 
     from .config import Config
     from .intake import SignedBody
 
 logger = logging.getLogger(__name__)
-
-RETRY_SECONDS = 5  # Retry-After while the store cannot write
 
 _BATCH_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -240,7 +239,7 @@ class Application:
     def _taken_before(self, batch: IncomingBatch) -> Response | None:
         """Answer a batch that was stored under other limits than today's; its sender would split it."""
         receipt = self._store.seen(batch) if batch.deduplicate else None
-        return self._answer(batch.batch_id, receipt) if receipt else None
+        return answer_receipt(batch.batch_id, receipt) if receipt else None
 
     def _keep(self, batch: IncomingBatch, unknown_fields: int) -> Response:
         counted = {"unknown_fields": unknown_fields} if unknown_fields else {}
@@ -255,25 +254,7 @@ class Application:
             self._counts.engine_failed(receipt.code)
         if self._feed is not None:
             self._feed.add_receipt(batch, receipt)
-        return self._answer(batch.batch_id, receipt, events=len(batch.events), **counted)
-
-    def _answer(self, batch_id: str, receipt: Receipt, **counted: int) -> Response:
-        """Say what came of a batch; `counted` is what was read of it, or nothing where it was not read."""
-        if receipt.outcome is Outcome.UNAVAILABLE:
-            logger.error("store unavailable batch=%s code=%s reason=%r", batch_id, receipt.code, receipt.reason)
-            return answer_unavailable(receipt.reason)
-        if receipt.outcome is Outcome.TOO_MANY:
-            limit = receipt.limit_events
-            reason = f"the store takes at most {limit:,} events in one batch; send fewer at once"
-            return refuse(413, receipt.outcome.value, reason, limit_events=limit)
-        if receipt.outcome is Outcome.KEY_REUSED:
-            reason = f"{wire.IDEMPOTENCY_HEADER} {batch_id} came with another body before; use a new one"
-            return refuse(422, receipt.outcome.value, reason)
-        if receipt.outcome is Outcome.TAKEN_APART:
-            reason = f"parts of batch {batch_id} came before it; nothing of it was stored; send its other parts"
-            return refuse(409, receipt.outcome.value, reason)
-        duplicate = receipt.outcome is Outcome.DUPLICATE
-        return Response(200, {"batch_id": batch_id, **counted, "duplicate": duplicate})
+        return answer_receipt(batch.batch_id, receipt, events=len(batch.events), **counted)
 
     def _health(self, environ: WSGIEnvironment) -> Response:
         """Answer a probe; the access log has those that fail."""
@@ -289,16 +270,6 @@ class Application:
             "version": eventpub.__version__,
         }
         return Response(200, fields, (("Allow", _ALLOWED["GET"]),))
-
-
-def answer_unavailable(reason: str) -> Response:
-    """Return the answer to a batch, or a probe, while nothing can be stored."""
-    return refuse(
-        503,
-        Outcome.UNAVAILABLE.value,
-        f"the store cannot write now, nothing was stored: {reason}",
-        headers=(("Retry-After", str(RETRY_SECONDS)),),
-    )
 
 
 def _not_allowed(method: str, allowed: str) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .application import answer_unavailable
+from .receipts import answer_unavailable
 from .responses import FACTS, QUIET, Response
 
 if TYPE_CHECKING:

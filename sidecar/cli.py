@@ -32,8 +32,9 @@ from eventpub.sidecar.http.certificates import check_certificates
 from eventpub.sidecar.native import describe_loops
 from eventpub.sidecar.spool.errors import SpoolError
 
-from .config import SECTION_PREFIX, check_host, default_spool_dir, load_config
+from .config import SECTION_PREFIX, load_config
 from .daemon import Daemon
+from .host import check_host, default_spool_dir
 from .opening import StoppedEarly, wait_for_descriptors
 from .queue_choice import choose_queue
 from .signals import Wakeups

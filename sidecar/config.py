@@ -8,36 +8,28 @@ secret in a file of its own is read at every use, so that a rotated key works wi
 from __future__ import annotations
 
 import dataclasses
-import grp
 import importlib.util
 import os
-import shlex
 import stat
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from eventpub.errors import ConfigError, NotYetError, suggest_install
 from eventpub.process import logs
 from eventpub.settings import address, ini
-from eventpub.sidecar.spool.errors import SpoolError
-from eventpub.sidecar.spool.folder import DAMAGED, DEAD, RESERVE
-from eventpub.sidecar.spool.slot import check_folders
 from eventpub.wire import CONTAINER_OVERHEAD, MAX_EVENT_SIZE, VERSIONS, http_signature
 from eventpub.wire.signing import Scheme, SigningKey
 
-from .secret_file import read_secret
+from .secret_file import find_exposure, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SECTION_PREFIX = "event-publisher:"
-SYSTEM_SPOOL_DIR = Path("/var/spool/eventpub")
 
 _KIB, _MIB, _GIB, _TIB = 1024, 1024**2, 1024**3, 1024**4
 DEAD_LETTERS_MAX_BYTES = 100 * _MIB
 _OWNERS = stat.S_IRUSR | stat.S_IWUSR
-_EXPOSED = stat.S_IROTH | stat.S_IWOTH  # a group may be the sidecar's own, as in Kubernetes
 
 
 def _interval_kind() -> ini.Kind[float]:
@@ -200,18 +192,7 @@ class SidecarConfig:
 
     def exposure(self) -> str | None:
         """Return who else may read or replace the secret's file, with the command to fix that, or None."""
-        if self.key_secret_file is None:
-            return None
-        try:
-            mode = stat.S_IMODE(self.key_secret_file.stat().st_mode)
-        except OSError:  # `signing_key` reports it
-            return None
-        if not mode & _EXPOSED:
-            return None
-        return (
-            f"key.secret_file may be read or changed by every user of this machine (mode {mode:04o}); "
-            f"run: chmod o= {shlex.quote(str(self.key_secret_file))}"
-        )
+        return None if self.key_secret_file is None else find_exposure(self.key_secret_file)
 
 
 def load_config(path: str | os.PathLike[str], queue_name: str) -> SidecarConfig:
@@ -231,50 +212,6 @@ def load_config(path: str | os.PathLike[str], queue_name: str) -> SidecarConfig:
             kind = ConfigError if os.path.lexists(file) else NotYetError
             raise kind(section, f"collector.{name}", str(file), "is not a file that this user may read")
     return config
-
-
-def default_spool_dir() -> Path:
-    """Return the spool's folder if `spool.dir` is unset.
-
-    `/var/spool/eventpub` for root and for users who may write there; else `eventpub/spool` below
-    `$XDG_STATE_HOME` (`~/.local/state` if unset); else, for a user without a home, `/var/tmp/eventpub-UID`.
-    """
-    if os.geteuid() == 0 or _is_writable(SYSTEM_SPOOL_DIR):
-        return SYSTEM_SPOOL_DIR
-    state = Path(os.path.expanduser(os.environ.get("XDG_STATE_HOME") or "~/.local/state"))  # noqa: PTH111, never raises
-    if state.is_absolute():
-        nearest = next(folder for folder in (state, *state.parents) if os.access(folder, os.F_OK))
-        if _is_writable(nearest):
-            return state / "eventpub" / "spool"
-    return Path(f"/var/tmp/eventpub-{os.geteuid()}")  # noqa: S108, unlike /tmp it survives a reboot
-
-
-def check_host(config: SidecarConfig, section: str) -> None:
-    """Check whether this host has what the settings name, as far as this user can tell; leaves nothing behind.
-
-    Raises:
-        ConfigError: there is no such group, or the spool's folders can neither be used nor created.
-    """
-    if config.queue_group is not None and not config.queue_group.isdecimal():
-        try:
-            grp.getgrnam(config.queue_group)
-        except KeyError:
-            raise ConfigError(section, "queue.group", config.queue_group, "there is no such group") from None
-    folder = config.spool_dir or default_spool_dir()
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        if nearest != folder:  # a writable folder may still refuse new folders, like /proc
-            os.rmdir(tempfile.mkdtemp(prefix=".eventpub-", dir=nearest))  # noqa: PTH106, it is a text
-        elif not folder.is_dir() or not _is_writable(folder):
-            raise PermissionError(0, "is not a folder that this user may write to")
-        check_folders(folder / section.removeprefix(SECTION_PREFIX), (DEAD, DAMAGED, RESERVE))
-    except OSError as error:
-        reason = (
-            f"{error.strerror}" if nearest == folder else f"cannot be created in {nearest}: {error.strerror}"
-        )
-        raise ConfigError(section, "spool.dir", str(folder), reason) from error
-    except SpoolError as error:
-        raise ConfigError(section, "spool.dir", str(folder), f"{error.path}: {error.reason}") from error
 
 
 def _find_contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]]:
@@ -300,7 +237,3 @@ def _find_contradictions(config: SidecarConfig) -> Iterator[tuple[str, str, str]
     if config.key_signature != "x-signature" and not http_signature.INSTALLED:
         allowed = f"its package is not installed: {suggest_install('rfc9421')}"
         yield "key.signature", config.key_signature, allowed
-
-
-def _is_writable(folder: Path) -> bool:
-    return os.access(folder, os.W_OK | os.X_OK, effective_ids=True)

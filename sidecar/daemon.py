@@ -13,13 +13,11 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import time
 from typing import TYPE_CHECKING, NoReturn
 
 import gevent
 
 from eventpub.errors import ConfigError
-from eventpub.process.descriptors import explain_error
 from eventpub.process.logs import add_context, configure_logs, write_line
 from eventpub.process.notify import Supervisor
 from eventpub.process.threads import end_threads
@@ -38,6 +36,7 @@ from eventpub.sidecar.status.watchdog import Watchdog
 from eventpub.sidecar.telemetry.metrics import Telemetry
 
 from .config import SidecarConfig, load_config
+from .loss_report import LossReporter
 from .opening import describe_start, open_spool
 from .signals import Wake, Wakeups, Woken
 
@@ -127,7 +126,7 @@ class Daemon:
             config.status_listen,
         )
         self._answering.add("/tap", self._passing.answer)
-        self._report_at = time.monotonic() + config.loss_report_interval_seconds
+        self._reporter = LossReporter(config, queue_name, self._spool, self._telemetry)
         self._exposure: str | None = None
         self._sender.resume(self._spool.recovered)
 
@@ -166,7 +165,7 @@ class Daemon:
             self._supervisor.stopping()
             self._observer.phase = "stopping"
             gevent.spawn(_exit_at_second, self._wakeups)
-            self._report_losses()
+            self._sender.resume(self._reporter.report())
             self._receiver.stop()
             stages[0].join()
             self._sender.finish(self._config.shutdown_timeout_seconds)
@@ -203,7 +202,7 @@ class Daemon:
             logger.warning("reload: a change of %s takes effect at the next start", key)
         configure_logs(config.log_format, "debug" if self._is_debug else config.log_level)
         self._config = self._receiver.config = self._observer.config = config
-        self._report_at = min(self._report_at, time.monotonic() + config.loss_report_interval_seconds)
+        self._reporter.configure(config)
         self._receiver.wake()
         self._sender.configure(config)
         logger.info("reloaded file=%s", self._config_path)
@@ -239,8 +238,7 @@ class Daemon:
         self._observer.listens = self._answering.url
 
     def _look_at_losses(self) -> None:
-        if time.monotonic() >= self._report_at:
-            self._report_losses()
+        self._sender.resume(self._reporter.report_in_time())
 
     def _look_at_spool(self) -> None:
         if not self._spool.is_in_place():
@@ -254,29 +252,6 @@ class Daemon:
             logger.warning("%s", exposure)
         self._exposure = exposure
 
-    def _report_losses(self) -> None:
-        """Have a loss report delivered, if one is wanted and none is on its way."""
-        if self._telemetry.losses.is_on_its_way or not self._telemetry.losses.untold:
-            return
-        self._report_at = time.monotonic() + self._config.loss_report_interval_seconds
-        if report := self._write_report():
-            self._sender.resume([report])
-
-    def _write_report(self) -> Batch | None:
-        config, losses = self._config, self._telemetry.losses
-        if not (config.loss_report_interval_seconds and losses.untold):
-            return None
-        try:
-            event = losses.write_report(config.collector_version, self._queue_name)
-            report = self._spool.add_report(event, config.collector_version)
-        except (OSError, ImportError) as error:  # the second where no file can be opened
-            losses.withdraw()
-            left = losses.untold_counts()
-            logger.warning("losses cannot be reported: %s; they were %s", explain_error(error), left)
-            return None
-        self._telemetry.reported()
-        return report
-
     def _flush(self) -> None:
         record = self._observer.record(with_slow_facts=False)
         self._telemetry.spooled = record.ledger.spooled
@@ -289,7 +264,7 @@ class Daemon:
             self._telemetry.flush()
 
     def _close(self) -> None:
-        self._write_report()  # what has not been told is for the next process to deliver
+        self._reporter.write()  # what has not been told is for the next process to deliver
         self._flush()
         self._telemetry.close()
         ledger = self._telemetry.ledger()

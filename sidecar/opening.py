@@ -11,7 +11,7 @@ from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolDiskError
 from eventpub.sidecar.spool.spool import Spool
 
-from .config import default_spool_dir
+from .host import default_spool_dir
 
 if TYPE_CHECKING:
     from eventpub.process.notify import Supervisor

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from eventpub.settings.momentary import is_momentary
 if TYPE_CHECKING:
     from pathlib import Path
 
+_EXPOSED = stat.S_IROTH | stat.S_IWOTH  # a group may be the sidecar's own, as in Kubernetes
 _MAX_BYTES = 64 * 1024  # more than any key needs; bounds the reading of paths such as /dev/zero
 
 
@@ -52,6 +55,20 @@ def read_secret(path: Path, settled_seconds: float) -> bytes:
         ) from None
     except ValueError:  # not chained: its text may quote the secret
         raise ConfigError(str(path), "", "", f"key.secret_file: expected {kind.allowed}") from None
+
+
+def find_exposure(path: Path) -> str | None:
+    """Return who else may read or replace a secret's file, with the command to fix that, or None."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:  # `read_secret` reports it
+        return None
+    if not mode & _EXPOSED:
+        return None
+    return (
+        f"key.secret_file may be read or changed by every user of this machine (mode {mode:04o}); "
+        f"run: chmod o= {shlex.quote(str(path))}"
+    )
 
 
 def _describe_file(path: Path) -> str:

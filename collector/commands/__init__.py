@@ -8,7 +8,7 @@ COLLECTOR = Extension(
     "take events over HTTP and store each once, until stopped",
     "eventpub.collector.__main__",
     is_program=True,
-    parser_module="eventpub.collector.cli",
+    parser_module="eventpub.collector.command_line",
 )
 STORE = Extension(
     "find, export and remove events that a collector has stored", "eventpub.collector.commands.store"

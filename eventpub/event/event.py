@@ -7,9 +7,7 @@ through a `RoutingBackend` and handled by a `Processor`.
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import time
 from collections.abc import Mapping
 from copy import copy, deepcopy
 from functools import partial
@@ -21,7 +19,7 @@ from eventpub.errors import AttachmentError, EventClosedError, EventSerializatio
 from eventpub.pipeline import name_of
 from eventpub.serialization.unwritable import describe_type
 
-from . import attachment, file
+from . import attachment, file, times
 from .file import Dump
 
 if TYPE_CHECKING:
@@ -82,7 +80,7 @@ class Event(processing.Event):
                 f"Event {name!r}: proc is not data; set event.proc.NAMESPACE.ATTRIBUTE once it is made"
             )
         uid = unique_id() if uid is None else uid
-        own = {"name": name, "uid": uid, "begin_time": _read_clock(), "end_time": None}
+        own = {"name": name, "uid": uid, "begin_time": times.read_clock(), "end_time": None}
         self._set(own | data if data else own, {}, {}, is_closed=False, ctxt=ctxt)
 
     @property
@@ -121,12 +119,7 @@ class Event(processing.Event):
             key: the piece of data.
             value: seconds since the epoch, which become ISO 8601 in UTC; anything else is returned as it is.
         """
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            try:
-                return {key: dt.datetime.fromtimestamp(value, dt.timezone.utc).isoformat()}
-            except (ValueError, OverflowError, OSError):  # not a time that a calendar has
-                pass
-        return {key: value}
+        return {key: times.write_date(value)}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data as the formatters write it, in a new dict.
@@ -172,7 +165,7 @@ class Event(processing.Event):
     def close(self) -> None:
         """Set `end_time` and refuse changes from now on; does nothing if the event is closed already."""
         if not self._closed:
-            self._data["end_time"] = _read_clock()
+            self._data["end_time"] = times.read_clock()
             _set_slot(self, "_closed", True)
 
     def __enter__(self) -> Self:
@@ -216,7 +209,7 @@ class Event(processing.Event):
         event = cls._made({**dump.data, **own}, formatters, dump.attachments, is_closed=dump.is_closed)
         for key in _TIMES:
             if isinstance(text := dump.data.get(key), str):
-                moment = _to_timestamp(text)
+                moment = times.read_date(text)
                 if event.format_date(key, moment) == {key: text}:
                     event._data[key] = moment  # noqa: SLF001, our own
         return event
@@ -289,14 +282,3 @@ def _unpickle_event(cls: type[Event], *state: Any) -> Event:
 
 def _as_dumped(written: Mapping[str, Any], _key: str, _value: Any) -> Mapping[str, Any]:
     return written  # written by the formatter that the event had
-
-
-def _read_clock() -> float:
-    return time.time_ns() // 1000 / 1e6  # dates have microseconds; this makes it the same after reading
-
-
-def _to_timestamp(date: str) -> float | None:
-    try:
-        return dt.datetime.fromisoformat(date).timestamp()
-    except (ValueError, OverflowError):
-        return None

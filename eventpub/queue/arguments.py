@@ -1,14 +1,33 @@
-"""What others give to `EventQueue.put`, made plain: timeouts, what a serializer returns, what it raises."""
+"""What others give to an `EventQueue`, made plain: serializers, what they return and raise, timeouts."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from eventpub.serialization.serialize import serialize_event
 from eventpub.serialization.thrift_json import show_value
 from eventpub.serialization.unwritable import type_name
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Message: TypeAlias = "bytes | bytearray | str"  # what a serializer may return; text is encoded as UTF-8
+
+
+def choose_serializer(
+    given: Callable[..., Message] | None, default: Callable[[Any], Any] | None
+) -> Callable[..., Message]:
+    """Return the serializer of a queue, which is told of `default` where that is given.
+
+    Raises:
+        TypeError: what was given is no function.
+    """
+    if given is not None and not callable(given):
+        raise TypeError(f"event_serializer is {given!r}: give a function such as serialize_v2_event")
+    serialize = given or serialize_event
+    return partial(serialize, default=default) if default else serialize
 
 
 def read_timeout(timeout: Any) -> float:

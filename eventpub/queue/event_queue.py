@@ -21,7 +21,6 @@ import sys
 import threading
 import time
 import warnings
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -34,13 +33,12 @@ from eventpub.errors import (
     QueueError,
     QueuePermissionError,
 )
-from eventpub.serialization.serialize import serialize_event
 from eventpub.serialization.unwritable import type_name
 from eventpub.wire import MAX_EVENT_SIZE
 
 from . import registry
 from .access import DEFAULT_MODE
-from .arguments import Message, encode_message, read_timeout, show_error
+from .arguments import Message, choose_serializer, encode_message, read_timeout, show_error
 from .kernel_queue import Refused
 from .log import warn
 from .message_queue import MessageQueue
@@ -101,13 +99,8 @@ class EventQueue(Generic[T]):
         serializer_default: Callable[[Any], Any] | None = None,
         stand_in: str | None = None,
     ) -> None:
-        if event_serializer is not None and not callable(event_serializer):
-            raise TypeError(
-                f"event_serializer is {event_serializer!r}: give a function such as serialize_v2_event"
-            )
+        self._serialize: Callable[[T], Message] = choose_serializer(event_serializer, serializer_default)
         self.name = name
-        serialize: Callable[..., Message] = event_serializer or serialize_event
-        self._serialize = partial(serialize, default=serializer_default) if serializer_default else serialize
         self._queue: MessageQueue
         self._stand_in = find_stand_in(name, stand_in)
         sizes = {"max_messages": max_messages, "max_message_size": max_message_size}

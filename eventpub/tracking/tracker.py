@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     CommitHook = Callable[[Callable[[], None]], object]
 
 DEFAULT_TRACKER_NAME = "default"
-
 NOTHING_SAID: Mapping[str, Any] = MappingProxyType({})
 
 _trackers: dict[str, Tracker] = {}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from eventpub.cli import host
 from eventpub.queue import access, holders
-from eventpub.sidecar.config import SYSTEM_SPOOL_DIR, default_spool_dir, load_config
+from eventpub.sidecar.config import load_config
+from eventpub.sidecar.host import SYSTEM_SPOOL_DIR, default_spool_dir
 from eventpub.sidecar.queue_choice import choose_queues
 from eventpub.sidecar.spool.folder import DEAD
 from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, find_slots, find_spools

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from eventpub.cli.arguments import add_config_file, add_queue_name
 from eventpub.cli.errors import UsageError
-from eventpub.sidecar.config import SidecarConfig, default_spool_dir, load_config
+from eventpub.sidecar.config import SidecarConfig, load_config
+from eventpub.sidecar.host import default_spool_dir
 from eventpub.sidecar.queue_choice import choose_queue
 from eventpub.sidecar.spool.errors import SpoolError
 

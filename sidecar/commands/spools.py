@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from eventpub.cli.arguments import add_config_file
 from eventpub.cli.errors import UsageError
-from eventpub.sidecar.config import SYSTEM_SPOOL_DIR, default_spool_dir, load_config
+from eventpub.sidecar.config import load_config
+from eventpub.sidecar.host import SYSTEM_SPOOL_DIR, default_spool_dir
 from eventpub.sidecar.queue_choice import choose_queues
 from eventpub.sidecar.status.ask import find_slots, find_spools
 

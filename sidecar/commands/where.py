@@ -20,7 +20,7 @@ from eventpub.cli.exit_codes import EXIT_FAILING, EXIT_OK, EXIT_WARNING
 from eventpub.cli.terminal import say, say_styled
 from eventpub.cli.wording import count_noun, format_json
 from eventpub.errors import QueueError, QueueMissingError
-from eventpub.sidecar.config import default_spool_dir
+from eventpub.sidecar.host import default_spool_dir
 from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, find_slots, find_spools
 
 from .guard import explain_denied, guard_command

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from eventpub.cli.findings import Finding, Level
 from eventpub.errors import ConfigError
-from eventpub.sidecar.config import SECTION_PREFIX, default_spool_dir, load_config
+from eventpub.sidecar.config import SECTION_PREFIX, load_config
+from eventpub.sidecar.host import default_spool_dir
 from eventpub.sidecar.http.certificates import check_certificates
 from eventpub.sidecar.queue_choice import list_sidecars
 

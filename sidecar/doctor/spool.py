@@ -14,7 +14,8 @@ from eventpub.cli.findings import Finding, Level
 from eventpub.cli.wording import count_noun, format_size
 from eventpub.errors import ConfigError
 from eventpub.process.descriptors import name_remedy
-from eventpub.sidecar.config import SECTION_PREFIX, check_host, default_spool_dir
+from eventpub.sidecar.config import SECTION_PREFIX
+from eventpub.sidecar.host import check_host, default_spool_dir
 from eventpub.sidecar.spool.batch import SEALED_SUFFIX
 from eventpub.sidecar.spool.errors import REPAIR
 from eventpub.sidecar.spool.folder import DAMAGED, DEAD

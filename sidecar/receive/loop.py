@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     import mmap
 
 
+_MIN_GATHER = 3  # messages
+
+
 class Ended(enum.IntEnum):
     """Why a burst ended."""
 
@@ -65,6 +68,16 @@ def has_room(state: State) -> bool:
     """Tell whether one more message of the queue's size fits for certain; `receive.c` has the same."""
     fits_body = not state.events or state.body + state.message_size + 1 <= state.body_limit
     return fits_body and state.offset + records.RECORD_HEADER.size + state.message_size <= state.size
+
+
+def plan_gathering(max_messages: int) -> tuple[int, int]:
+    """Return how many messages of a busy queue to take at a wake-up, and how many nanoseconds to wait for them.
+
+    A quarter of the queue leaves room for bursts, and fills during the wait at 25,000 events a second. For a
+    queue so short that waiting would cost more than it saves, there is no wait.
+    """
+    messages = max_messages // 4
+    return (messages, min(messages * 40_000, 10_000_000)) if messages >= _MIN_GATHER else (0, 0)
 
 
 def compiled_loop() -> CompiledLoop | None:

@@ -28,7 +28,7 @@ from eventpub.sidecar.spool.disk import RETRY_SECONDS
 
 from .files import BatchFiles
 from .headway import Headway, Pause
-from .loop import Ended, compiled_loop
+from .loop import Ended, compiled_loop, plan_gathering
 from .loop_python import PythonLoop
 from .removed import RemovedSource
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_MIN_GATHER = 3  # messages
 _LOOK_SECONDS = 0.25  # how soon a removed queue is noticed if no end mark tells; 2 us each
 _ENLARGE_SECONDS = 2.0  # how often to try to enlarge a queue that had to be too small
 
@@ -256,13 +255,3 @@ class Receiver:
         if ended is Ended.WOKEN:
             os.eventfd_read(self._wake_fd)
         return ended
-
-
-def plan_gathering(max_messages: int) -> tuple[int, int]:
-    """Return how many messages of a busy queue to take at a wake-up, and how many nanoseconds to wait for them.
-
-    A quarter of the queue leaves room for bursts, and fills during the wait at 25,000 events a second. For a
-    queue so short that waiting would cost more than it saves, there is no wait.
-    """
-    messages = max_messages // 4
-    return (messages, min(messages * 40_000, 10_000_000)) if messages >= _MIN_GATHER else (0, 0)

@@ -18,9 +18,10 @@ from .batch import OpenBatch, read_file
 from .books import Books
 from .disk import Disk
 from .errors import REPAIR, SpoolDiskError
-from .folder import DAMAGED, DEAD, RESERVE, Folder
+from .folder import DAMAGED, DEAD, RESERVE
 from .plan import sift_events
 from .quota import Quota
+from .recovery import recover_slots
 from .reserve import Reserve
 from .slot import claim_slot, make_private
 from .splitter import Splitter
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from .batch import Batch
     from .dead_letters import Cause
-    from .slot import Slot
 
 _SLACK_BYTES = 64 * 1024  # of the reserve: for headers, dead letters, and blocks that parts do not fill
 
@@ -90,7 +90,11 @@ class Spool:
             for name in (DEAD, DAMAGED, RESERVE):
                 make_private(base / name)
             self._copy_quota = Quota(self._damaged, dead_max_bytes)
-            self._recover(orphans)
+            self._folder, self._sequences = recover_slots(
+                self._slot, orphans, (self._dead, self._damaged), self._disk, fsync=fsync, books=self.books
+            )
+            self.recovered = self._folder.batches()
+            self._book_recovered()
             self._splitter = Splitter(
                 queue,
                 self._folder.staging,
@@ -108,15 +112,7 @@ class Spool:
                 str(base), f"cannot be read back: {error}; {name_remedy(error, REPAIR)}"
             ) from error
 
-    def _recover(self, orphans: list[Slot]) -> None:
-        """Find what earlier processes left, in this slot and in those of dead sidecars, and book it."""
-        self._folder = self._restore(self._slot)
-        self._sequences = self._folder.numbers()
-        for orphan in orphans:
-            self._folder.adopt(self._restore(orphan), self._sequences)
-            Reserve(self._dead.parent / RESERVE, orphan.directory.name, self._disk).release()
-            orphan.release()
-        self.recovered = self._folder.batches()
+    def _book_recovered(self) -> None:
         for batch in self.recovered:
             self.books.recover(batch)
         if self.recovered:
@@ -132,13 +128,6 @@ class Spool:
         for batch in self._folder.restore_unread():
             self.books.recover(batch)
             yield batch
-
-    def _restore(self, slot: Slot) -> Folder:
-        folder = Folder(slot.directory, self._dead, self._damaged, self._disk, fsync=self._fsync)
-        folder.restore()
-        for events in folder.take_cuts():
-            self.books.recover_damaged(events)
-        return folder
 
     @property
     def events(self) -> int:

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from support.paths import ROOT
 
 from eventpub.errors import ConfigError
-from eventpub.sidecar.config import SYSTEM_SPOOL_DIR, SidecarConfig, SigningKey, default_spool_dir, load_config
+from eventpub.sidecar.config import SidecarConfig, SigningKey, load_config
+from eventpub.sidecar.host import SYSTEM_SPOOL_DIR, default_spool_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

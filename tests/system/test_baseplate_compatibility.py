@@ -23,7 +23,7 @@ from support.waiting import DEADLINE_SECONDS, wait_until
 
 from eventpub import EventQueue, serialize_v2_event
 from eventpub.queue.message_queue import MessageQueue
-from eventpub.sidecar.config import default_spool_dir
+from eventpub.sidecar.host import default_spool_dir
 
 EVENTS = """
 from eventpub.schemas.event.ttypes import Event, User

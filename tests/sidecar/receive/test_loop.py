@@ -20,9 +20,8 @@ from support.waiting import wait_until
 from eventpub.queue.message_queue import MessageQueue
 from eventpub.queue.removal import END_MARK
 from eventpub.sidecar import native
-from eventpub.sidecar.receive.loop import Ended, Loop, compiled_loop
+from eventpub.sidecar.receive.loop import Ended, Loop, compiled_loop, plan_gathering
 from eventpub.sidecar.receive.loop_python import PythonLoop
-from eventpub.sidecar.receive.receiver import plan_gathering
 from eventpub.sidecar.spool import records
 from eventpub.sidecar.spool.batch import OpenBatch
 from eventpub.sidecar.spool.disk import Disk
