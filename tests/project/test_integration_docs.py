@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from importlib import import_module
 from types import SimpleNamespace
@@ -12,10 +13,18 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 from flask import Flask
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from support.pages import read_blocks
 from support.paths import ROOT
 from support.web import EXAMPLES, start_example
 
 from eventpub.integrations import bound
+from eventpub.integrations.asgi import EventPubMiddleware
 from eventpub.integrations.django_events import follow_override
 from eventpub.integrations.flask import EventPub
 from eventpub.schemas.event.ttypes import Event
@@ -77,6 +86,33 @@ def test_what_is_no_example_runs_where_the_page_says_it_is():
 def run_block(block: str, **namespace: Any) -> dict[str, Any]:
     exec(compile(block, block.splitlines()[0], "exec", dont_inherit=True), namespace)
     return namespace
+
+
+def test_the_event_that_the_page_shows_is_what_a_request_makes():
+    (shown,) = map(json.loads, read_blocks(ROOT / "docs/integrations.md", "json"))
+    request = shown["context"]["request"]
+
+    async def buy(asked: Request) -> Response:
+        asked.state.tracker.emit("shop.buy", {"tea": asked.path_params["tea"]})
+        return Response()
+
+    with capture_events() as captured:
+        app = Starlette(
+            routes=[Route("/buy/{tea}", buy, methods=["POST"])],
+            middleware=[Middleware(EventPubMiddleware, {"queue_name": "shop", "serializer": "json"})],
+        )
+        with TestClient(app, client=(request["client_address"], 1)) as client:
+            headers = {
+                "Host": request["host"],
+                "User-Agent": request["user_agent"],
+                "X-Request-ID": request["id"],
+                "traceparent": f"00-{request['trace_id']}-00f067aa0ba902b7-01",
+            }
+            client.post(request["path"], headers=headers)
+    (event,) = captured.decoded
+    for name in ("uuid", "timestamp"):
+        assert len(event.pop(name)) == len(shown.pop(name)), name
+    assert event == shown
 
 
 @pytest.mark.parametrize("name", ["flask", "pyramid", "django", "starlette"])

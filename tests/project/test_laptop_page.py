@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 
 from support.paths import ROOT
 
@@ -14,6 +17,14 @@ PAGE = (ROOT / "docs/laptop.md").read_text(encoding="utf-8")
 def test_the_example_of_the_page_runs():
     (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     exec(compile(block, "docs/laptop.md", "exec", dont_inherit=True), {})
+
+
+def test_the_variable_of_the_page_shows_events():
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    program = 'from eventpub import EventQueue; EventQueue("laptop").put({"noun": "tea"})'
+    script = f"{block}\n{shlex.join([sys.executable, '-c', program])}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert '{"noun":"tea"}' in done.stderr
 
 
 def test_each_value_of_the_page_is_one_that_is_taken():

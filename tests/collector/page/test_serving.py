@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import socket
 import threading
 import time
@@ -16,6 +17,8 @@ import pytest
 import requests
 from support.collector_process import CollectorProcess
 from support.nursery import Nursery
+from support.pages import read_blocks
+from support.paths import ROOT
 from support.processes import run_module
 from support.waiting import DEADLINE_SECONDS, wait_until
 
@@ -146,6 +149,21 @@ def test_less_than_was_waited_for_is_404_and_says_how_many_came(collector: Colle
 def test_a_question_that_makes_no_sense_is_told_so(page: str, query: str) -> None:
     found = ask(page, f"/micro/good?{query}")
     assert (found["http"], found["error"]) == (400, "bad_query")
+
+
+def test_the_requests_of_docs_page_md_are_answered(collector: CollectorProcess, page: str) -> None:
+    (block,) = [text for text in read_blocks(ROOT / "docs/page.md", "sh") if text.startswith("curl")]
+    put(collector, *[{"noun": "tea", "user": {"id": "u_1"}}] * 3)
+    lines = block.replace("http://127.0.0.1:8081", page).splitlines()
+    found = []
+    for line in lines:
+        curl, *arguments, url = shlex.split(line)
+        assert (curl, arguments) in (("curl", []), ("curl", ["-X", "POST"]))
+        answer = requests.request("POST" if arguments else "GET", url, timeout=60)
+        assert answer.status_code == 200
+        found.append(answer.json())
+    assert found[0]["matched"] >= 3
+    assert found[2] == {"reset": True}
 
 
 class Stream:

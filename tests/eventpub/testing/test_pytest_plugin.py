@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from support.pages import read_blocks
+from support.paths import ROOT
 
 from eventpub.errors import QueueMissingError
 from eventpub.testing import take_messages
@@ -139,7 +141,8 @@ CAPTURED = """
 
 
 def test_one_line_captures_the_events_of_all_tests(tmp_path: Path):
-    (tmp_path / "pytest.ini").write_text("[pytest]\neventpub_capture = true\n")
+    (line,) = read_blocks(ROOT / "docs/testing.md", "ini")
+    (tmp_path / "pytest.ini").write_text(line)
     done = run(tmp_path, CAPTURED)
     assert "4 passed" in done.stdout, done.stdout + done.stderr
 

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """`systemctl daemon-reload | enable --now UNIT` without systemd: starts a unit as its file says, as its user.
+`systemctl restart supervisor` starts Debian's supervisord as its own unit does.
 
 Runs where there is nothing but Python. Limits and hardening are left out; `systemd-analyze` looks at them.
 """
@@ -25,6 +26,8 @@ def main(words: list[str]) -> None:
             pass
         case ["enable", "--now", unit]:
             start_unit(unit)
+        case ["restart", "supervisor"]:
+            subprocess.run(["/usr/bin/supervisord", "-c", "/etc/supervisor/supervisord.conf"], check=True)
         case _:
             raise SystemExit(f"not understood: systemctl {' '.join(words)}")
 
