@@ -67,6 +67,7 @@ class BatchFiles:
 
     def seal(self, batch: OpenBatch) -> None:
         """Have a batch sealed, and given to `on_batch`, without waiting for it."""
+        self._spool.unsealed_bytes += batch.state.offset
         greenlet = gevent.spawn(self._seal_until_done, batch)
         self._sealing.add(greenlet)
         greenlet.link(self._sealing.discard)
@@ -98,17 +99,19 @@ class BatchFiles:
         return self._spool.create(body_limit_bytes=body_limit_bytes, message_size_bytes=message_size_bytes)
 
     def _seal_until_done(self, batch: OpenBatch) -> None:
+        sealed = self._try_to_seal(batch)
+        self._spool.unsealed_bytes -= batch.state.offset
+        if sealed is not None:
+            self._spool.received(sealed)
+            self._on_batch(sealed)
+
+    def _try_to_seal(self, batch: OpenBatch) -> Batch | None:
         while True:
             try:
                 with self._stage.doing("sealing a batch"):
-                    sealed = call_in(self._threads, self._spool.seal, batch)
+                    return call_in(self._threads, self._spool.seal, batch)
             except (OSError, SpoolError) as error:
                 self.failed(error)
                 if self._stopping.wait(RETRY_SECONDS):
                     self._spool.leave_open(batch)
-                    return
-            else:
-                if sealed is not None:
-                    self._spool.received(sealed)
-                    self._on_batch(sealed)
-                return
+                    return None

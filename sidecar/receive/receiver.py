@@ -82,6 +82,9 @@ class Receiver:
         self._refusal = ""
         self._spool = spool
         self._files = BatchFiles(spool, on_batch, progress.seal)
+        spool.expect(
+            body_limit_bytes=config.batch_max_size_bytes, message_size_bytes=self.queue.max_message_size
+        )
         self._make_room = make_room
         self._loop = compiled_loop() or PythonLoop()
         self._progress = progress

@@ -101,6 +101,13 @@ def sealed_path(directory: Path, sequence: int, events: int) -> Path:
     return directory / f"{sequence:012d}.{events}{SEALED_SUFFIX}"
 
 
+def capacity_of(body_limit_bytes: int, message_size_bytes: int) -> int:
+    """Return how many bytes of disk a batch takes while it fills; both as for `OpenBatch`."""
+    # an eighth for record headers: with events under 100 bytes a batch closes somewhat early
+    events_bytes = body_limit_bytes + body_limit_bytes // 8
+    return records.HEADER_BYTES + events_bytes + records.padded_size(message_size_bytes)
+
+
 class OpenBatch:
     """A batch file that fills; its `state` is what a burst advances.
 
@@ -121,9 +128,7 @@ class OpenBatch:
         self.sequence = sequence
         self._disk = disk
         self.path = open_path(directory, sequence)
-        # an eighth for record headers: with events under 100 bytes a batch closes somewhat early
-        events_bytes = body_limit_bytes + body_limit_bytes // 8
-        capacity = records.HEADER_BYTES + events_bytes + records.padded_size(message_size_bytes)
+        capacity = capacity_of(body_limit_bytes, message_size_bytes)
         self._fd = disk.create(self.path)
         try:
             disk.reserve(self._fd, capacity)

@@ -14,7 +14,7 @@ from eventpub.process.descriptors import name_remedy
 from eventpub.sidecar.telemetry.reasons import DropReason
 
 from . import records
-from .batch import OpenBatch, read_file
+from .batch import OpenBatch, capacity_of, read_file
 from .books import Books
 from .disk import Disk
 from .errors import REPAIR, SpoolDiskError
@@ -45,7 +45,7 @@ class Spool:
     Args:
         directory: `spool.dir`; made with mode 0700 where it does not exist.
         queue: the queue's name.
-        max_bytes: how much the batch files may take together.
+        max_bytes: how much the batch files may take together, sealed or not, once those received now are full.
         dead_max_bytes: how much the dead letters may take together, and likewise the copies of damaged files.
         when_dead_full: whether events for whose letters there is no room wait in the spool, or are dropped.
         fsync: have batches on the disk, not only in the page cache, when they are sealed.
@@ -55,6 +55,7 @@ class Spool:
     Attributes:
         recovered: the batches an earlier process left, oldest first.
         books: what it holds, and since when.
+        unsealed_bytes: how much the batches take that are received and wait to be sealed.
 
     Raises:
         SpoolError: the folder cannot be used.
@@ -79,7 +80,7 @@ class Spool:
         self._telemetry = telemetry
         self._stage = telemetry.progress.store
         self.books = Books(telemetry)
-        self._reserved_bytes = 0
+        self._reserved_bytes = self.unsealed_bytes = 0
         make_private(directory)
         base = directory / queue
         self._slot, orphans = claim_slot(base)
@@ -143,8 +144,14 @@ class Spool:
         return f"<Spool {self.directory} events={self.events} bytes={self.size_bytes}>"
 
     def has_room(self) -> bool:
-        """Tell whether another open batch fits below `max_bytes`; an empty spool takes one of any size."""
-        return not self.size_bytes or self.size_bytes + self._reserved_bytes <= self._max_bytes
+        """Tell whether what may be received now fits below `max_bytes`; an empty spool takes any batch."""
+        taken_bytes = self.size_bytes + self.unsealed_bytes
+        return not taken_bytes or taken_bytes + self._reserved_bytes <= self._max_bytes
+
+    def expect(self, *, body_limit_bytes: int, message_size_bytes: int) -> None:
+        """Note how large the batches will be that are to be received, as for `create`."""
+        capacity = capacity_of(body_limit_bytes, message_size_bytes)
+        self._reserved_bytes = 2 * capacity  # the one that fills and the spare
 
     def create(self, *, body_limit_bytes: int, message_size_bytes: int) -> OpenBatch:
         """Make the next batch file, with its space reserved, and the space for taking it apart before that.
@@ -161,7 +168,7 @@ class Spool:
             body_limit_bytes=body_limit_bytes,
             message_size_bytes=message_size_bytes,
         )
-        self._reserved_bytes = 2 * batch.state.size  # the one that fills and the spare
+        self.expect(body_limit_bytes=body_limit_bytes, message_size_bytes=message_size_bytes)
         return batch
 
     def seal(self, batch: OpenBatch) -> Batch | None:
