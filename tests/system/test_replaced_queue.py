@@ -34,6 +34,9 @@ from eventpub.queue.replacement import drop_queue, replace_queue
 from eventpub.sidecar.spool import records
 
 QUICK = {"collector.version": "2j", "shutdown.timeout": "0"}
+SMALL = {
+    "max_message_size": "128"
+}  # removed queues count until all have closed them, and many are removed soon
 NOWHERE = 9  # the discard port, where nothing listens: all that is received stays in the spool
 
 PRODUCER = """
@@ -41,7 +44,7 @@ PRODUCER = """
     from eventpub import EventQueue
     from eventpub.errors import EventQueueFullError
     name, letter, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    with EventQueue(name, str) as events:
+    with EventQueue(name, str, max_messages=10, max_message_size=128) as events:
         number, end = 0, time.monotonic() + seconds
         while time.monotonic() < end:
             try:
@@ -129,7 +132,7 @@ WAYS: dict[str, Callable[[str, int], object]] = {
 def test_queue_replaced_under_load_loses_nothing(
     run: Callable[..., SidecarProcess], queue_name: str, way: str
 ) -> None:
-    sidecar = run()
+    sidecar = run(**SMALL)
     producers = produce(queue_name, 1.5, {"A": {}, "B": {}, "C": {}})
     for number in range(4):
         WAYS[way](queue_name, number)
@@ -143,7 +146,7 @@ def test_queue_replaced_under_load_loses_nothing(
 def test_two_sidecars_lose_nothing_when_their_queue_is_replaced(
     run: Callable[..., SidecarProcess], queue_name: str
 ) -> None:
-    sidecars = [run(), run()]
+    sidecars = [run(**SMALL), run(**SMALL)]
     producers = produce(queue_name, 1.0, {"A": {}, "B": {}})
     for _ in range(4):
         time.sleep(0.2)
@@ -157,7 +160,7 @@ def test_queue_replaced_under_load_loses_nothing_of_applications_that_may_only_w
     run: Callable[..., SidecarProcess], queue_name: str
 ) -> None:
     group = other_uid()
-    sidecar = run(**{"queue.mode": "0620", "queue.group": str(group)})
+    sidecar = run(**{"queue.mode": "0620", "queue.group": str(group)}, **SMALL)
     users = {letter: {"user": other_uid(), "group": group, "extra_groups": []} for letter in "AB"}
     producers = produce(queue_name, 2.0, users)
     for number in range(4):
