@@ -42,8 +42,16 @@ class PrintableFormatter(logging.Formatter):
         return hide_userinfo(escape_controls(super().format(record)))
 
 
+class MessageFormatter(PrintableFormatter):
+    """What a command logs is a message to its user, who reads several lines as such."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's name
+        """Return the message, without the traceback."""
+        return logging.Formatter.formatMessage(self, record)
+
+
 def configure_logging(level: int, form: str) -> None:
-    """Write this program's log to standard error, one printable line for each record."""
+    """Write what a command logs to standard error, without control characters."""
     handler = logging.StreamHandler()
-    handler.setFormatter(PrintableFormatter(form))
+    handler.setFormatter(MessageFormatter(form))
     logging.basicConfig(level=level, handlers=[handler])

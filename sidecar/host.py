@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventpub.errors import ConfigError
-from eventpub.sidecar.spool.errors import SpoolError
+from eventpub.queue import access
+from eventpub.sidecar.spool.errors import SpoolError, suggest_folder
 from eventpub.sidecar.spool.folder import DAMAGED, DEAD, RESERVE
 from eventpub.sidecar.spool.slot import check_folders
 
@@ -49,20 +52,32 @@ def check_host(config: SidecarConfig, section: str) -> None:
         except KeyError:
             raise ConfigError(section, "queue.group", config.queue_group, "there is no such group") from None
     folder = config.spool_dir or default_spool_dir()
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    nearest = folder
     try:
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if nearest != folder:  # a writable folder may still refuse new folders, like /proc
             os.rmdir(tempfile.mkdtemp(prefix=".eventpub-", dir=nearest))  # noqa: PTH106, it is a text
-        elif not folder.is_dir() or not _is_writable(folder):
-            raise PermissionError(0, "is not a folder that this user may write to")
+        elif not folder.is_dir():
+            raise NotADirectoryError(0, "is not a folder")
+        elif not _is_writable(folder):
+            raise PermissionError(0, _explain_unwritable(folder))
         check_folders(folder / section.removeprefix(SECTION_PREFIX), (DEAD, DAMAGED, RESERVE))
     except OSError as error:
-        reason = (
-            f"{error.strerror}" if nearest == folder else f"cannot be created in {nearest}: {error.strerror}"
-        )
+        reason = str(error.strerror)
+        if nearest != folder:
+            reason = f"cannot be created in {nearest}: {reason}"
+        if error.errno == errno.EACCES:
+            reason += f"; as root: {suggest_folder(folder)}"
         raise ConfigError(section, "spool.dir", str(folder), reason) from error
     except SpoolError as error:
         raise ConfigError(section, "spool.dir", str(folder), f"{error.path}: {error.reason}") from error
+
+
+def _explain_unwritable(folder: Path) -> str:
+    me, status = access.user_name(os.geteuid()), folder.stat()
+    remedy = "run: chmod 700" if status.st_uid == os.geteuid() else f"as root: chown -R {me}:"
+    owner = access.describe_owner(status)
+    return f"this user, {me}, may not write to it ({owner}); {remedy} {shlex.quote(str(folder))}"
 
 
 def _is_writable(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from eventpub.errors import ConfigError, NotYetError
+from eventpub.queue import access
 from eventpub.settings import ini
 from eventpub.settings.momentary import is_momentary
 
@@ -50,8 +51,9 @@ def read_secret(path: Path, settled_seconds: float) -> bytes:
     except OSError as error:
         may_come = isinstance(error, FileNotFoundError) or is_momentary(error)
         kind_of_error = NotYetError if may_come else ConfigError
+        remedy = _suggest_remedy(path, error)
         raise kind_of_error(
-            _describe_file(path), "", "", f"key.secret_file cannot be read: {error.strerror}"
+            _describe_file(path), "", "", f"key.secret_file cannot be read: {error.strerror}{remedy}"
         ) from None
     except ValueError:  # not chained: its text may quote the secret
         raise ConfigError(str(path), "", "", f"key.secret_file: expected {kind.allowed}") from None
@@ -69,6 +71,17 @@ def find_exposure(path: Path) -> str | None:
         f"key.secret_file may be read or changed by every user of this machine (mode {mode:04o}); "
         f"run: chmod o= {shlex.quote(str(path))}"
     )
+
+
+def _suggest_remedy(path: Path, error: OSError) -> str:
+    """Return what makes the file readable, without its path where that is not shown."""
+    if isinstance(error, FileNotFoundError):
+        return "; write the secret into it, in base64"
+    if not isinstance(error, PermissionError):
+        return ""
+    me = access.user_name(os.geteuid())
+    named = f"; as root: chown {me} {shlex.quote(str(path))}"
+    return named if _describe_file(path) == str(path) else f"; this user is {me}"
 
 
 def _describe_file(path: Path) -> str:

@@ -26,7 +26,9 @@ examples:
   eventpub completion zsh > ~/.zfunc/_eventpub        with `fpath+=~/.zfunc` before compinit in ~/.zshrc
   eventpub completion fish > ~/.config/fish/completions/eventpub.fish
 
-Write it again after an upgrade. Needs the package shtab, which the extra "completion" brings.
+Make the folder first if it is missing. bash looks there if the package bash-completion is installed; where it
+is not, put `source <(eventpub completion bash)` into ~/.bashrc. Names of queues come from /dev/mqueue, if that
+is mounted. Write the script again after an upgrade. Needs shtab, which the extra "completion" brings.
 
 exit codes: 0 written   2 shtab is not installed   64 wrong arguments
 """

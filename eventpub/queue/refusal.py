@@ -69,8 +69,9 @@ def map_refusal(name: str, number: int, doing: str, status: os.stat_result | Non
             )
             return QueuePermissionError(
                 name,
-                f"{me} may not {doing}: it is {whose}; let the sidecar create it, with `queue.mode` 0620 and "
-                "`queue.group` a group of the applications' users, or run both as one user",
+                f"{me} may not {doing}: it is {whose}; set `queue.mode` to 0620 and `queue.group` to a group "
+                "of the applications' users, or run both as one user, and have the sidecar create it again, as "
+                f"root: eventpub queue drop {name}",
             )
         case errno.EMFILE | errno.ENFILE:
             return QueueLimitError(name, "no file descriptors are left; close some or raise `ulimit -n`")

@@ -164,7 +164,8 @@ class _Draft:
 
     def _head(self, trouble: str) -> str:
         letter = self._letter
-        why = f"Refused as {letter.reason} {letter.status or ''}: {letter.detail}"
+        status = f" {letter.status}" if letter.status else ""
+        why = f"Refused as {letter.reason}{status}: {letter.detail}"
         paragraphs = (f"Dead letter {letter.id}, died at {letter.died_at}", why, trouble, _HELP)
         lines = [
             line for text in paragraphs for line in textwrap.wrap(make_printable(text).expandtabs(), _WIDTH)

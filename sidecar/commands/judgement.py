@@ -27,6 +27,8 @@ WORDS = {Level.OK: "OK", Level.WARNING: "DEGRADED", Level.FAILING: "FAILING"}
 _FILLING = 0.8  # of the queue, as doctor has it
 _SPOOL_FILLING = 0.7  # of spool.max_size, as docs/operating.md alerts
 _PASSING_TROUBLES = frozenset({"clock", "letters"})  # events are delivered all the same
+_DELIVERY_TROUBLES = frozenset({"refused", "overdue", "frozen"})  # whose words have what the collector says
+_NO_KEY = "key"  # the kind of an attempt that was not made, since key.secret_file cannot be read
 _LIVE = (Condition.RUNNING, Condition.HUNG, Condition.SILENT, Condition.DENIED)
 
 
@@ -53,7 +55,7 @@ def _judge_service(service: Service, now: float) -> Iterator[Finding]:
     yield from judge_queue(service.queue, is_served=any(slot.asked.record for slot in service.slots))
     if not service.error and not _has_sidecar(service):
         waiting = service.queue.depth + sum(slot.backlog.events for slot in service.slots if slot.backlog)
-        if service.config_file or waiting or not service.queue.is_missing:
+        if service.is_wanted or waiting or not service.queue.is_missing:
             text = f"{name}: no sidecar runs; {count_noun(waiting, 'event')} wait for one"
             words = f"--queue-name {name} {service.config_file}" if service.config_file else "CONFIG.ini"
             remedy = f"start it: systemctl start eventpub-sidecar@{name}, or eventpub sidecar {words}"
@@ -78,11 +80,13 @@ def judge_record(record: StatusRecord, where: str, now: float) -> Iterator[Findi
             Level.FAILING if is_worst else Level.WARNING, f"{where}: {trouble.code}{since}: {trouble.words}"
         )
     delivery, ledger, spool = record.delivery, record.ledger, record.spool
-    if delivery.failing_since is not None and not record.troubles and delivery.last_refusal:
+    is_told = any(trouble.code in _DELIVERY_TROUBLES for trouble in record.troubles)
+    if delivery.failing_since is not None and not is_told and delivery.last_refusal:
         last = delivery.last_refusal
         answer = f"answers {last.status}" if last.status is not None else f"gives no answer ({last.kind})"
+        failing = "no batch can be signed" if last.kind == _NO_KEY else f"the collector {answer}"
         text = (
-            f"{where}: the collector {answer} for {format_duration(max(0.0, now - delivery.failing_since))}; "
+            f"{where}: {failing} for {format_duration(max(0.0, now - delivery.failing_since))}; "
             f"events are kept: {last.words}"
         )
         yield Finding(Level.WARNING, text, last.remedy)

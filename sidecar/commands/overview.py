@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,10 @@ from eventpub.sidecar.config import load_config
 from eventpub.sidecar.host import SYSTEM_SPOOL_DIR, default_spool_dir
 from eventpub.sidecar.queue_choice import choose_queues
 from eventpub.sidecar.spool.folder import DEAD
-from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, find_slots, find_spools
+from eventpub.sidecar.status.ask import Asked, Condition, ask_slot, find_running, find_slots, find_spools
 
 from . import pending
+from .guard import explain_denied
 from .queue_sight import QueueSight, look_at_queue
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Service:
         slots: of that folder.
         dead_letters: how many there are; None where this user may not look.
         config_file: the configuration file that was given and names it; None without one.
+        is_wanted: whether it was asked for, by its name or by the file.
         error: why its folder cannot be looked at; empty where it can.
     """
 
@@ -61,6 +63,7 @@ class Service:
     slots: tuple[SlotSight, ...] = ()
     dead_letters: int | None = 0
     config_file: str | None = None
+    is_wanted: bool = False
     error: str = ""
 
 
@@ -98,7 +101,10 @@ def look_at_host(config_file: str | None, queue_name: str | None) -> Overview:
         ConfigError: the file cannot be used.
     """
     places = _find_configured(config_file, queue_name) if config_file else _find_all(queue_name)
-    services = [_look_at_service(name, folder, config_file) for name, folder in places]
+    is_wanted = config_file is not None or queue_name is not None
+    services = [
+        replace(_look_at_service(name, folder, config_file), is_wanted=is_wanted) for name, folder in places
+    ]
     budgets = tuple(_add_up_budgets(service.queue for service in services))
     return Overview(time.time(), tuple(services), budgets, lists_queues=host.mqueue_folder() is not None)
 
@@ -119,8 +125,12 @@ def _find_all(queue_name: str | None) -> list[tuple[str, Path | None]]:
     for spool in sorted({*find_spools(), SYSTEM_SPOOL_DIR, default_spool_dir()}):
         try:
             found += [(path.name, path) for path in sorted(spool.iterdir()) if path.is_dir()]
-        except OSError:  # not there, or not for this user
+        except PermissionError:  # the kernel still tells who runs there
+            running = (slot.parent for slot in find_running() if slot.parent.parent == spool)
+            found += [(path.name, path) for path in dict.fromkeys(running)]
+        except OSError:  # not there
             continue
+    names |= {queue_name} if queue_name else set()
     found += [(name, None) for name in sorted(names - {name for name, _ in found})]
     return [
         (name, path) for name, path in sorted(found, key=lambda pair: pair[0]) if queue_name in (None, name)
@@ -134,8 +144,10 @@ def _look_at_service(name: str, folder: Path | None, config_file: str | None) ->
     try:
         slots = find_slots(folder.parent, name) if folder.parent.exists() else []
     except OSError as error:
-        text = f"{folder.parent}: {error.strerror}; run this as the sidecar's user, or as root"
-        return Service(queue, folder, (), None, config_file, text)
+        text = f"{folder.parent}: {error.strerror}"
+        if isinstance(error, PermissionError):
+            text = explain_denied(error)
+        return Service(queue, folder, (), None, config_file, error=text)
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as asking:
         seen = tuple(asking.map(_look_at_slot, slots))
     try:

@@ -53,6 +53,7 @@ def locate_spool(options: argparse.Namespace) -> Place:
         ConfigError: the configuration cannot be used.
         SpoolError: there is no such spool or queue, or this user may not look.
     """
+    _put_file_first(options)
     if options.spool is not None:
         _take_back_id(options)
         name, directory = options.queue_name, options.spool
@@ -65,6 +66,15 @@ def locate_spool(options: argparse.Namespace) -> Place:
     directory = config.spool_dir or default_spool_dir()
     words = f"--queue-name {name} {options.config_file}"
     return Place(directory, _find_queues(directory, name), config, words)
+
+
+def _put_file_first(options: argparse.Namespace) -> None:
+    """Let ids stand before CONFIG.ini, too: no id looks like a file."""
+    words = [options.config_file, *getattr(options, "ids", [])]
+    files = [word for word in words if word is not None and (word.endswith(".ini") or "/" in word)]
+    if len(files) == 1 and files[0] != options.config_file:
+        options.config_file = files[0]
+        options.ids = [word for word in words if word is not files[0]]
 
 
 def _take_back_id(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from eventpub.cli.errors import UsageError
 from eventpub.sidecar.config import load_config
 from eventpub.sidecar.host import SYSTEM_SPOOL_DIR, default_spool_dir
 from eventpub.sidecar.queue_choice import choose_queues
-from eventpub.sidecar.status.ask import find_slots, find_spools
+from eventpub.sidecar.status.ask import find_running, find_slots, find_spools
 
 if TYPE_CHECKING:
     import argparse
@@ -51,14 +51,15 @@ def list_slots(options: argparse.Namespace, queue_name: str | None) -> list[Path
         PermissionError: there are none but those of other users.
     """
     slots: list[Path] = []
-    denied: PermissionError | None = None
+    denied: dict[Path, PermissionError] = {}
     for spool in list_spools(options, queue_name):
         try:
             slots += find_slots(spool, queue_name)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:
-            denied = error
+            denied[spool] = error
     if denied and not slots:
-        raise denied
+        running = [slot.parent.parent for slot in find_running() if queue_name in (None, slot.parent.name)]
+        raise next((denied[spool] for spool in running if spool in denied), next(iter(denied.values())))
     return slots

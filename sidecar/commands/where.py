@@ -75,7 +75,7 @@ def run_where(options: argparse.Namespace) -> int:
     """Look everywhere, and say where the event is, or where it was looked for."""
     searched, sightings = Searched(), list[Sighting]()
     looked, blocked = list[str](), list[str]()
-    for queue in _find_queues(options):
+    for queue in _find_queues(options, blocked):
         try:
             for slot in find_slots(queue.parent, queue.name):
                 sightings += search_slot(slot, options.uuid, searched)
@@ -117,15 +117,22 @@ def _parse_uuid(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r} is not an event's uuid, of 32 hexadecimal digits") from None
 
 
-def _find_queues(options: argparse.Namespace) -> tuple[Path, ...]:
-    """Return the folders of the queues to look through: those that are named, or all of this host."""
+def _find_queues(options: argparse.Namespace, blocked: list[str]) -> tuple[Path, ...]:
+    """Return the folders of the queues to look through: those that are named, or all of this host.
+
+    Spools of the latter that this user may not look into are added to `blocked`.
+    """
     if options.config_file is not None or options.spool is not None:
         place: Place = locate_spool(options)
         return place.queues
     found = []
     for spool in sorted({*find_spools(), default_spool_dir()}):
-        if spool.is_dir():
+        try:
             found += [path for path in sorted(spool.iterdir()) if path.is_dir()]
+        except PermissionError as error:
+            blocked.append(explain_denied(error))
+        except OSError:  # not there
+            continue
     return tuple(path for path in found if options.queue_name in (None, path.name))
 
 

@@ -103,7 +103,8 @@ class Receiver:
             batch = self._look_after_queue(batch)
             if not (self._spool.has_room() or self._make_room()):
                 self._pause(
-                    "the spool is full, so no messages are taken; raise spool.max_size or repair the collector"
+                    "the spool is full, so no messages are taken; raise spool.max_size and restart, or "
+                    "repair the collector"
                 )
                 continue
             if self._files.wait_for_seal():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 from eventpub.errors import EventPubError
 from eventpub.process.descriptors import name_remedy
+from eventpub.queue.access import user_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +21,12 @@ _LASTING = frozenset(
     }
 )  # fmt: skip
 
-
 REPAIR = "free space on the disk, or repair it"
+
+
+def suggest_folder(path: Path) -> str:
+    """Return the command that makes a folder for this user alone, which takes root."""
+    return f"install -d -m 0700 -o {user_name(os.geteuid())} {path}"
 
 
 class SpoolError(EventPubError):
@@ -50,6 +56,9 @@ def map_error(path: Path, error: OSError, what: str) -> SpoolError:
     Returns:
         A SpoolDiskError if waiting may help, a SpoolError if an operator has to fix something.
     """
+    if error.errno == errno.EACCES:
+        remedy = f"as root: {suggest_folder(path)}, or name another folder in spool.dir"
+        return SpoolError(str(path), f"{what}: {error.strerror}; {remedy}")
     if error.errno in _LASTING:
         return SpoolError(str(path), f"{what}: {error.strerror}; fix that, or name another folder in spool.dir")
     return SpoolDiskError(str(path), f"{what}: {error.strerror}; {name_remedy(error, REPAIR)}")

@@ -152,10 +152,11 @@ def check_private(directory: Path) -> None:
                 str(directory), "is not a folder (but a link or a file); name another in spool.dir"
             )
         if status.st_uid != os.geteuid():
+            mine = f"give it to this user, as root: chown -R {_name_user(os.geteuid())}: {directory}, or "
             raise SpoolError(
                 str(directory),
                 f"belongs to uid {status.st_uid}; run this as its owner: sudo -u {_name_user(status.st_uid)} …"
-                ", or name another in spool.dir",
+                f", or {mine if os.geteuid() else ''}name another in spool.dir",
             )
         if _can_others_write(status):
             raise SpoolError(str(directory), f"other users may write to it; run: chmod 700 {directory}")

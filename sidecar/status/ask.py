@@ -77,7 +77,12 @@ def find_slots(spool: Path, queue_name: str | None = None) -> list[Path]:
 
 def find_spools() -> list[Path]:
     """Return the spools of the sidecars that run on this host, as far as the kernel shows their sockets."""
-    name = re.compile(rf" (/\S.*)/[^/]+/\d+{re.escape(SUFFIX)}$")
+    return sorted({slot.parent.parent for slot in find_running()})
+
+
+def find_running() -> list[Path]:
+    """Return the slots of the sidecars that run on this host, also of those that this user may not ask."""
+    name = re.compile(rf" (/\S.*/[^/]+/\d+){re.escape(SUFFIX)}$")
     with contextlib.suppress(OSError):
         lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()
         return sorted({Path(match[1]) for line in lines if (match := name.search(line))})

@@ -114,7 +114,7 @@ def test_wrong_configuration_exits_78_and_names_the_key(
         ("queue.mode = 0\n", "queue.mode = 0000: its owner must be able to read and write"),
         ("queue.mode = 0420\n", "queue.mode = 0420: its owner must be able to read and write"),
         ("spool.dir = /proc/spool\n", "spool.dir = /proc/spool: cannot be created in /proc"),
-        ("spool.dir = /etc/passwd\n", "spool.dir = /etc/passwd: is not a folder that this user may write to"),
+        ("spool.dir = /etc/passwd\n", "spool.dir = /etc/passwd: is not a folder"),
         (f"collector.ca_file = {__file__}\n", "holds no certificate in PEM form"),
         ("spool.dir = /etc/passwd/spool\n", "spool.dir = /etc/passwd/spool: cannot be created in /etc/passwd"),
     ],

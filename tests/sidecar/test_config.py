@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import fnmatch
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from support.paths import ROOT
 
 from eventpub.errors import ConfigError
 from eventpub.sidecar.config import SidecarConfig, SigningKey, load_config
-from eventpub.sidecar.host import SYSTEM_SPOOL_DIR, default_spool_dir
+from eventpub.sidecar.host import SYSTEM_SPOOL_DIR, check_host, default_spool_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -290,6 +291,25 @@ def test_a_secret_file_that_is_missing_for_a_moment_is_an_error_and_then_works(t
         config.signing_key()
     secret_file.write_text("aHVudGVyMg==")
     assert config.signing_key().secret == b"hunter2"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_this_user_may_not_use_is_told_with_the_command_that_lets_it(tmp_path):
+    secret_file = tmp_path / "key"
+    secret_file.write_text("aHVudGVyMg==")
+    secret_file.chmod(0)
+    config = load(tmp_path, key__secret=None, key__secret_file=str(secret_file))
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    with pytest.raises(ConfigError, match=f"Permission denied; as root: chown {me} {secret_file}"):
+        config.signing_key()
+    spool = tmp_path / "spool"
+    spool.mkdir(mode=0o500)
+    config = load(tmp_path, spool__dir=str(spool))
+    with pytest.raises(ConfigError, match=f"this user, {me}, may not write to it .*; run: chmod 700 {spool}"):
+        check_host(config, "event-publisher:v2")
+    config = load(tmp_path, spool__dir=str(spool / "v2"))
+    with pytest.raises(ConfigError, match=f"; as root: install -d -m 0700 -o {me} {spool}/v2"):
+        check_host(config, "event-publisher:v2")
 
 
 def test_a_secret_file_that_was_just_changed_can_be_left_alone_until_it_rests(tmp_path):

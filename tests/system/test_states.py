@@ -18,6 +18,7 @@ from support.collector_process import CollectorProcess
 from support.commands import Command
 from support.nursery import Nursery, NurserySidecar
 from support.rigs import numbered
+from support.sidecar_process import SECRET
 from support.terminal import run_in_terminal
 from support.waiting import wait_until
 
@@ -89,6 +90,16 @@ def make_refused(host: Host) -> None:
     host.put(*numbered(2), EVENT)
 
 
+def make_key_lost(host: Host) -> None:
+    file = host.sidecar.config.with_suffix(".key")
+    file.write_text(SECRET)
+    host.sidecar.configure(key_secret="", key_secret_file=str(file))
+    host.sidecar.signal(signal.SIGHUP)
+    wait_until(lambda: "reloaded" in host.sidecar.log(), "it reads the file")
+    file.unlink()
+    host.put(*numbered(2), EVENT)
+
+
 def make_spool_full(host: Host) -> None:
     host.collector.stop()
     host.put(EVENT)
@@ -144,8 +155,13 @@ STATES = {
         make_refused, 2, r"^FAILING: .*: refused, for \d+ s: the collector rejects this key: check key\.name",
         r"last failure \d+ s ago: 401: .*unauthorized", (503, "refused: "),
     ),
+    "key lost": (
+        make_key_lost, 1, r"^DEGRADED: .*: no batch can be signed for \d+ s; events are kept: .*secret_file",
+        r"cannot be read: No such file or directory; write the secret into it", None,
+    ),
     "spool full": (
-        make_spool_full, 2, r"^FAILING: .*(paused, for|queue is full)", r"spool .* of 4 MiB, the oldest",
+        make_spool_full, 2, r"^FAILING: .*(paused, for|queue is full)",
+        r"also: \S+: the collector gives no answer \(refused\).*spool .* of 4 MiB, the oldest",
         (503, "paused: "),
     ),
     "disk full": (
@@ -171,6 +187,7 @@ WHERE = {  # of the event with the uuid: exit code, and what is said
     "well": (0, r"^in the collector's store since .*next +nothing: the collector has it"),
     "collector down": (0, r"^in the spool since .*next +posted in \d+ s; the last attempt: .*refused"),
     "key refused": (0, r"^in the spool since .*next +waits: the collector rejects this key: check key\.name"),
+    "key lost": (0, r"^in the spool since .*next +posted in \d+ s; the last attempt: .*cannot be read"),
     "spool full": (0, r"^in the spool since .*next +posted in \d+ s; the last attempt: .*refused"),
     "disk full": (1, r"^not found: .*queue \S+: \d+ messages? that only its sidecar can look into"),
     "poison": (1, r"^mentioned in the dead letters since .*refused: malformed.*dead-letters show.*not found"),
@@ -182,6 +199,7 @@ DOCTOR = {
     "well": r"ok +\S+, slot 0: the sidecar \d+ runs",
     "collector down": r"failing +collector: nothing answers at ",
     "key refused": r"failing +\S+, slot 0: refused, for \d+ s: the collector rejects this key",
+    "key lost": r"failing +\S+: key\.secret_file cannot be read: No such file.*no batch can be signed for",
     "spool full": r"failing +\S+, slot 0: paused, for .*",
     "disk full": r"failing +\S+, slot 0: paused, for .*No space left on device",
     "poison": r"warning +\S+: 1 dead letter.*see: eventpub dead-letters list",

@@ -71,13 +71,16 @@ def test_commands_on_queues_tell_what_they_did(eventpub: Command, queue: Message
     assert (code, told["created"], told["max_messages"]) == (1, False, 10)
     assert "10 messages, not 5" in told["differences"]
     size = told["max_message_bytes"]
-    resized = run("queue", "resize", queue.name, "--max-messages", "9", "--json")  # it blocks signals for good
+    resized = run(
+        "queue", "resize", queue.name, "--max-messages", "9", "--json"
+    )  # in a child: it blocks signals
     before = {"max_messages": 10, "max_message_size": size}
     assert (resized.code, json.loads(resized.out)) == (
         0,
         {"queue": queue.name, "before": before, "now": {**before, "max_messages": 9}},
     )
-    assert read(eventpub, "put", queue.name, "{}", "[]") == (1, {"put": 1, "not_put": 1, "stopped_at": None})
+    put = run("put", queue.name, "{}", "[]", "--json")  # likewise
+    assert (put.code, json.loads(put.out)) == (1, {"put": 1, "not_put": 1, "stopped_at": None})
     kept = {"queue": queue.name, "dropped": False, "waiting": 1}
     assert read(eventpub, "queue", "drop", queue.name) == (1, kept)
     code, told = read(eventpub, "queue", "drop", queue.name, "--yes")

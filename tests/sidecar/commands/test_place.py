@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 from support.commands import Command, SpoolFolder
 from support.forked import as_root, in_child
+from support.letters import BATCH, fill, write_config
 from support.paths import let_others_in
 
 from eventpub.cli import main
+
+UUID = "11111111-2222-4333-8444-555555555555"
 
 
 @pytest.mark.parametrize("words", [(), ("a.ini", "--spool", "b")])
@@ -54,9 +58,7 @@ def test_the_only_sidecar_of_a_file_needs_no_name_and_one_of_several_does(
     assert "has several sidecars (q, other); choose one with --queue-name NAME" in done.err
 
 
-@pytest.mark.parametrize(
-    "words", ["status", "top --once", "spool status", "tap", "where 11111111-2222-4333-8444-555555555555"]
-)
+@pytest.mark.parametrize("words", ["status", "top --once", "spool status", "tap", f"where {UUID}"])
 def test_the_collectors_file_is_not_taken_for_a_sidecars(eventpub: Command, tmp_path: Path, words: str) -> None:
     file = tmp_path / "collector.ini"
     file.write_text("[collector]\n[keys]\n")
@@ -66,11 +68,39 @@ def test_the_collectors_file_is_not_taken_for_a_sidecars(eventpub: Command, tmp_
     assert (f"--store {file}" in done.err) == words.startswith("where")
 
 
+def test_ids_may_stand_before_the_file(eventpub: Command, spool: SpoolFolder, tmp_path: Path) -> None:
+    fill(spool, 2)
+    config = write_config(tmp_path / "v2.ini", spool, "localhost:9")
+    ids = [f"{BATCH[:12]}-{index}" for index in (0, 1)]
+    for words in ([config, *ids], [*ids, config], [ids[0], config, ids[1]]):
+        done = eventpub("dead-letters", "show", *words, "--json")
+        assert (done.code, len(done.out.splitlines())) == (0, 2), words
+
+
 def test_a_wrong_configuration_points_to_the_way_without_one(eventpub: Command, tmp_path: Path) -> None:
     (tmp_path / "a.ini").write_text("[event-publisher:main]\n")
     done = eventpub("spool", "status", tmp_path / "a.ini")
     assert done.code == 78
     assert "name it with --spool DIR" in done.err
+
+
+@as_root
+def test_another_user_is_told_of_the_spool_of_a_sidecar_that_runs(
+    spool: SpoolFolder, tmp_path: Path, queue_name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    let_others_in(tmp_path)
+    slot = spool.directory / queue_name / "0"
+    slot.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{slot}.sock")
+        listening.listen()
+        for words in (["status", "--queue-name", queue_name], ["tap", queue_name], ["where", UUID]):
+            code = in_child(lambda words=words: main(words), uid=65_534)
+            out, err = capfd.readouterr()
+            said = f"{spool.directory}: this user may not use it; run the command as its owner: sudo -u 'root'"
+            assert (code, said in out + err) == ({"status": 1, "tap": 73, "where": 2}[words[0]], True), (
+                out + err
+            )
 
 
 @as_root
