@@ -78,7 +78,7 @@ class Fleet:
 
     def taken(self, sidecar: NurserySidecar) -> str:
         """Return the slot a running sidecar says it has."""
-        return sidecar.log().partition(f"spool=<Spool {self.spool / self.name}/")[2].partition(" ")[0]
+        return sidecar.log().partition(f"spool={self.spool / self.name}/")[2].partition(" ")[0]
 
 
 @pytest.fixture
