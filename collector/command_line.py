@@ -31,7 +31,7 @@ exit codes:
 
 signals:
   TERM, INT  answer the requests in flight, then stop; a second one: at once
-  HUP        read [keys] and the files of tls.* again; all else takes a restart
+  HUP        read [keys], log.* and the files of tls.* again; all else takes a restart
 """
 
 

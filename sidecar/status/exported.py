@@ -19,7 +19,7 @@ METRICS = (
     Metric("eventpub_queue_messages", "gauge", "Messages in the kernel queue."),
     Metric("eventpub_queue_capacity_messages", "gauge", "Messages that fit into the kernel queue."),
     Metric("eventpub_spool_bytes", "gauge", "Bytes of the sealed batches."),
-    Metric("eventpub_spool_limit_bytes", "gauge", "The most they may be: `spool.max_size`."),
+    Metric("eventpub_spool_limit_bytes", "gauge", "Bytes that sealed batches may take: `spool.max_size`."),
     Metric("eventpub_spool_oldest_timestamp_seconds", "gauge", "When the oldest event was received."),
     Metric("eventpub_last_delivery_timestamp_seconds", "gauge", "When a batch was last accepted."),
     Metric(
