@@ -96,7 +96,7 @@ class FollowUp:
         batch.is_refused = verdict in _REFUSALS
         if batch.is_refused:
             self._proof.refused(batch, stake.sent_at)
-        if self._may_split(batch, answer, verdict, is_proven=is_proven) and self._split(batch, answer, verdict):
+        if self._may_split(batch, answer, is_proven=is_proven) and self._split(batch, answer, verdict):
             if batch.is_refused and (is_proven or answer.is_judgement):
                 gate.succeeded()
             else:
@@ -117,7 +117,7 @@ class FollowUp:
         self._outbox.set_aside(batch, seconds)
         self._tell(verdict, batch, answer, next_seconds=seconds, is_failing=gate.failing)
 
-    def _may_split(self, batch: Batch, answer: Answer, verdict: Verdict, *, is_proven: bool) -> bool:
+    def _may_split(self, batch: Batch, answer: Answer, *, is_proven: bool) -> bool:
         """Tell whether a batch may be taken apart: it is refused, or keeps failing while others do not."""
         if answer.is_judgement:
             return True
@@ -125,7 +125,7 @@ class FollowUp:
             return batch.is_refused and (answer.is_judgement_of_one or self._proof.is_bad(batch))
         if batch.is_refused:
             return is_proven or self._proof.guess()
-        if is_proven and verdict is not Verdict.HOLD:
+        if is_proven:
             return batch.timeouts >= _TIMEOUTS_TO_SPLIT or batch.attempts >= _FAILURES_TO_SPLIT
         return answer.kind == "timeout" and batch.timeouts > _TIMEOUTS_TO_SPLIT and self._proof.guess()
 

@@ -27,7 +27,8 @@ class Verdict(enum.Enum):
     HALVE = Meaning("the batch is halved")
     HOLD = Meaning(
         "the collector rejects this key",
-        "check key.name, key.secret and key.signature, and this host's clock",
+        "check key.name, key.secret and key.signature, and this host's clock; or where others are accepted, "
+        "whether a firewall refuses what is in this batch",
     )
     RECODE = Meaning("the batch is sent again in another encoding")
     RETRY = Meaning("the batch is kept")

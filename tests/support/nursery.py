@@ -187,14 +187,18 @@ def _run(name: str, out: str, err: str, *arguments: str) -> int:
 
 def _start(log: str, program: Callable[[], int], out: str = "") -> int:
     sys.stdout.flush()
+    opened = [os.open(os.devnull, os.O_RDONLY)]  # before the child is: it may not be allowed to for a moment
+    opened += [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) for path in (out or log, log)]
     pid = fork()
     if pid:
         _running.add(pid)
+        for descriptor in opened:
+            os.close(descriptor)
         return pid
     try:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for descriptor, path in ((1, out or log), (2, log)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
+        for number, descriptor in enumerate(opened):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
         try:
             code = program()
         except SystemExit as stop:
