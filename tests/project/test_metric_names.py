@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -13,6 +14,8 @@ from eventpub.collector.telemetry import exported as of_collector
 from eventpub.collector.telemetry import prometheus as collector_view
 from eventpub.collector.telemetry.counts import Snapshot
 from eventpub.process.metric import Metric
+from eventpub.queue import metrics as put_metrics
+from eventpub.sidecar.config import SidecarConfig
 from eventpub.sidecar.status import exported as of_sidecar
 from eventpub.sidecar.status import prometheus as sidecar_view
 from eventpub.sidecar.status.record import (
@@ -24,6 +27,7 @@ from eventpub.sidecar.status.record import (
     StatusRecord,
 )
 from eventpub.sidecar.telemetry.attempts import Attempts
+from eventpub.sidecar.telemetry.statsd_names import STATSD_METRICS
 
 DECLARED = {metric.name: metric for metric in (*of_sidecar.METRICS, *of_collector.METRICS)}
 RULES = (ROOT / "deploy/prometheus/eventpub.rules.yml").read_text(encoding="utf-8")
@@ -68,6 +72,19 @@ def test_the_docs_name_only_what_is_declared() -> None:
     for page in pages:
         for name in A_METRIC.findall(page.read_text(encoding="utf-8")):
             assert find_labels(name), (page, name)
+
+
+def test_the_table_of_alerts_names_only_what_is_declared() -> None:
+    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    table = page.partition("| alert ")[2].partition("\n\n")[0]
+    rows = [row.split(" | ")[0] for row in table.splitlines()[2:]]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    put = set(re.findall(r"`(put\.\w+)`", put_metrics.__doc__ or ""))
+    settings = {field.metadata["key"] for field in dataclasses.fields(SidecarConfig)}
+    labelled = {f"{metric.name}." for metric in STATSD_METRICS if metric.labels}
+    declared = {*(metric.name for metric in STATSD_METRICS), *DECLARED, *put, *settings}
+    assert len(named) > 10
+    assert {name for name in named - declared if not name.startswith(tuple(labelled))} == set()
 
 
 def test_what_a_sidecar_tells_is_what_is_declared() -> None:
