@@ -97,18 +97,20 @@ def test_every_command_whose_output_is_full_ends_with_74_and_says_so(
         ("dead-letters", "replay", config, "--all", "--dry-run"),
         ("dead-letters", "drop", *kept, "--all", "--yes"),
         ("store", "export", "--format", "csv", store),
+        ("put", queue.name, "{}"),
         ("completion", "bash"),
         ("sidecar", "--check-config", *there),
         ("sidecar", "--help"),
         ("collector", "--check-config", keys),
     ]
 
-    def run_all() -> dict[str, Ended]:
-        with busy(queue):
-            return {" ".join(map(str, words)): run_into("/dev/full", words) for words in lines}
+    def run(words: tuple[object, ...]) -> Ended:
+        with busy(queue) if words[0] == "tap" else contextlib.nullcontext():
+            return run_into("/dev/full", words)
 
     try:
-        for words, (code, said) in in_child(run_all).items():
+        for words in lines:
+            code, said = in_child(lambda words=words: run(words))
             assert code == EXIT_IO, (words, said)
             assert "standard output: No space left on device" in said, (words, said)
     finally:
