@@ -59,7 +59,11 @@ PAGE_START_BYTES = 1024  # of a body, to tell a web page by; pages may begin wit
 
 _PREFIX = {"2": b'{"1":{"lst":["rec",%d,', "2j": b"["}
 _SUFFIX = {"2": b"]}}", "2j": b"]"}
-_PAGE_STARTS = (b"<!doctype html", b"<html")
+_PAGE_TAG = re.compile(
+    rb"<(?:head|title|body|form|center)\b|.*<(?:!doctype\s+html|html|meta|script|iframe)\b",
+    re.IGNORECASE | re.DOTALL,
+)  # those of the first kind are a page's only at its beginning: XML may have them, too
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SIGNATURE = re.compile(r"\s*key=([^,\s]+)\s*,\s*mac=([0-9a-fA-F]{64})\s*")
 
 CONTAINER_OVERHEAD = 32  # bytes: no container adds more to its events and their commas
@@ -125,14 +129,18 @@ def is_page(content_type: str, body: bytes) -> bool:
 
     A page is what captive portals and lost proxies answer everything with. A collector writes none by accident:
     each request says, in `Accept`, that it takes JSON or plain text. Even in the type text/html, which is some
-    frameworks' default, a body is a page only where it begins like one.
+    frameworks' default, a body is a page only where it begins with a tag; in any other, the tag of a page must
+    be near its beginning, as behind a comment or an XML declaration.
 
     Args:
         content_type: the answer's; empty where it has none.
         body: the answer's, or its first `PAGE_START_BYTES`.
     """
-    beginning = body[:PAGE_START_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()[:16].lower()
-    return beginning.startswith(b"<" if "html" in content_type.lower() else _PAGE_STARTS)
+    beginning = body[:PAGE_START_BYTES]
+    for mark in _BYTE_ORDER_MARKS:
+        beginning = beginning.removeprefix(mark)
+    beginning = beginning.replace(b"\0", b"").lstrip()  # of UTF-16
+    return beginning.startswith(b"<") and ("html" in content_type.lower() or bool(_PAGE_TAG.match(beginning)))
 
 
 def join_ids(batch_ids: Iterable[str]) -> str:

@@ -117,6 +117,16 @@ HTML = "text/html; charset=utf-8"
         ("application/xhtml+xml", b'<?xml version="1.0"?><html>'),
         ("", b"<html>"),
         ("text/plain", b"\n<!doctype HTML>"),
+        ("", b"<!-- welcome -->\n<html>"),
+        (
+            "",
+            b'<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0//EN">',
+        ),
+        ("", b"<script>location='http://portal/'</script>"),
+        ("text/plain", b'<meta http-equiv="refresh" content="0; url=http://portal/">'),
+        ("", b"<head><title>Log in</title></head>"),
+        (HTML, "<p>log in</p>".encode("utf-16")),
+        ("", "<html>log in</html>".encode("utf-16-be")),
     ],
 )
 def test_web_page_is_no_acceptance(content_type, body):
@@ -134,6 +144,7 @@ def test_web_page_is_no_acceptance(content_type, body):
         ("text/plain", b"200 OK\n\n\n"),
         ("application/json", b'{"message": "<html>"}'),
         ("application/xml", b"<accepted/>"),
+        ("application/xml", b'<?xml version="1.0"?><answer><body>ok</body></answer>'),
         ("image/gif", b"GIF89a"),
     ],
 )
