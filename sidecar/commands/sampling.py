@@ -107,7 +107,8 @@ class SidecarRow:
             if self.dead_letters:
                 found = chain(found, [judge_letters(self.dead_letters, name, f"--queue-name {self.queue}")])
         elif self.asked.condition is Condition.DEAD:
-            found = iter([Finding(Level.FAILING, f"{name}: {self.asked.words}, and it has events")])
+            remedy = f"start one: systemctl start eventpub-sidecar@{self.queue}, or eventpub sidecar CONFIG.ini"
+            found = iter([Finding(Level.FAILING, f"{name}: {self.asked.words}, and it has events", remedy)])
         else:
             found = judge_silence(SlotSight(self.asked), name, has_others=True)
         if self.queue_sight:

@@ -15,6 +15,7 @@ from eventpub.errors import suggest_install
 from eventpub.settings import ini
 
 from .guard import guard_command
+from .judgement import WORDS
 from .sampling import Sampler, sample_twice, summarize_rows
 from .spools import add_spools, list_slots, list_spools
 from .top_columns import COLUMNS, choose_rows
@@ -101,9 +102,10 @@ def _print_rows(rows: Sequence[SidecarRow]) -> None:
     print_table(
         [column.title for column in columns], ([column.write(row) for column in columns] for row in rows)
     )
-    for row in rows:
-        if row.trouble:
-            say(row.trouble)
+    for finding in (finding for row in rows for finding in row.findings):
+        say(finding.text)
+        if finding.remedy:
+            say(f"  -> {finding.remedy}")
 
 
 def _to_json(row: SidecarRow) -> dict[str, object]:
@@ -113,6 +115,10 @@ def _to_json(row: SidecarRow) -> dict[str, object]:
         "directory": str(row.slot),
         "state": row.state,
         "trouble": row.trouble,
+        "findings": [
+            {"level": WORDS[finding.level], "text": finding.text, "remedy": finding.remedy or None}
+            for finding in row.findings
+        ],
         "received_per_second": row.received_rate,
         "delivered_per_second": row.delivered_rate,
         "status": json.loads(row.record.to_json()) if row.record else None,

@@ -236,7 +236,8 @@ def test_every_view_says_what_is_the_case(state: str, host: Host) -> None:
     (service,) = report["services"]
     assert service["queue"]["name"] == host.queue.name
     assert len(service["slots"]) == (2 if state == "two sidecars" else 1)
-    host.expect("top --once --interval 200ms", 0, rf"\A{report['verdict']}: .*\n{host.queue.name}/0 ")
+    live = host.expect("top --once --interval 200ms", 0, rf"\A{report['verdict']}: .*\n{host.queue.name}/0 ")
+    assert ("\n  -> " in live) == (state in {"stopped", "killed", "poison"}), live
     host.expect(f"where {UUID}", *WHERE[state])
     host.expect("doctor", 2 if DOCTOR[state].startswith("failing") else None, DOCTOR[state])
     if ready:

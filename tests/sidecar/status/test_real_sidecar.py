@@ -341,7 +341,7 @@ def test_facts_of_its_json_log_are_json_values(
 ) -> None:
     sidecar.stop()
     collector.stop()
-    sidecar.configure(log_format="json")
+    sidecar.configure(log_format="json", shutdown_timeout="0.1 s")
     sidecar.launch()
     wait_until(lambda: '"started"' in sidecar.log(), "it starts")
     sidecar.put(b'{"n":1}')
