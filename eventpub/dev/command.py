@@ -50,10 +50,10 @@ _EXAMPLES = {
     "2": """\
 from eventpub import EventQueue
 from eventpub.schemas.event.ttypes import Event
-EventQueue({queue!r}).put(Event(source="shop", action="buy", noun="tea"))""",
+EventQueue("{queue}").put(Event(source="shop", action="buy", noun="tea"))""",
     "2j": """\
 from eventpub import EventQueue
-events = EventQueue({queue!r})
+events = EventQueue("{queue}")
 events.put({{"source": "shop", "action": "buy", "noun": "tea"}})""",
 }
 

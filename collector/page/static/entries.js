@@ -47,11 +47,18 @@ export class Entry {
   }
 }
 
-/** The newest of what came, oldest first. */
+/** The newest of what came, oldest first: up to a number, and up to so many characters. */
 export class Newest {
   #list = [];
   #head = 0;
+  #characters = 0;
   max = 100_000;
+  maxCharacters = 64 * 1024 * 1024;
+
+  /** `measure` returns how many characters one of them has. */
+  constructor(measure) {
+    this.measure = measure;
+  }
 
   get length() {
     return this.#list.length - this.#head;
@@ -62,13 +69,21 @@ export class Newest {
   }
 
   add(items) {
-    for (const item of items) this.#list.push(item);
+    for (const item of items) {
+      this.#list.push(item);
+      this.#characters += this.measure(item);
+    }
     this.drop(this.length - this.max);
+    while (this.#characters > this.maxCharacters && this.length > 1) this.drop(1);
   }
 
   /** Drops the oldest ones. */
   drop(count) {
-    this.#head += Math.max(0, Math.min(count, this.length));
+    const end = this.#head + Math.min(count, this.length);
+    for (; this.#head < end; this.#head += 1) {
+      this.#characters -= this.measure(this.#list[this.#head]);
+      this.#list[this.#head] = undefined; // the rest of the list may stay for a while
+    }
     if (this.#head > this.max / 4 || !this.length) {
       this.#list = this.#list.slice(this.#head);
       this.#head = 0;

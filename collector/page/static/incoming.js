@@ -8,7 +8,7 @@ const FRAME_MS = 6; // leaves time to draw
 const STEP_LINES = 50; // between two looks at the clock
 
 export class Incoming {
-  #lines = new Newest();
+  #lines = new Newest((line) => line.length);
   #isAsked = false;
   isHeld = false;
 

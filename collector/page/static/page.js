@@ -18,8 +18,8 @@ const THEME = "eventpub.theme";
 const THEMES = ["", "light", "dark"];
 
 const $ = (id) => document.getElementById(id);
-const stored = new Newest();
-const refused = new Newest();
+const stored = new Newest((entry) => entry.line.length);
+const refused = new Newest((entry) => entry.line.length);
 const view = new View(stored, refused, () => { list.redraw(); drawState(); });
 const incoming = new Incoming(take, drawState);
 const state = { collector: "http://127.0.0.1:8080", outcome: "", epoch: "", missed: 0 };
