@@ -55,6 +55,19 @@ def _is_alone(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
 
 
+@pytest.fixture(autouse=True)
+def signals_stay_as_they_are() -> Iterator[None]:
+    """A test that left one blocked or ignored would have the programs of later tests never end."""
+    before = _look_at_signals()
+    yield
+    assert _look_at_signals() == before
+
+
+def _look_at_signals() -> tuple[object, ...]:
+    handlers = map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    return (signal.pthread_sigmask(signal.SIG_BLOCK, ()), *handlers)
+
+
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """What most sidecars and collectors are forked from."""

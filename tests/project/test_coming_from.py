@@ -5,15 +5,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
-import os
 import re
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.processes import run_pytest
 from thrift.protocol.TJSONProtocol import TJSONProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
@@ -93,15 +91,7 @@ def test_the_tests_of_the_testing_page_pass(tmp_path: Path):
         for node in ast.parse("".join(shown)).body
     )
     (tmp_path / "test_page.py").write_text("\n".join(shown))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py"],
-        cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run_pytest(tmp_path / "test_page.py")
     assert f"{count} passed" in done.stdout, done.stdout + done.stderr
     assert count == 10
 

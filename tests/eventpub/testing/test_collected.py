@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.ports import free_port
+from support.processes import run_pytest
 
 from eventpub import EventQueue
 from eventpub.schemas.event.ttypes import Event, User
@@ -83,20 +82,9 @@ def test_queue(eventpub_dev):
     print(eventpub_dev.page_url, eventpub_dev.queue_name)
 """)
     for version, named, queue in (("2", "", "v2"), ("2j", "", "v2j"), ("2", *[eventpub_dev.queue_name] * 2)):
-        command = f"{sys.executable} -m pytest -qs -p no:cacheprovider -o eventpub_version={version}"
-        done = subprocess.run(
-            [*command.split(), "test_app.py"],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                PAGE_VARIABLE: eventpub_dev.page_url,
-                **({PAGE_QUEUE_VARIABLE: named} if named else {}),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        page = {PAGE_VARIABLE: eventpub_dev.page_url, **({PAGE_QUEUE_VARIABLE: named} if named else {})}
+        arguments = ("-s", "-o", f"eventpub_version={version}")
+        done = run_pytest(tmp_path / "test_app.py", *arguments, environment=page)
         assert f"{eventpub_dev.page_url} {queue}\n" in done.stdout, done.stdout
         assert ("2 passed" if named else "1 passed") in done.stdout, done.stdout
 

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 from support.pages import read_blocks
 from support.paths import ROOT
+from support.processes import run_pytest
 
 from eventpub.errors import QueueMissingError
 from eventpub.testing import take_messages
 
 
 def run(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest as somebody else's project does, with eventpub installed."""
+    """Run the tests of some code."""
     (folder / "test_app.py").write_text(textwrap.dedent(code))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, "test_app.py"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return run_pytest(folder / "test_app.py", *arguments)
 
 
 APP = """
