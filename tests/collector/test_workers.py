@@ -111,7 +111,7 @@ def test_a_worker_whose_watcher_died_before_it_was_ready_stops(tmp_path: Path) -
 def test_sighup_reaches_every_worker(collector: CollectorProcess) -> None:
     collector.configure(keys={KEY_NAME: b"another secret"})
     collector.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: collector.log().count("reload") >= 2, "both have read the file again")
+    wait_until(lambda: collector.log().count("reloaded file=") >= 2, "both have read the file again")
     assert {post(collector, f"b{number}", "1").status_code for number in range(20)} == {401}
 
 

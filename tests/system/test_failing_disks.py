@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from support.collector_process import CollectorProcess
+from support.cpu import read_cpu_seconds
 from support.mounts import seeing
 from support.nursery import Nursery, NurserySidecar
 from support.waiting import wait_until
@@ -85,13 +86,10 @@ class DiskRig:
 
     def busy(self) -> float:
         """Return what share of a CPU it takes while it fails."""
-        before, started = self._cpu_seconds(), time.monotonic()
+        pid, started = self.sidecar.process.pid, time.monotonic()
+        before = read_cpu_seconds(pid)
         time.sleep(0.4)  # the time is what is measured
-        return (self._cpu_seconds() - before) / (time.monotonic() - started)
-
-    def _cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.sidecar.process.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return (read_cpu_seconds(pid) - before) / (time.monotonic() - started)
 
     def stored(self) -> list[int]:
         rows = (row["event"] for row in self.collector.events())
