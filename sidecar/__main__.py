@@ -6,6 +6,9 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is subscribed to; the f
 
 from gevent import monkey  # noqa: E402, it takes a while to import
 
+from eventpub.process.descriptors import hold_standard_descriptors  # noqa: E402
+
+hold_standard_descriptors()  # the patches open one
 monkey.patch_all()
 
 import sys  # noqa: E402, the patches come first

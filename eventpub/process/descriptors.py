@@ -14,6 +14,18 @@ with contextlib.suppress(ImportError):  # Windows has none, and nothing that nee
 _close_original = monkey.get_original("os", "close")  # gevent's closes at the next turn of the loop
 
 
+def hold_standard_descriptors() -> None:
+    """Open /dev/null where standard input, output or error is closed; call it before anything else is opened.
+
+    Else a file of ours would get its number, and what a library writes to standard error would be in it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+
+
 def find_lack(count: int) -> OSError | None:
     """Return why this process cannot open so many files more; None if it can."""
     with contextlib.ExitStack() as opened:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import itertools
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.rigs import numbered, stored, wait_stored
+from support.rigs import Run, killed_at_the_end, numbered, stored, wait_stored
 from support.sidecar_process import SECRET, SidecarProcess
 from support.waiting import wait_until
 
@@ -26,29 +28,34 @@ def allow_descriptors(pid: int, count: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, hard))
 
 
-def count_descriptors(pid: int) -> int:
-    return 1 + max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
+def find_free_descriptor(pid: int) -> int:
+    held = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    return next(number for number in itertools.count() if number not in held)
 
 
 @pytest.fixture
-def starved(tmp_path: Path, collector: CollectorProcess, queue_name: str) -> Iterator[SidecarProcess]:
-    """A sidecar, started as users do, with too few descriptors for it."""
+def start_below(tmp_path: Path, collector: CollectorProcess, queue_name: str) -> Iterator[Run]:
+    """Start a sidecar as users do, by these words of a shell."""
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
-    sidecar = SidecarProcess(
-        tmp_path, queue_name, collector.port, starter=["sh", "-c", f'ulimit -Sn {FEW}; exec "$@"', "sh"],
-        **{
-            "key.secret": "", "key.secret_file": str(secret), "collector.version": "2j",
-            "batch.max_age": "10 ms",
-        },
-    )  # fmt: skip
-    yield sidecar
-    sidecar.kill()
+
+    def make(words: str) -> SidecarProcess:
+        return SidecarProcess(
+            tmp_path, queue_name, collector.port, starter=["sh", "-c", words, "sh"],
+            **{
+                "key.secret": "", "key.secret_file": str(secret), "collector.version": "2j",
+                "batch.max_age": "10 ms",
+            },
+        )  # fmt: skip
+
+    with killed_at_the_end(make) as start:
+        yield start
 
 
 def test_a_sidecar_that_may_open_no_more_files_says_so_and_waits_at_the_start_and_later(
-    starved: SidecarProcess, collector: CollectorProcess, queue_name: str
+    start_below: Run, collector: CollectorProcess, queue_name: str
 ) -> None:
+    starved = start_below(f'ulimit -Sn {FEW}; exec "$@"')
     pid = starved.process.pid
     wait_until(lambda: "cannot start yet: " in starved.log(), "it waits")
     assert f"this process may have {FEW} files and connections open; raise LimitNOFILE=" in starved.log()
@@ -57,7 +64,7 @@ def test_a_sidecar_that_may_open_no_more_files_says_so_and_waits_at_the_start_an
 
     queue = MessageQueue.open(queue_name)
     put = 0
-    held = count_descriptors(pid)
+    held = find_free_descriptor(pid)
     for limit in range(held + 4, held - 8, -1):  # each makes something else fail
         allow_descriptors(pid, limit)
         put += all(queue.send(message) for message in numbered(1, put))
@@ -73,11 +80,21 @@ def test_a_sidecar_that_may_open_no_more_files_says_so_and_waits_at_the_start_an
     queue.close()
 
 
+def test_a_sidecar_without_standard_input_and_output_has_no_file_of_its_own_in_their_place(
+    start_below: Run,
+) -> None:
+    sidecar = start_below('exec "$@" <&- >&-')
+    wait_until(lambda: "started queue=" in sidecar.log(), "it starts")
+    descriptors = Path(f"/proc/{sidecar.process.pid}/fd")
+    assert [str((descriptors / number).readlink()) for number in "01"] == [os.devnull, os.devnull]
+    assert sidecar.stop() == 0
+
+
 def test_a_collector_that_may_accept_no_more_connections_says_so_and_answers_once_it_may(
     collector: CollectorProcess,
 ) -> None:
     assert collector.process is not None
-    allow_descriptors(collector.process.pid, count_descriptors(collector.process.pid))
+    allow_descriptors(collector.process.pid, find_free_descriptor(collector.process.pid))
     waiting = [http.client.HTTPConnection("127.0.0.1", collector.port, timeout=20) for _ in range(3)]
     for connection in waiting:
         connection.request("GET", "/livez")

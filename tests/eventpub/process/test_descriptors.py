@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from support.descriptors import no_descriptor_left
+from support.forked import in_child
 
-from eventpub.process.descriptors import explain_error, find_lack, name_remedy
+from eventpub.process.descriptors import (
+    explain_error,
+    find_lack,
+    hold_standard_descriptors,
+    name_remedy,
+)
 
 
 def list_descriptors() -> list[str]:
@@ -32,3 +39,15 @@ def test_an_error_tells_what_to_raise_only_where_that_helps() -> None:
     assert explain_error(OSError(errno.ENOSPC, "full")) == "[Errno 28] full"
     assert name_remedy(OSError(errno.EIO, "broken"), "mend it") == "mend it"
     assert explain_error(ValueError("odd")) == "odd"
+
+
+def test_standard_descriptors_that_are_closed_are_taken_before_a_file_of_ours_gets_their_numbers() -> None:
+    def close_and_hold() -> list[str]:
+        os.close(0)
+        os.close(2)
+        hold_standard_descriptors()
+        return [str((descriptors / number).readlink()) for number in "012"]
+
+    descriptors = Path("/proc/self/fd")
+    output = str((descriptors / "1").readlink())
+    assert in_child(close_and_hold) == [os.devnull, output, os.devnull]
