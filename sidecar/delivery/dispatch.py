@@ -47,10 +47,6 @@ class Dispatcher:
         self._posters: dict[str, Poster] = {}  # by version: batches may wait that were received under another
         self._negotiation = compression.Negotiation(config.compression)
 
-    def url_of(self, contents: Contents) -> str:
-        """Return where a batch is posted."""
-        return self._config.collector_url_of(self._version_of(contents))
-
     def allowed_seconds(self, contents: Contents) -> float:
         """Return how long an attempt at a batch may take."""
         timeouts_seconds = DEADLINE_TIMEOUTS * self._config.collector_timeout_seconds

@@ -85,24 +85,20 @@ class Spool:
         base = directory / queue
         self._slot, orphans = claim_slot(base)
         self.directory = self._slot.directory
-        self._dead, self._damaged = base / DEAD, base / DAMAGED
+        dead, damaged = base / DEAD, base / DAMAGED
         self._reserve = Reserve(base / RESERVE, self.directory.name, self._disk)
         try:
             for name in (DEAD, DAMAGED, RESERVE):
                 make_private(base / name)
-            self._copy_quota = Quota(self._damaged, dead_max_bytes)
+            self._copy_quota = Quota(damaged, dead_max_bytes)
             self._folder, self._sequences = recover_slots(
-                self._slot, orphans, (self._dead, self._damaged), self._disk, fsync=fsync, books=self.books
+                self._slot, orphans, (dead, damaged), self._disk, fsync=fsync, books=self.books
             )
             self.recovered = self._folder.batches()
             self._book_recovered()
+            letters = Quota(dead, dead_max_bytes)
             self._splitter = Splitter(
-                queue,
-                self._folder.staging,
-                self._reserve,
-                Quota(self._dead, dead_max_bytes),
-                self._sequences,
-                when_full=when_dead_full,
+                queue, self._folder.staging, self._reserve, letters, self._sequences, when_full=when_dead_full
             )
         except BaseException as error:
             for slot in (self._slot, *orphans):
@@ -139,9 +135,6 @@ class Spool:
     def size_bytes(self) -> int:
         """How many bytes sealed batches take."""
         return self.books.size_bytes
-
-    def __repr__(self) -> str:
-        return f"<Spool {self.directory} events={self.events} bytes={self.size_bytes}>"
 
     def has_room(self) -> bool:
         """Tell whether what may be received now fits below `max_bytes`; an empty spool takes any batch."""
