@@ -64,7 +64,9 @@ __all__ = [
 T = TypeVar("T")
 
 NOT_SHOWN = "(not shown)"
+_MAX_CHARACTERS = 4 * 1024 * 1024  # of a file; bounds the reading of paths such as /dev/zero
 _LIKE_A_SECRET = re.compile(r"[a-z0-9+/]{16,}", re.IGNORECASE)
+_HAS_A_SECRET = re.compile(r"(?=[a-z+/]*[0-9])[a-z0-9+/]{12,}", re.IGNORECASE)  # no word of a key is like that
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -96,7 +98,10 @@ def load_file(path: str | os.PathLike[str]) -> configparser.RawConfigParser:
     place = os.fspath(path)
     try:
         with Path(path).open(encoding="utf-8-sig") as file:
-            parser.read_file(file)
+            content = file.read(_MAX_CHARACTERS + 1)
+        if len(content) > _MAX_CHARACTERS:
+            raise ConfigError(place, "", "", f"the file has more than {_MAX_CHARACTERS:,} characters")
+        parser.read_string(content)
     except OSError as error:
         kind = NotYetError if is_momentary(error) else ConfigError
         raise kind(place, "", "", f"the file cannot be read: {error.strerror}") from error
@@ -183,8 +188,15 @@ def section_items(
 
 
 def show_key(key: str) -> str:
-    """Return a key as errors may show it: a secret that is broken into lines looks like keys, `wrap=`."""
-    return NOT_SHOWN if _LIKE_A_SECRET.fullmatch(key) else key
+    """Return a key as errors may show it.
+
+    A secret that is broken into lines looks like keys, `wrap=`, and one behind a key without an equals sign
+    like a part of it.
+    """
+    name, blank, _ = key.partition(" ")
+    if _LIKE_A_SECRET.fullmatch(name):
+        return NOT_SHOWN
+    return _HAS_A_SECRET.sub(NOT_SHOWN, name) + (f" {NOT_SHOWN}" if blank else "")
 
 
 def _check_one_line(section: str, key: str, value: str) -> None:
