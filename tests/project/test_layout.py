@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,10 +50,17 @@ PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"
 GROUND_FLOOR = {"__init__", "__main__", "pipeline", "errors", "ambient", "printable", "pytest_plugin"}
 
 
+@functools.cache
+def parse_imports(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """The imports of a file, wherever they stand."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
 def statements(path: Path) -> Iterator[tuple[str, ast.ImportFrom]]:
-    """The `from … import …` of a file, wherever they stand, each with the absolute name it is from."""
+    """The `from … import …` of a file, each with the absolute name it is from."""
     here = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in parse_imports(path):
         if isinstance(node, ast.ImportFrom):
             module = node.module or ""
             yield ".".join(filter(None, (here, module))) if node.level else module, node
@@ -60,7 +68,7 @@ def statements(path: Path) -> Iterator[tuple[str, ast.ImportFrom]]:
 
 def imported(path: Path) -> Iterator[str]:
     """The names a file imports; `from a import b` counts as a and as a.b."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in parse_imports(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
     for module, node in statements(path):
