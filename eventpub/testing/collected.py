@@ -19,12 +19,13 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import deque
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PAGE_VARIABLE = "EVENTPUB_PAGE"
 PAGE_QUEUE_VARIABLE = "EVENTPUB_PAGE_QUEUE"
@@ -34,6 +35,7 @@ _WAIT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0  # for the answer, beside the wait
 _START_SECONDS = 60.0
 _SHOWN_REASONS = 3
+_SHOWN_LINES = 200
 _NO_FIELDS: Mapping[str, object] = MappingProxyType({})
 
 
@@ -59,11 +61,15 @@ class CollectedEvents:
     Args:
         page_url: the page's address.
         queue_name: the queue whose events get there, as far as it is known.
+        read_log: returns what is added to the error when events do not come.
     """
 
-    def __init__(self, page_url: str, queue_name: str = "") -> None:
+    def __init__(
+        self, page_url: str, queue_name: str = "", *, read_log: Callable[[], str] | None = None
+    ) -> None:
         self.page_url = page_url.rstrip("/")
         self.queue_name = queue_name
+        self._read_log = read_log or (lambda: "")
 
     def good(
         self,
@@ -115,7 +121,7 @@ class CollectedEvents:
         answer = self._call(f"/micro/{outcome}?{urllib.parse.urlencode(query)}", wait_seconds=wait_seconds)
         entries: list[Any] = answer["events"]
         if len(entries) < count:
-            raise AssertionError(f"{answer['reason']}{self._explain(outcome)}")
+            raise AssertionError(f"{answer['reason']}{self._explain(outcome)}{self._read_log()}")
         return entries
 
     def _explain(self, outcome: str) -> str:
@@ -134,7 +140,9 @@ class CollectedEvents:
             http.client.HTTPException,
         ) as error:  # nothing listens, or something else does
             remedy = f"start eventpub dev, and set {PAGE_VARIABLE} to the address of its page, or to nothing"
-            raise RuntimeError(f"no page of a collector at {self.page_url!r} ({error}); {remedy}") from error
+            raise RuntimeError(
+                f"no page of a collector at {self.page_url!r} ({error}); {remedy}{self._read_log()}"
+            ) from error
 
     def _load(self, path: str, method: str, seconds: float) -> Any:
         request = urllib.request.Request(self.page_url + path, method=method)  # noqa: S310, the page's own URL
@@ -176,16 +184,17 @@ def run_dev(queue_name: str = "", *, version: str = "2") -> Iterator[CollectedEv
         RuntimeError: it does not start; the message is what it said.
     """
     queue_name = queue_name or f"test-{os.getpid()}-{secrets.token_hex(4)}"
-    command = [sys.executable, "-m", "eventpub", "dev", "--queue-name", queue_name, "--version", version]
+    command = [sys.executable, "-m", "eventpub", "dev", "--verbose", "--queue-name", queue_name]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            [*command, "--port", "0", "--page-port", "0"],
+            [*command, "--version", version, "--port", "0", "--page-port", "0"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
         )
         try:
-            yield CollectedEvents(_wait_for_page(process, output), queue_name)
+            page_url = _wait_for_page(process, output)
+            yield CollectedEvents(page_url, queue_name, read_log=lambda: _describe_log(process, output))
         finally:
             process.send_signal(signal.SIGINT)
             process.wait()
@@ -194,13 +203,25 @@ def run_dev(queue_name: str = "", *, version: str = "2") -> Iterator[CollectedEv
 def _wait_for_page(process: subprocess.Popen[bytes], output: Any) -> str:
     deadline = time.monotonic() + _START_SECONDS
     while True:
-        said = Path(f"/proc/self/fd/{output.fileno()}").read_text(encoding="utf-8", errors="replace")
+        said = _read(output)
         found = re.search(r"^Page +(\S+)\n[^$]*Ctrl-C", said, re.MULTILINE)
         if found:
             return found[1]
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"eventpub dev did not start:\n{said}")
         time.sleep(0.02)
+
+
+def _describe_log(process: subprocess.Popen[bytes], output: Any) -> str:
+    code = process.poll()
+    end = "" if code is None else f", which ended with exit code {code}"
+    lines = deque(_read(output).splitlines(), maxlen=_SHOWN_LINES)
+    return "\n".join([f"\n\nthe log of eventpub dev{end}:", *lines])
+
+
+def _read(output: Any) -> str:
+    path = Path(f"/proc/self/fd/{output.fileno()}")  # opened anew, since both ends share one position else
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _write(value: object) -> str:
