@@ -21,10 +21,11 @@ from eventpub.collector.http.server import Server
 from eventpub.collector.http.tls import tls_context
 from eventpub.collector.page.opening import open_feed, refuse_workers, serve_page
 from eventpub.collector.store.thread import StoreThread
-from eventpub.collector.telemetry.observer import Observer, are_well, listen_for_workers
+from eventpub.collector.telemetry.observer import REMAINS, Observer, are_well, listen_for_workers
 from eventpub.errors import ConfigError, NotYetError
 from eventpub.process.errors import ListenError
 from eventpub.process.logs import configure_logs, peek_format
+from eventpub.process.watchdog import watch_hub
 
 from . import config, faults
 from .application import Application
@@ -48,7 +49,8 @@ T = TypeVar("T")
 _RETRY_SECONDS = 1.0
 _TELL_SECONDS = 60.0
 _TICK_SECONDS = 1.0
-_CLOSE_PATIENCE_SECONDS = 5.0  # together with `timeout.stop` less than supervisors wait before they kill
+# at least, since a store is closed in milliseconds; at most, since supervisors wait for it and `timeout.stop`
+_CLOSE_PATIENCE_SECONDS = (1.0, 5.0)
 
 
 def main(arguments: Sequence[str] | None = None, *, name: str = "python -m eventpub.collector") -> int:
@@ -105,11 +107,12 @@ def _run(
     server = Server(StartingApplication(), loaded.settings, tls, listener)
     observer = Observer(server, options.counts_file, hung_seconds=loaded.settings.hung_seconds)
     try:
-        observer.start()
-        server.start()
-        if options.watcher is None:
-            observer.listen(loaded.settings.status_listen)
-        return _serve(server, observer, loaded, script, options, stop=stop, reload=reload)
+        with watch_hub(loaded.settings.hung_seconds, remains=REMAINS):
+            observer.start()
+            server.start()
+            if options.watcher is None:
+                observer.listen(loaded.settings.status_listen)
+            return _serve(server, observer, loaded, script, options, stop=stop, reload=reload)
     except ConfigError as error:
         logger.error("%s", error)  # noqa: TRY400, no traceback
         return EXIT_CONFIG
@@ -198,6 +201,7 @@ def _run_workers(
         return workers.finish(EXIT_UNAVAILABLE)
     words = f"serves {url} with {options.workers} workers"
     with (
+        watch_hub(settings.hung_seconds, remains="the workers end with this process"),
         contextlib.closing(listener) if listener else contextlib.nullcontext(),
         tell_supervisor(words, lambda: are_well(workers.counts_files, not_replaced_seconds)) as supervisor,
     ):
@@ -244,9 +248,10 @@ def _wait_for(
 
 
 def _open_store(settings: config.Settings) -> StoreThread:
+    least, most = _CLOSE_PATIENCE_SECONDS
     return StoreThread(
         lambda: open_store(settings),
-        close_patience_seconds=min(settings.stop_timeout_seconds, _CLOSE_PATIENCE_SECONDS),
+        close_patience_seconds=min(max(settings.stop_timeout_seconds, least), most),
     )
 
 

@@ -23,7 +23,7 @@ examples:
 
 exit codes:
   0 stopped by a signal   64 wrong arguments   69 cannot listen
-  71 its store hung for watchdog.timeout: start it again
+  71 it or its store hung for watchdog.timeout: start it again
   74 the output of --check-config cannot be written
   75 stopped with requests in flight
   78 wrong configuration, or the store cannot be opened; while a store is locked

@@ -7,6 +7,7 @@ A script is a JSON list of steps. Every POST takes the next step; when none is l
 | `{"status": 503, "headers": {}, "body": ""}`| that answer; nothing is stored                              |
 | `{"close": "before_read"}` or `after_read`  | a closed connection and no answer; nothing is stored        |
 | `{"delay": 1.5}`                            | what it would get, after so many seconds; goes with others  |
+| `{"freeze": 60}`                            | the same, and nobody else gets anything meanwhile           |
 | `{"accept_then": "close"}`                  | service, but its answer is lost                             |
 | `{"half_answer": true}`                     | service, and half of the answer; or half of the `status`    |
 | `{"hang": true}`                            | nothing until the sender gives up; nothing is stored        |
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent import monkey
 
 from eventpub import wire
 from eventpub.collector.http.connection import CONNECTION, HangUp
@@ -44,6 +46,8 @@ MAX_BODY_BYTES = 16 * 1024**2  # of a request that is read for nothing
 
 _STATUSES = range(200, 600)
 
+_sleep_original = monkey.get_original("time", "sleep")  # which keeps the hub from turning
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
@@ -54,6 +58,7 @@ class Step:
     body: str = ""
     close: str = ""
     delay: float = 0.0  # seconds; the names are those of the script
+    freeze: float = 0.0  # seconds
     accept_then: str = ""
     half_answer: bool = False
     hang: bool = False
@@ -70,6 +75,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "body": ("a text", lambda value: isinstance(value, str)),
     "close": ("before_read or after_read", lambda value: value in ("before_read", "after_read")),
     "delay": ("seconds", lambda value: type(value) in (int, float) and value >= 0),
+    "freeze": ("seconds", lambda value: type(value) in (int, float) and value >= 0),
     "accept_then": ("close", lambda value: value == "close"),
     "half_answer": ("true or false", lambda value: isinstance(value, bool)),
     "hang": ("true or false", lambda value: isinstance(value, bool)),
@@ -136,6 +142,7 @@ class Faults:
         if step.close or step.hang or step.status is not None:
             environ["wsgi.input"].read(MAX_BODY_BYTES)
         gevent.sleep(step.delay)
+        _sleep_original(step.freeze)
         if step.hang:
             environ[CONNECTION].wait_for_close()
         if step.hang or step.close:

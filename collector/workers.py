@@ -4,9 +4,10 @@ The socket is opened once and inherited, so a connection that waits in the kerne
 served by another. Each worker is a whole collector with a store of its own, opened after it started. SIGTERM
 and SIGHUP go to all of them; when the process that watches ends, in any way, they stop.
 
-A worker writes once a second how it is, and ends by itself if its store hangs. One that no longer writes is
-frozen: it is killed, and senders repeat what it had not answered. Its silence is counted in looks, not by a
-clock: workers that are stopped together with the process that watches them are not taken for frozen.
+A worker writes once a second how it is, and ends by itself if it or its store hangs. One that no longer
+writes, as after SIGSTOP, is frozen: it is killed, and senders repeat what it had not answered. Its silence is
+counted in looks, not by a clock: workers that are stopped together with the process that watches them are not
+taken for frozen.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ import gevent
 from eventpub.errors import ConfigError
 from eventpub.process.logs import add_context, configure_logs, write_line
 from eventpub.process.notify import Supervisor
+from eventpub.process.progress import PULSE_SECONDS
 from eventpub.process.threads import end_threads
+from eventpub.process.watchdog import Watchdog
 from eventpub.settings import ini
 from eventpub.sidecar.delivery.sender import Sender
 from eventpub.sidecar.native import describe_loops
@@ -32,7 +34,6 @@ from eventpub.sidecar.status.observer import Observer
 from eventpub.sidecar.status.passing import Passing
 from eventpub.sidecar.status.routes import load_metrics, make_routes
 from eventpub.sidecar.status.summary import summarize_record
-from eventpub.sidecar.status.watchdog import Watchdog
 from eventpub.sidecar.telemetry.metrics import Telemetry
 
 from .config import SidecarConfig, load_config
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0  # between two checks of the queue, and of the gauges
-_PULSE_SECONDS = 0.25  # between two looks of the watchdog, at least
 _LOOKUP_SECONDS = 2.0  # for the name of statsd's host: a silent name server must not block anything else
 
 
@@ -117,7 +117,12 @@ class Daemon:
             sender=self._sender,
             telemetry=self._telemetry,
         )
-        self._watchdog = Watchdog(self._telemetry.progress, config.watchdog_timeout_seconds, self._supervisor)
+        self._watchdog = Watchdog(
+            self._telemetry.progress.stages,
+            config.watchdog_timeout_seconds,
+            remains="what was received is in the spool",
+            supervisor=self._supervisor,
+        )
         if config.status_listen is not None:
             load_metrics()
         self._answering = Answering(
@@ -227,7 +232,7 @@ class Daemon:
         while True:
             self._telemetry.progress.loop.did("turned")
             self._receiver.look_at_progress()
-            gevent.sleep(_PULSE_SECONDS)
+            gevent.sleep(PULSE_SECONDS)
 
     def _take_batch(self, batch: Batch) -> None:
         self._passing.show(batch)  # first, since its file goes once it is delivered

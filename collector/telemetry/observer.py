@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 from typing import TYPE_CHECKING
 
 import gevent
 
-from eventpub.cli.exit_codes import EXIT_FROZEN
 from eventpub.process.listener import ProbeListener
+from eventpub.process.watchdog import end_frozen
 
 from .counts import Snapshot, add_snapshots
 from .routes import find_hang, make_routes
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REMAINS = "what was acknowledged is stored, and senders repeat the rest"
+
 
 class Observer:
     """Looks at a server, and at the store and the application once they are there.
@@ -73,7 +76,7 @@ class Observer:
         self._server = server
         self._hung_seconds = hung_seconds
         self._tick_seconds = tick_seconds
-        self._end = end or end_hung
+        self._end = end or functools.partial(end_frozen, remains=REMAINS)
         self._was_hung = False
         self._file = file
         self._before = read_snapshots([file] if file else [])
@@ -162,12 +165,6 @@ class Observer:
         }
         state = {name: getattr(snapshot, name) for name in ("is_writable", "reason", "store_busy_seconds")}
         return dataclasses.replace(add_snapshots([snapshot, *self._before]), **gauges, **state)
-
-
-def end_hung(reason: str) -> None:
-    """End the process at once; what it acknowledged is stored, and senders repeat the rest."""
-    logger.critical("%s; this process ends with code %d, so that another one is started", reason, EXIT_FROZEN)
-    os._exit(EXIT_FROZEN)
 
 
 def listen_for_workers(

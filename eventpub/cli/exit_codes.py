@@ -12,9 +12,7 @@ EXIT_FAILING = 2  # failed: events cannot be put or delivered, the disk failed
 EXIT_USAGE = 64  # EX_USAGE: the command line is wrong; argparse's own 2 has another meaning here
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: the queue cannot be opened, made or removed; the port is taken
 EXIT_BROKEN = 70  # EX_SOFTWARE: a stage of the sidecar broke; start it again, nothing is lost
-EXIT_FROZEN = (
-    71  # EX_OSERR: a stage, or the collector's store, hung, as on a disk; start it again, nothing is lost
-)
+EXIT_FROZEN = 71  # EX_OSERR: a stage, the collector or its store hung; start it again, nothing is lost
 EXIT_NO_SPOOL = 73  # EX_CANTCREAT: no such spool, or no access
 EXIT_IO = 74  # EX_IOERR: the output cannot be written
 EXIT_NOT_YET = 75  # EX_TEMPFAIL: a file is not there yet; the collector had to cut requests off

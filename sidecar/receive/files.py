@@ -22,10 +22,10 @@ from eventpub.sidecar.spool.errors import SpoolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eventpub.process.progress import Stage
     from eventpub.queue.message_queue import MessageQueue
     from eventpub.sidecar.spool.batch import Batch, OpenBatch
     from eventpub.sidecar.spool.spool import Spool
-    from eventpub.sidecar.telemetry.progress import Stage
 
 logger = logging.getLogger(__name__)
 

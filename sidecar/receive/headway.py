@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from eventpub.process.progress import Stage, Step
     from eventpub.queue.message_queue import MessageQueue
     from eventpub.sidecar.spool.batch import OpenBatch
-    from eventpub.sidecar.telemetry.progress import Stage, Step
 
 
 class Pause(NamedTuple):

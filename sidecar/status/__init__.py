@@ -9,7 +9,6 @@
 | `answering`   | the socket beside the slot, which is always there, and `status.listen`                  |
 | `ask`         | the other end: finds the sockets, asks one, tells a hung process from a dead one        |
 | `passing`     | `/tap`: what passes, copied to who reads it; `frames` is its form                       |
-| `watchdog`    | ends the process when a stage is frozen, and tells systemd while none is                |
 
 To add a route: `Answering.add(path, function)`, where the function takes the query as a mapping and returns an
 `eventpub.process.listener.Reply`. It is answered on the slot's own socket only, which nobody but the sidecar's

@@ -31,13 +31,13 @@ from .troubles import find_troubles, is_refusal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from eventpub.process.progress import Stage
     from eventpub.sidecar.config import SidecarConfig
     from eventpub.sidecar.delivery.sender import Sender
     from eventpub.sidecar.receive.receiver import Receiver
     from eventpub.sidecar.spool.spool import Spool
     from eventpub.sidecar.telemetry.attempts import Failure
     from eventpub.sidecar.telemetry.metrics import Telemetry
-    from eventpub.sidecar.telemetry.progress import Stage
 
 
 class Observer:

@@ -162,6 +162,15 @@ def is_ours(pid: int) -> bool:
     return any(mask & 1 << (signal.SIGHUP - 1) for mask in masks)
 
 
+def test_a_store_is_closed_also_where_requests_in_flight_get_no_time(start, tmp_path):
+    collector = start("timeout.stop = 0")
+    collector.url()
+    collector.process.send_signal(signal.SIGTERM)
+    assert collector.process.wait(15) == 0
+    assert "the store does not answer" not in collector.log()
+    assert not (tmp_path / "events.sqlite-wal").exists()
+
+
 def test_a_store_that_hangs_does_not_keep_it_from_ending(start, tmp_path):
     """As long as somebody holds the lock, the thread of the store is in SQLite."""
     collector = start("store.busy_timeout = 60 s", "timeout.stop = 100 ms")

@@ -1,29 +1,33 @@
-"""Ends the process when a stage is frozen, and tells the service manager that all is well while none is.
+"""Ends a process of which a stage is frozen, and tells the service manager that all is well while none is.
 
 A thread of its own looks, since what hangs may be the hub itself: a disk that does not answer keeps whoever
 asks it in the kernel. It counts its own ticks and not the time: a process that was stopped and goes on, or a
-machine that slept, is not taken for a frozen one. Whatever hangs, everything that was received is in a file, so
-the process ends with `EXIT_FROZEN` and its supervisor starts another one.
+machine that slept, is not taken for a frozen one. A frozen one ends with `EXIT_FROZEN`, and its supervisor
+starts another one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import gevent
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 
 from eventpub.cli.exit_codes import EXIT_FROZEN
-from eventpub.process.threads import end_threads
+
+from .progress import PULSE_SECONDS, Loop
+from .threads import end_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator, Sequence
 
-    from eventpub.process.notify import Supervisor
-    from eventpub.sidecar.telemetry.progress import Progress, Step
+    from .notify import Supervisor
+    from .progress import Stage
 
 logger = logging.getLogger(__name__)
 
@@ -39,28 +43,29 @@ class Watchdog:
     """Looks whether the stages make progress.
 
     Args:
-        progress: what they noted.
+        stages: what they noted.
         timeout_seconds: how long one step may take; 0 for any time.
-        supervisor: who is told that all is well.
-        end: ends the process, and gets the reason in words.
+        remains: what another start finds, for the log: "what was received is in the spool".
+        supervisor: who is told that all is well; None where something else tells it.
     """
 
     def __init__(
         self,
-        progress: Progress,
+        stages: Sequence[Stage],
         timeout_seconds: float,
-        supervisor: Supervisor,
-        end: Callable[[str], Any] | None = None,
+        *,
+        remains: str,
+        supervisor: Supervisor | None = None,
     ) -> None:
-        self._progress = progress
+        self._stages = stages
         self._timeout_seconds = timeout_seconds
+        self._remains = remains
         self._supervisor = supervisor
-        self._end = end or end_frozen
-        watched_seconds = supervisor.watchdog_seconds
+        watched_seconds = supervisor.watchdog_seconds if supervisor is not None else None
         limits = [seconds for seconds in (timeout_seconds, watched_seconds) if seconds]
         self._tick_seconds = min([_TICK_SECONDS, *(seconds / 4 for seconds in limits)])
         self._quiet_seconds = min([timeout_seconds or watched_seconds or 0.0, (watched_seconds or 0.0) / 2])
-        self._ticks: dict[str, tuple[Step | int | None, int]] = {}  # what was seen, how often in a row
+        self._ticks: dict[str, tuple[object, int]] = {}  # what was seen, how often in a row
         self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._threads = ThreadPool(1)
         self._is_wanted = bool(limits)
@@ -77,10 +82,11 @@ class Watchdog:
 
     def look(self) -> None:
         """Look once: end a frozen process, or tell that all is well."""
-        name, seconds = max(self._count(), key=lambda found: found[1])  # the first of those that are equal
+        stage, seconds = max(self._count(), key=lambda found: found[1])  # the first of those that are equal
         if self._timeout_seconds and seconds >= self._timeout_seconds:
-            self._end(f"the stage {name} is frozen: it has been {self._describe(name)} for {seconds:.0f} s")
-        elif seconds <= self._quiet_seconds:
+            words = f"the stage {stage.name} is frozen: it has been {stage.describe()} for {seconds:.0f} s"
+            end_frozen(words, self._remains)
+        elif self._supervisor is not None and seconds <= self._quiet_seconds:
             self._supervisor.alive()
 
     def _run(self) -> None:
@@ -89,25 +95,45 @@ class Watchdog:
         while not poll.poll(self._tick_seconds * 1000):
             self.look()
 
-    def _count(self) -> list[tuple[str, float]]:
+    def _count(self) -> list[tuple[Stage, float]]:
         """Return for how long each stage has been seen at the same step."""
         found = []
-        for stage in self._progress.stages:
-            step = stage.count if stage is self._progress.loop else stage.overdue()
+        for stage in self._stages:
+            step = stage.stands_at()
             before, ticks = self._ticks.get(stage.name, (None, 0))
             ticks = ticks + 1 if step is not None and step == before else 0
             self._ticks[stage.name] = step, ticks
-            found.append((stage.name, ticks * self._tick_seconds))
+            found.append((stage, ticks * self._tick_seconds))
         return found
 
-    def _describe(self, name: str) -> str:
-        longest = next(stage.longest() for stage in self._progress.stages if stage.name == name)
-        return longest[0] if longest else "in one call"
+
+@contextlib.contextmanager
+def watch_hub(timeout_seconds: float, *, remains: str) -> Iterator[None]:
+    """End the process if its hub does not turn during the block.
+
+    Args:
+        timeout_seconds: for how long; 0 for any time.
+        remains: what another start finds, for the log.
+    """
+    loop = Loop("loop")
+    watchdog = Watchdog([loop], timeout_seconds, remains=remains)
+    turning = gevent.spawn(_turn, loop)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.stop()
+        turning.kill()
 
 
-def end_frozen(words: str) -> None:
-    """Write a line into the log, if the log lets us, and end the process."""
-    _start_thread(_tell, (words,))
+def end_frozen(words: str, remains: str) -> None:
+    """Write a line into the log, if the log lets us, and end the process.
+
+    Args:
+        words: what is frozen, and for how long.
+        remains: what another start finds.
+    """
+    _start_thread(_tell, (words, remains))
     for _ in range(20):
         _sleep_original(_LOG_SECONDS / 20)
         if _told:
@@ -118,6 +144,12 @@ def end_frozen(words: str) -> None:
 _told: list[str] = []
 
 
-def _tell(words: str) -> None:
-    logger.critical("%s; ending, so that another start goes on: what was received is in the spool", words)
+def _tell(words: str, remains: str) -> None:
+    logger.critical("%s; ending with %d, so that another start goes on: %s", words, EXIT_FROZEN, remains)
     _told.append(words)
+
+
+def _turn(loop: Loop) -> None:
+    while True:
+        loop.did("turned")
+        gevent.sleep(PULSE_SECONDS)
