@@ -133,7 +133,7 @@ def ended(sidecar: NurserySidecar, otherwise: signal.Signals) -> int:
 
 @pytest.mark.parametrize(
     "fault",
-    [{"hang": True}, {"delay": 5}, {"accept_then": "close"}, {"status": 503}],
+    [{"hang": True}, {"delay": 1}, {"accept_then": "close"}, {"status": 503}],
     ids=["posted", "stored", "answer lost", "answer read"],
 )
 def test_a_sidecar_killed_around_an_attempt_stores_each_event_once(
