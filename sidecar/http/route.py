@@ -57,6 +57,7 @@ def find_route(url: str, authorities: str, certificate: str | tuple[str, str] | 
         connections = adapter.get_connection_with_tls_context(
             request, verify, proxies=proxies, cert=certificate
         )
+        target = adapter.request_url(request, proxies)
     except Exception as error:
         if not requests.utils.select_proxy(url, proxies):
             raise
@@ -73,7 +74,7 @@ def find_route(url: str, authorities: str, certificate: str | tuple[str, str] | 
     pool.key_password = ""  # type: ignore[attr-defined]  # or ssl would ask for one at the terminal
     is_tunnelled = pool.proxy is not None and url.startswith("https:")
     headers = {"Host": _name_host(request.url or "")} | ({} if is_tunnelled else dict(pool.proxy_headers))
-    return Route(pool, is_tunnelled, f"POST {adapter.request_url(request, proxies)} HTTP/1.1", headers)
+    return Route(pool, is_tunnelled, f"POST {target} HTTP/1.1", headers)
 
 
 def _name_host(url: str) -> str:

@@ -140,6 +140,7 @@ def test_a_proxy_that_is_not_there_is_told_as_one(monkeypatch):
         "http://me:hun/ter2@127.0.0.1:1",
         "http://me:hun#ter2@127.0.0.1:1",
         "http://me:hunter2@",
+        "http://me:hun[ter2@127.0.0.1:1",
         "nonsense://me:hunter2@127.0.0.1:1",
     ],
 )
@@ -147,6 +148,7 @@ def test_no_password_of_a_proxy_is_shown(monkeypatch, url):
     monkeypatch.setenv("http_proxy", url)
     answer = attempt_here("http://collector.example/v2j", timeout_seconds=0.2)
     assert answer.status is None
+    assert "proxy" in answer.reason
     assert "ter2" not in answer.reason
 
 
