@@ -148,7 +148,7 @@ class Connection(pywsgi.WSGIHandler):  # type: ignore[misc]  # gevent has no typ
     def MessageClass(self, _rfile: object, seekable: int) -> Any:  # noqa: N802, what pywsgi calls to read headers
         """Read the headers; refuse those from which two readers could take different bodies."""
         headers = super().MessageClass(self._head.read_headers(), seekable)
-        check_framing(headers)
+        check_framing(headers, self.request_version)
         return headers
 
     def get_environ(self) -> WSGIEnvironment:

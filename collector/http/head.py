@@ -66,8 +66,8 @@ class HeadReader:
         return line
 
 
-def check_framing(headers: Message) -> None:
-    """Refuse headers from which two readers could take different bodies.
+def check_framing(headers: Message, version: str) -> None:
+    """Refuse headers from which two readers could take different bodies; `version` is as in `HTTP/1.1`.
 
     Raises:
         RefusedError: they are such.
@@ -76,6 +76,10 @@ def check_framing(headers: Message) -> None:
     if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
         raise RefusedError(refuse(400, "bad_length", "Content-Length is not one whole number"))
     encodings = headers.get_all("transfer-encoding", [])
+    if (
+        encodings and version == "HTTP/1.0"
+    ):  # to a reader of that, there is no body, and another request follows
+        raise RefusedError(refuse(400, "bad_framing", "Transfer-Encoding takes HTTP/1.1"))
     if encodings and (lengths or [encoding.lower() for encoding in encodings] != ["chunked"]):
         raise RefusedError(
             refuse(400, "bad_framing", "Transfer-Encoding takes chunked, without Content-Length")

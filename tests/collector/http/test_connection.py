@@ -197,6 +197,14 @@ def test_framing_that_two_readers_could_read_in_two_ways_is_refused_with_400(con
     assert read_refusal(connection) == (400, "bad_framing")
 
 
+def test_chunks_in_an_old_version_of_http_are_refused_with_400(connection):
+    old = (
+        POST.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    connection.sendall(old + b"0\r\n\r\n")
+    assert read_refusal(connection) == (400, "bad_framing")
+
+
 @pytest.mark.parametrize(
     "chunks",
     [
