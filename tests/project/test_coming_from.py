@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from support.pages import read_blocks
 from support.paths import ROOT
 from support.processes import run_pytest
 from thrift.protocol.TJSONProtocol import TJSONProtocol
@@ -27,14 +28,10 @@ EVPROC, BASEPLATE, TESTING = (
 )
 
 
-def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-
-
 def test_programs_of_the_evproc_page_run_and_print_what_they_say():
     printed = io.StringIO()
     with capture_events() as captured, contextlib.redirect_stdout(printed):
-        for block in blocks(EVPROC, "python"):
+        for block in read_blocks(EVPROC, "python"):
             exec(compile(block, "coming-from-evproc.md", "exec"), {})
     assert printed.getvalue() == "119.00\n"
     assert captured.events == [{"name": "order", "amount": 100}]
@@ -58,7 +55,7 @@ def test_the_applications_lines_of_the_baseplate_page_import_what_there_is():
 
 
 def test_the_handler_of_the_baseplate_page_says_what_went_wrong(capsys: pytest.CaptureFixture[str]):
-    (program,) = blocks(BASEPLATE, "python")
+    (program,) = read_blocks(BASEPLATE, "python")
     namespace: dict[str, object] = {}
     exec(compile(program, "coming-from-baseplate.md", "exec"), namespace)
 
@@ -77,7 +74,7 @@ def test_the_handler_of_the_baseplate_page_says_what_went_wrong(capsys: pytest.C
 
 
 def test_the_file_of_the_baseplate_page_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (text,) = blocks(BASEPLATE, "ini")
+    (text,) = read_blocks(BASEPLATE, "ini")
     path = tmp_path / "publisher.ini"
     path.write_text(text)
     monkeypatch.setenv("EVENTPUB_KEY", "aHVudGVyMg==")
@@ -85,7 +82,7 @@ def test_the_file_of_the_baseplate_page_is_taken_as_it_is(tmp_path: Path, monkey
 
 
 def test_the_tests_of_the_testing_page_pass(tmp_path: Path):
-    shown = blocks(TESTING, "python")
+    shown = read_blocks(TESTING, "python")
     count = sum(
         isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
         for node in ast.parse("".join(shown)).body

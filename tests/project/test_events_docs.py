@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from support.pages import read_blocks
 from support.paths import ROOT
 
 from eventpub.integrations.app_settings import read_settings
@@ -16,7 +17,7 @@ from eventpub.pipeline import name_of
 from eventpub.testing import capture_events
 
 PAGE = (ROOT / "docs/events.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = read_blocks(PAGE, "python")
 
 
 def test_the_examples_of_the_page_run_one_after_the_other(monkeypatch: pytest.MonkeyPatch):
@@ -28,7 +29,7 @@ def test_the_examples_of_the_page_run_one_after_the_other(monkeypatch: pytest.Mo
 
 
 def test_the_settings_of_the_page_are_taken_as_they_stand(monkeypatch: pytest.MonkeyPatch):
-    (block,) = re.findall(r"^```ini\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (block,) = read_blocks(PAGE, "ini")
     monkeypatch.setenv("PII_KEY", "pepper")
     monkeypatch.setitem(sys.modules, "shop", ModuleType("shop"))
     monkeypatch.setitem(sys.modules, "shop.money", SimpleNamespace(write_money=str))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +30,7 @@ from eventpub.schemas.event.ttypes import Event
 from eventpub.testing import MemoryQueue, capture_events
 
 PAGE = (ROOT / "docs/integrations.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = read_blocks(PAGE, "python")
 
 
 def test_every_example_is_on_the_page_and_short():

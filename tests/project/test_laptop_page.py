@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 
+from support.pages import read_blocks
 from support.paths import ROOT
 
 from eventpub.queue.stand_in import VARIABLE, find_stand_in
@@ -15,12 +16,12 @@ PAGE = (ROOT / "docs/laptop.md").read_text(encoding="utf-8")
 
 
 def test_the_example_of_the_page_runs():
-    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (block,) = read_blocks(PAGE, "python")
     exec(compile(block, "docs/laptop.md", "exec", dont_inherit=True), {})
 
 
 def test_the_variable_of_the_page_shows_events():
-    (block,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (block,) = read_blocks(PAGE, "sh")
     program = 'from eventpub import EventQueue; EventQueue("laptop").put({"noun": "tea"})'
     script = f"{block}\n{shlex.join([sys.executable, '-c', program])}"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, timeout=60)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.pages import read_blocks
 from support.paths import ROOT
 
 from eventpub.cli import exit_codes
@@ -20,7 +21,7 @@ COMMANDS = sorted(
     set(
         re.findall(
             r"^eventpub [^#\n]*[^#\s]",
-            "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)),
+            "".join(read_blocks(PAGE, "sh")),
             re.MULTILINE,
         )
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pages import read_blocks
 from support.paths import ROOT
 from support.ports import free_port
 
@@ -22,18 +23,13 @@ GUARANTEES = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
 PAGES = [path.relative_to(ROOT).as_posix() for folder in (ROOT, ROOT / "docs") for path in folder.glob("*.md")]
 
 
-def blocks(page: str, language: str) -> list[str]:
-    """Return the code blocks of a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-
-
 def section(title: str) -> str:
     return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def test_the_quick_start_works_as_it_is_written(tmp_path: Path, queue_name: str) -> None:
     port = str(free_port())
-    script = "\n".join(blocks(section("Quick start"), "sh"))
+    script = "\n".join(read_blocks(section("Quick start"), "sh"))
     count = "sqlite3 events.sqlite 'SELECT count(*) FROM events'"
     for written, here in {
         "8080": port,
@@ -62,7 +58,7 @@ def test_the_quick_start_works_as_it_is_written(tmp_path: Path, queue_name: str)
 
 
 def test_the_request_handler_of_the_readme_is_the_one_the_demo_runs() -> None:
-    (example,) = blocks(README, "python")
+    (example,) = read_blocks(README, "python")
     shown = [node for node in ast.parse(example).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     assert [node.name for node in shown] == ["Context", "buy"]
     for node in shown:
@@ -70,7 +66,7 @@ def test_the_request_handler_of_the_readme_is_the_one_the_demo_runs() -> None:
 
 
 def test_python_of_the_readme_runs_on_what_is_public() -> None:
-    programs = blocks(README, "python") + re.findall(
+    programs = read_blocks(README, "python") + re.findall(
         r"python - <<'END'\n(.*?)^END$", README, re.MULTILINE | re.DOTALL
     )
     assert len(programs) == 2
@@ -83,7 +79,7 @@ def test_python_of_the_readme_runs_on_what_is_public() -> None:
 
 
 def test_the_pipeline_of_the_page_makes_what_it_says() -> None:
-    (pipeline,) = blocks(PIPELINE, "python")
+    (pipeline,) = read_blocks(PIPELINE, "python")
     namespace: dict[str, Any] = {}
     with capture_events() as captured:
         exec(compile(pipeline, "docs/pipeline.md", "exec"), namespace)

@@ -7,10 +7,11 @@ import re
 import signal
 from typing import Any
 
+from support.pages import read_blocks
 from support.paths import ROOT
 
 PAGE = (ROOT / "docs/requests.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = read_blocks(PAGE, "python")
 
 
 def test_the_examples_of_the_page_run_one_after_the_other():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.pages import read_blocks
 from support.paths import ROOT
 from support.ports import free_port
 
@@ -22,17 +22,13 @@ from eventpub.collector.store import EventRow
 PAGE = (ROOT / "docs/schemas.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
 def test_the_page_leads_from_a_thrift_file_to_a_stored_row(tmp_path: Path, queue_name: str) -> None:
     if shutil.which("thrift") is None:
         assert "CI" not in os.environ, "there is no thrift compiler"
         pytest.skip("there is no thrift compiler here (apt-get install thrift-compiler)")
-    (tmp_path / "tea.thrift").write_text(*blocks("thrift"))
+    (tmp_path / "tea.thrift").write_text(*read_blocks(PAGE, "thrift"))
     port = str(free_port())
-    script = "\n".join(blocks("sh"))
+    script = "\n".join(read_blocks(PAGE, "sh"))
     count = "sqlite3 events.sqlite 'SELECT count(*) FROM events'"
     for written, here in {
         "8080": port,
@@ -72,7 +68,7 @@ def test_the_page_leads_from_a_thrift_file_to_a_stored_row(tmp_path: Path, queue
 def test_an_unknown_field_is_stored_as_the_page_shows() -> None:
     from eventpub.schemas.event.ttypes import Event  # noqa: PLC0415
 
-    (shown,) = blocks("json")
+    (shown,) = read_blocks(PAGE, "json")
     text = b'[{"1":{"str":"teahouse"},"2":{"str":"order"},"3":{"str":"tea"},"13":{"str":"oat milk"}}]'
     (row,) = StructForm(Event).read(text, Limits(1000), Counter()).events
     assert isinstance(row, EventRow)

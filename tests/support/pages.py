@@ -9,9 +9,10 @@ from typing import NamedTuple
 from support.paths import ROOT
 
 
-def read_blocks(page: Path, language: str) -> list[str]:
-    """Return the code blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+def read_blocks(page: Path | str, language: str) -> list[str]:
+    """Return the code blocks of a language, in order, of a page or of a piece of its text."""
+    text = page if isinstance(page, str) else page.read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def wait_longer(script: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from support.pages import read_blocks
 from support.paths import ROOT
 
 import eventpub
@@ -297,7 +298,7 @@ def test_every_line_of_the_page_that_imports_can_be_run():
 def test_the_programs_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queue_name: str):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "build.log").write_text("all is well\n")
-    programs = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    programs = read_blocks(PAGE, "python")
     assert len(programs) >= 3
     namespace: dict[str, Any] = {}
     with EventQueue[Any](queue_name, max_messages=10, max_message_size=1024):
