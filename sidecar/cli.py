@@ -35,7 +35,7 @@ from eventpub.sidecar.spool.errors import SpoolError
 from .config import SECTION_PREFIX, load_config
 from .daemon import Daemon
 from .host import check_host, default_spool_dir
-from .opening import StoppedEarly, wait_for_descriptors
+from .opening import StoppedEarly, wait_for_means
 from .queue_choice import choose_queue
 from .signals import Wakeups
 
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "python -m event
     try:
         _refuse_stand_in()
         if not options.check_config:
-            wait_for_descriptors(wakeups)
+            wait_for_means(wakeups)
         queue_name = choose_queue(options.config_file, options.queue_name)
         form = peek_format(options.config_file, SECTION_PREFIX + queue_name)
         add_context(queue=queue_name)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import gevent
+
 from eventpub.process.descriptors import explain_error, find_lack
 from eventpub.process.log_limit import LogLimit
+from eventpub.process.threads import end_threads, start_threads
 from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolDiskError
 from eventpub.sidecar.spool.spool import Spool
@@ -27,20 +30,32 @@ logger = logging.getLogger(__name__)
 _NEEDED_DESCRIPTORS = 24  # a sidecar that is started holds 12, and 4 a batch that is made, sealed or sent
 
 
+_NEEDED_THREADS = 6  # they receive, seal, make files, watch, and look up names and facts
+
+
 class StoppedEarly(Exception):  # noqa: N818, no error
     """A signal said to stop before there was anything to stop."""
 
 
-def wait_for_descriptors(wakeups: Wakeups) -> None:
-    """Return once there are enough descriptors to start with; a start that found too few would break off.
+def wait_for_means(wakeups: Wakeups) -> None:
+    """Return once there are enough descriptors and threads; a start that found too few would break off.
 
     Raises:
         StoppedEarly: a signal says to stop meanwhile.
     """
     limit = LogLimit(logger)
-    while (error := find_lack(_NEEDED_DESCRIPTORS)) is not None:
+    while error := find_lack(_NEEDED_DESCRIPTORS) or _find_lack_of_threads():
         limit.log(logging.ERROR, f"cannot start yet: {explain_error(error)}")
         _wait(wakeups)
+    gevent.get_hub().threadpool.size = 1  # looks up names, also where no further thread can be started
+
+
+def _find_lack_of_threads() -> OSError | None:
+    try:
+        end_threads(start_threads(_NEEDED_THREADS))
+    except OSError as error:
+        return error
+    return None
 
 
 def open_spool(

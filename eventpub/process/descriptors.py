@@ -1,4 +1,4 @@
-"""How many files and connections a process may have open: whether there is room, and how to make some."""
+"""What a process may have, of files and connections that are open, and of threads: how to allow it more."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from gevent import monkey
 
 with contextlib.suppress(ImportError):  # Windows has none, and nothing that needs it
     import resource
+
+NO_THREAD = "no thread can be started"
 
 _close_original = monkey.get_original("os", "close")  # gevent's closes at the next turn of the loop
 
@@ -39,7 +41,7 @@ def find_lack(count: int) -> OSError | None:
 
 
 def name_remedy(error: OSError, otherwise: str = "") -> str:
-    """Return what to do about an error that says that there are no descriptors, or else `otherwise`."""
+    """Return what to do about an error that says that there are no more of them; `otherwise` for others."""
     if error.errno == errno.EMFILE:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return (
@@ -50,10 +52,12 @@ def name_remedy(error: OSError, otherwise: str = "") -> str:
         return (
             "this host has as many files open as it may; raise the sysctl fs.file-max, or end what holds them"
         )
+    if error.strerror == NO_THREAD:
+        return "raise TasksMax= in its unit, the container's limit of pids, or `ulimit -u`"
     return otherwise
 
 
 def explain_error(error: Exception) -> str:
-    """Return what an error says, and what to do about it where there are no descriptors."""
+    """Return what an error says, and what to do where there are no more of them."""
     remedy = name_remedy(error) if isinstance(error, OSError) else ""
     return f"{error}; {remedy}" if remedy else str(error)

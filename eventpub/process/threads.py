@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import pickle  # noqa: F401, gevent imports it with the first exception, when there may be no descriptor left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
+from gevent.threadpool import ThreadPool
+
+from .descriptors import NO_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from gevent.threadpool import ThreadPool
 
 T = TypeVar("T")
 
@@ -21,6 +23,21 @@ _END_SECONDS = 0.5  # one may wait for a name server, or for a disk that does no
 @dataclass(frozen=True, slots=True)
 class _Raised:
     error: Exception
+
+
+def start_threads(count: int) -> ThreadPool:
+    """Return a pool whose threads all run already, so that no call fails later because none can be started.
+
+    Raises:
+        OSError: this host, or its container, lets this user have no more threads now.
+    """
+    pool = ThreadPool(count)
+    try:
+        pool.size = count
+    except RuntimeError as error:
+        end_threads(pool)
+        raise OSError(errno.EAGAIN, NO_THREAD) from error
+    return pool
 
 
 def call_in(pool: ThreadPool, function: Callable[..., T], *arguments: Any) -> T:

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 
 import gevent
 from gevent import monkey
-from gevent.threadpool import ThreadPool
 
 from eventpub.cli.exit_codes import EXIT_FROZEN
 
 from .progress import PULSE_SECONDS, Loop
-from .threads import end_threads
+from .threads import end_threads, start_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +66,7 @@ class Watchdog:
         self._quiet_seconds = min([timeout_seconds or watched_seconds or 0.0, (watched_seconds or 0.0) / 2])
         self._ticks: dict[str, tuple[object, int]] = {}  # what was seen, how often in a row
         self._stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._threads = ThreadPool(1)
+        self._threads = start_threads(1)
         self._is_wanted = bool(limits)
 
     def start(self) -> None:

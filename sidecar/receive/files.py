@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
-from gevent.threadpool import ThreadPool
 
 from eventpub.process.descriptors import explain_error
 from eventpub.process.log_limit import LogLimit
-from eventpub.process.threads import call_in, end_threads
+from eventpub.process.threads import call_in, end_threads, start_threads
 from eventpub.sidecar.spool.disk import RETRY_SECONDS
 from eventpub.sidecar.spool.errors import SpoolError
 
@@ -48,7 +47,7 @@ class BatchFiles:
         self._spool = spool
         self._on_batch = on_batch
         self._stage = stage
-        self._threads = ThreadPool(2)  # one seals, one makes the next file
+        self._threads = start_threads(2)  # one seals, one makes the next file
         self._sealing: set[gevent.Greenlet[[OpenBatch], None]] = set()
         self._stopping = Event()
         self._limit = LogLimit(logger)

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
-from gevent.threadpool import ThreadPool
 
 from eventpub.errors import QueueError, QueueLimitError
-from eventpub.process.threads import call_in, end_threads
+from eventpub.process.threads import call_in, end_threads, start_threads
 from eventpub.sidecar.spool.disk import RETRY_SECONDS
 
 from .files import BatchFiles
@@ -91,7 +90,7 @@ class Receiver:
         self.pause: Pause | None = None
         self.filling: OpenBatch | None = None
         self._headway = Headway(progress.receive)
-        self._threads = ThreadPool(1)
+        self._threads = start_threads(1)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = Event()
 

@@ -11,9 +11,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
-from gevent.threadpool import ThreadPool
 
-from eventpub.process.threads import call_in, end_threads
+from eventpub.process.threads import call_in, end_threads, start_threads
 from eventpub.queue.holders import find_holders
 from eventpub.sidecar.spool.dead_letters import SUFFIX
 
@@ -50,7 +49,7 @@ class SlowFacts:
         self._queue_name = queue_name
         self._letters = letters
         self.known = Facts()
-        self._threads = ThreadPool(1)
+        self._threads = start_threads(1)
         self._search: gevent.Greenlet[[], None] | None = None
         self._measured_ns = -1
 

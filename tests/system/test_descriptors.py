@@ -1,4 +1,4 @@
-"""A sidecar and a collector that may open no file more: they say so, wait, and lose nothing."""
+"""A sidecar and a collector that may open no more files, or start no threads: they wait, and lose nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.collector_process import CollectorProcess
-from support.rigs import Run, killed_at_the_end, numbered, stored, wait_stored
+from support.rigs import Run, killed_at_the_end, numbered, put, stored, wait_stored
 from support.sidecar_process import SECRET, SidecarProcess
 from support.waiting import wait_until
 
@@ -63,21 +63,34 @@ def test_a_sidecar_that_may_open_no_more_files_says_so_and_waits_at_the_start_an
     wait_until(lambda: "started queue=" in starved.log(), "it starts")
 
     queue = MessageQueue.open(queue_name)
-    put = 0
+    sent = 0
     held = find_free_descriptor(pid)
     for limit in range(held + 4, held - 8, -1):  # each makes something else fail
         allow_descriptors(pid, limit)
-        put += all(queue.send(message) for message in numbered(1, put))
+        sent += all(queue.send(message) for message in numbered(1, sent))
         time.sleep(TRY_SECONDS)
     allow_descriptors(pid, ENOUGH)
-    wait_stored(collector, range(put))
+    wait_stored(collector, range(sent))
     assert starved.stop() == 0
-    assert stored(collector) == list(range(put))
+    assert stored(collector) == list(range(sent))
     assert starved.ledger()["unaccounted"] == 0
     assert "a batch file cannot be used" in starved.log()
     assert "Traceback" not in starved.log()
     queue.unlink()
     queue.close()
+
+
+def test_a_sidecar_that_may_start_no_more_threads_goes_on(
+    start_below: Run, collector: CollectorProcess, queue: MessageQueue
+) -> None:
+    sidecar = start_below('exec "$@"')
+    wait_until(lambda: "started queue=" in sidecar.log(), "it starts")
+    _, hard = resource.prlimit(sidecar.process.pid, resource.RLIMIT_NPROC)
+    resource.prlimit(sidecar.process.pid, resource.RLIMIT_NPROC, (1, hard))  # root may, all the same
+    put(queue, numbered(30))
+    wait_stored(collector, range(30))
+    assert sidecar.stop() == 0
+    assert "Traceback" not in sidecar.log()
 
 
 def test_a_sidecar_without_standard_input_and_output_has_no_file_of_its_own_in_their_place(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 
 import gevent
 import pytest
 from gevent.threadpool import ThreadPool
+from support.forked import in_child, other_uid
 from support.waiting import DEADLINE_SECONDS
 
-from eventpub.process.threads import call_in, end_threads
+from eventpub.process.descriptors import explain_error
+from eventpub.process.threads import call_in, end_threads, start_threads
 
 
 def test_idle_threads_end_and_a_busy_one_is_not_waited_for():
@@ -39,3 +43,13 @@ def test_what_a_thread_raises_is_raised_where_it_was_asked_for_and_nowhere_told(
         call_in(pool, int, "seven")
     end_threads(pool)
     assert capfd.readouterr() == ("", "")
+
+
+def test_threads_that_cannot_be_started_are_an_error_that_says_what_to_raise():
+    def start() -> str:
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        with pytest.raises(OSError, match="no thread can be started") as caught:
+            start_threads(2)
+        return explain_error(caught.value)
+
+    assert "TasksMax=" in in_child(start, uid=other_uid() if os.geteuid() == 0 else None)
