@@ -124,14 +124,6 @@ class NurserySidecar(SidecarProcess):
         wait_until(lambda: self.process.poll() is not None or "started queue=" in self.log(), "it starts")
         assert self.process.poll() in (None, -signal.SIGKILL), self.log()
 
-    def pause(self) -> None:
-        """Stop it with SIGSTOP, and wait until all its threads stand still: one may still receive meanwhile."""
-        self.signal(signal.SIGSTOP)
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        wait_until(
-            lambda: all(b") T " in (task / "stat").read_bytes() for task in tasks.iterdir()), "it stands still"
-        )
-
     def launch(self, *_arguments: str) -> None:
         self.log_path.touch()
         self._log_start = self.log_path.stat().st_size

@@ -94,6 +94,14 @@ class SidecarProcess:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def pause(self) -> None:
+        """Stop it with SIGSTOP, and wait until all its threads stand still: one may still receive meanwhile."""
+        self.signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        wait_until(
+            lambda: all(b") T " in (task / "stat").read_bytes() for task in tasks.iterdir()), "it stands still"
+        )
+
     def stop(self) -> int:
         """Stop it as a supervisor does, and return its exit code."""
         if self.process.poll() is None:

@@ -9,10 +9,9 @@ import pytest
 from support.collector_process import CollectorProcess
 from support.commands import EVENTS, Command, SpoolFolder
 from support.letters import NEW, write_config
+from support.nursery import Nursery, NurserySidecar
 from support.sidecar_process import SidecarProcess
 from support.waiting import wait_until
-
-from eventpub.queue.message_queue import MessageQueue
 
 
 @pytest.fixture
@@ -26,12 +25,10 @@ def spool(tmp_path: Path) -> SpoolFolder:
 
 
 @pytest.fixture
-def sidecar(tmp_path: Path, queue_name: str) -> Iterator[SidecarProcess]:
+def sidecar(nursery: Nursery, tmp_path: Path, queue_name: str) -> Iterator[SidecarProcess]:
     """A sidecar whose collector is down, and that has 3 events in its spool."""
-    running = SidecarProcess(tmp_path, queue_name, 1, collector_version="2j", shutdown_timeout="0.1")
-    with MessageQueue.open(queue_name) as queue:
-        for event in EVENTS[:3]:
-            assert queue.send(event)
+    running = NurserySidecar(nursery, tmp_path, queue_name, 1, collector_version="2j", shutdown_timeout="0.1")
+    running.put(*EVENTS[:3])
     wait_until(lambda: sum(int(path.name.split(".")[1]) for path in running.batches()) == 3, "it is sealed")
     yield running
     running.kill()

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from support.commands import Command
-from support.nursery import NurserySidecar
 from support.paths import ROOT
 from support.rigs import Run
 from support.sidecar_process import SidecarProcess
@@ -134,7 +133,6 @@ def test_the_screen_tells_a_stopped_sidecar_from_a_killed_one(sidecar: SidecarPr
 
 
 def test_it_judges_the_queue_itself_as_status_does(sidecar: SidecarProcess, queue_name: str) -> None:
-    assert isinstance(sidecar, NurserySidecar)
     sidecar.pause()
     sidecar.put(*[b"{}"] * 9)
     (row,) = make_sampler(sidecar).sample()

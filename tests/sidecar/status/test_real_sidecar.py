@@ -162,7 +162,6 @@ def test_a_collector_that_is_down_is_told_once_events_have_waited(
 
 
 def test_a_stopped_process_is_hung_and_a_killed_one_dead(sidecar: SidecarProcess) -> None:
-    assert isinstance(sidecar, NurserySidecar)
     sidecar.pause()
     begun = time.monotonic()
     asked = ask_slot(slot_of(sidecar), seconds=300)
@@ -322,7 +321,6 @@ def test_a_full_spool_is_told_as_a_pause_with_what_to_do(
 
 
 def test_a_process_that_holds_a_slot_and_has_no_socket_is_silent(sidecar: SidecarProcess) -> None:
-    assert isinstance(sidecar, NurserySidecar)
     sidecar.pause()  # or it would make it again
     socket_path(slot_of(sidecar)).unlink()
     assert ask_slot(slot_of(sidecar)).condition is Condition.HUNG
