@@ -185,6 +185,7 @@ def test_repair_leaves_the_slot_of_a_running_sidecar_alone(eventpub: Command, si
     assert damaged != before
     done = eventpub("spool", "repair", "--spool", sidecar.spool, "--apply")
     assert f"skipped, pid {sidecar.process.pid} owns it" in done.out
+    assert batch.read_bytes() == damaged
     assert not (batch.parent.parent / "repaired").exists()
 
 
