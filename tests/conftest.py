@@ -51,6 +51,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
             _turn.release()
 
 
+def pytest_sessionfinish() -> None:
+    if _turn is not None:
+        _turn.close()
+
+
 def _is_alone(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
 

@@ -14,9 +14,9 @@ class Turn:
     def __init__(self, run: str) -> None:
         self._has_it = False
         folder = Path(tempfile.gettempdir())
+        self._paths = [folder / f"eventpub-tests-{run}.{name}" for name in ("door", "room")]
         self._door, self._room = (
-            os.open(folder / f"eventpub-tests-{run}.{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            for name in ("door", "room")
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for path in self._paths
         )
 
     def take(self, *, is_alone: bool) -> None:
@@ -31,3 +31,8 @@ class Turn:
     def release(self) -> None:
         self._has_it = False
         fcntl.flock(self._room, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Leave nothing behind; the workers end together."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
