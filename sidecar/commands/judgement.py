@@ -52,17 +52,22 @@ def _judge_service(service: Service, now: float) -> Iterator[Finding]:
             yield from judge_record(slot.asked.record, where, now)
         else:
             yield from judge_silence(slot, where, has_others=_has_sidecar(service))
-    yield from judge_queue(service.queue, is_served=any(slot.asked.record for slot in service.slots))
+    is_told = bool(service.error) or any(slot.asked.record for slot in service.slots)
+    yield from judge_queue(service.queue, is_served=is_told)
     if not service.error and not _has_sidecar(service):
         waiting = service.queue.depth + sum(slot.backlog.events for slot in service.slots if slot.backlog)
         if service.is_wanted or waiting or not service.queue.is_missing:
-            text = f"{name}: no sidecar runs; {count_noun(waiting, 'event')} wait for one"
+            text = f"{name}: no sidecar runs; {count_noun(waiting, 'event')} wait{'s' * (waiting == 1)} for one"
             words = f"--queue-name {name} {service.config_file}" if service.config_file else "CONFIG.ini"
-            remedy = f"start it: systemctl start eventpub-sidecar@{name}, or eventpub sidecar {words}"
+            remedy = (
+                f"start it: systemctl start eventpub-sidecar@{name}, or eventpub sidecar {words}; "
+                f"if it ends at once, eventpub doctor {words} says why"
+            )
             yield Finding(Level.FAILING, text, remedy)
     if service.dead_letters:
-        spool = f" --spool {service.spool.parent}" if service.spool else ""
-        yield judge_letters(service.dead_letters, name, f"--queue-name {name}{spool}")
+        place = f" --spool {service.spool.parent}" if service.spool else ""
+        place = f" {service.config_file}" if service.config_file else place
+        yield judge_letters(service.dead_letters, name, f"--queue-name {name}{place}")
 
 
 def judge_letters(count: int, where: str, words: str) -> Finding:

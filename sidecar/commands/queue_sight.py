@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventpub.cli import host
-from eventpub.errors import QueueError, QueueMissingError
+from eventpub.errors import QueueError, QueueMissingError, QueuePermissionError
 from eventpub.queue import access, holders, kernel_limits
 
 if TYPE_CHECKING:
@@ -62,5 +62,10 @@ def look_at_queue(name: str, *, with_holders: bool = True) -> QueueSight:
             )
     except QueueMissingError:
         return QueueSight(name, error="there is no such queue", is_missing=True, open_in=users)
+    except QueuePermissionError:
+        error = (
+            "this user may not look at it, as it is another user's; run the command as its owner, or as root"
+        )
+        return QueueSight(name, error=error, open_in=users)
     except QueueError as error:
         return QueueSight(name, error=str(error), open_in=users)

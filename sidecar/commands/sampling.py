@@ -193,7 +193,10 @@ def has_batches(slot: Path) -> bool:
 def summarize_rows(rows: Sequence[SidecarRow]) -> tuple[str, str]:
     """Return one word for all sidecars, OK, DEGRADED or FAILING, and why."""
     if not rows:
-        return "NONE", "no sidecar runs on this host, as far as this user can see"
+        return (
+            "NONE",
+            "no sidecar runs on this host, as far as this user can see; eventpub status tells what waits",
+        )
     worst = max(rows, key=lambda row: row.level.value)
     others = sum(row.level is not Level.OK for row in rows) - 1
     if worst.level is not Level.OK:

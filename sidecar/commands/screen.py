@@ -99,7 +99,8 @@ def _describe_slot(slot: SlotSight, now: float) -> Iterator[tuple[str, str]]:
         yield label, f"{asked.condition.value}, {pid}: {asked.words}{on_disk}"
         return
     since = "" if record.since is None else f" for {format_duration(max(0.0, now - record.since))}"
-    yield label, f"{record.state}{since}, {pid}{': ' if record.why else ''}{record.why}"
+    why = "" if record.state == "refused" else record.why  # the verdict and the next line have it
+    yield label, f"{record.state}{since}, {pid}{': ' if why else ''}{why}"
     yield "collector", _describe_delivery(record, now)
     yield "spool", _describe_spool(record, now)
     books = record.ledger
@@ -140,11 +141,8 @@ def _describe_spool(record: StatusRecord, now: float) -> str:
 
 def _describe_budget(budget: Budget) -> str:
     limit = budget.limit_bytes
-    of = (
-        "of what it allows"
-        if limit is None
-        else "of unlimited"
-        if limit == UNLIMITED
-        else f"of {format_size(limit)}"
-    )
-    return f"{format_size(budget.taken_bytes)} {of}" + (f": {budget.held}" if budget.held else "")
+    if limit is None:
+        of = "; no process that this user may inspect shows the limit"
+    else:
+        of = " of unlimited" if limit == UNLIMITED else f" of {format_size(limit)}"
+    return f"{format_size(budget.taken_bytes)}{of}" + (f": {budget.held}" if budget.held else "")

@@ -48,7 +48,8 @@ def list_slots(options: argparse.Namespace, queue_name: str | None) -> list[Path
         queue_name: of one queue only.
 
     Raises:
-        PermissionError: there are none but those of other users.
+        PermissionError: there are none but those of other users. Spools that nobody named, and in which no
+            sidecar of the queue runs, are not meant.
     """
     slots: list[Path] = []
     denied: dict[Path, PermissionError] = {}
@@ -61,5 +62,8 @@ def list_slots(options: argparse.Namespace, queue_name: str | None) -> list[Path
             denied[spool] = error
     if denied and not slots:
         running = [slot.parent.parent for slot in find_running() if queue_name in (None, slot.parent.name)]
-        raise next((denied[spool] for spool in running if spool in denied), next(iter(denied.values())))
+        is_named = queue_name is None or options.spool is not None or options.config_file is not None
+        why = next(iter(denied.values())) if is_named else None  # others' spools say nothing of this queue
+        if why := next((denied[spool] for spool in running if spool in denied), why):
+            raise why
     return slots

@@ -6,6 +6,7 @@
 | 400, 422            | BISECT        | split until the bad events stand alone               |
 | 413, our 409        | HALVE         | split and sent again                                 |
 | 401, 403            | HOLD          | kept until the key works                             |
+| our 401 of a date   | MISTIMED      | kept until the clocks agree                          |
 | 415                 | RECODE        | sent again in another `Content-Encoding`             |
 | 408, 429, 5xx, none | RETRY         | kept                                                 |
 | anything else       | MISCONFIGURED | kept: this is not a collector's answer               |
@@ -77,7 +78,7 @@ class Answer:
     Attributes:
         status: the HTTP status; None without an answer.
         kind: `http`, or why there is no answer: a short fixed word, part of a metric's name.
-        reason: the beginning of the answer's body, or what went wrong.
+        reason: the words of eventpub's collector, or the beginning of the answer's body, or what went wrong.
         retry_after_seconds: how long the collector asks to wait; None if it does not say.
         codings: what the answer's `Accept-Encoding` (RFC 7694) offers to take, lower case; empty where it says
             nothing, or that anything goes.
@@ -126,6 +127,11 @@ class Answer:
         return self.status == 409 and self.error == "taken_apart"  # noqa: PLR2004
 
     @property
+    def is_mistimed(self) -> bool:
+        """Tell whether eventpub's collector refuses the request's date, and not its key."""
+        return self.status == 401 and self.error == "date_out_of_window"  # noqa: PLR2004
+
+    @property
     def account(self) -> str:
         """Return what the log says of it: the reason, and what else is amiss."""
         if self.lacks_receipt:
@@ -149,7 +155,7 @@ class Answer:
         return cls(
             status,
             "http",
-            _clean_text(body[: 4 * MAX_REASON_CHARACTERS].decode(errors="replace")),
+            _read_reason(document, body),
             _seconds_to(fields.get("retry-after", ""), time.time() if now is None else now),
             _read_codings(fields.get("accept-encoding", "")),
             _read_rejections(document) if status == 422 else (),  # noqa: PLR2004, the status of bad events
@@ -170,6 +176,8 @@ def judge_answer(answer: Answer) -> Verdict:
         return Verdict.MISCONFIGURED
     if answer.is_taken_apart:
         return Verdict.HALVE
+    if answer.is_mistimed:
+        return Verdict.MISTIMED
     verdict = _VERDICTS.get(answer.status, by_class)
     if verdict is Verdict.BISECT and (answer.is_page or answer.error in wire.TRANSPORT_ERRORS):
         return Verdict.MISCONFIGURED
@@ -215,6 +223,14 @@ def _read_document(body: bytes) -> Mapping[str, object]:
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _read_reason(document: Mapping[str, object], body: bytes) -> str:
+    """Return the words of a refusal by eventpub's collector; of any other answer the beginning of its body."""
+    error, reason = _read_text(document, "error"), _read_text(document, "reason")
+    if error and reason and "rejected" not in document:
+        return _clean_text(f"{error}: {reason}")
+    return _clean_text(body[: 4 * MAX_REASON_CHARACTERS].decode(errors="replace"))
 
 
 def _read_text(document: Mapping[str, object], name: str) -> str:

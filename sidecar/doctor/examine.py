@@ -43,7 +43,7 @@ def examine_config(config_file: str, queue_name: str) -> Iterator[Finding]:
         check_certificates(config, section)
         key = config.signing_key()
     except ConfigError as error:
-        text = str(error)
+        text = f"{config_file}: {error}"
     yield Finding(Level.FAILING, text) if text else Finding(Level.OK, f"{config_file}: [{section}] can be used")
     if exposure := config.exposure():
         yield Finding(Level.WARNING, *exposure.split("; run: "))

@@ -163,7 +163,7 @@ class RefusalPart:
 
     Attributes:
         at: when.
-        verdict: what became of the batch, such as hold, retry, misconfigured.
+        verdict: what became of the batch, such as hold, mistimed, retry, misconfigured.
         status: the HTTP status; None without an answer.
         kind: why there was no answer: dns, refused, timeout, …; `http` where there was one.
         words: what the collector said, or what went wrong.

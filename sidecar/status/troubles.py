@@ -4,7 +4,7 @@
 |-----------|---------------------------------------------------------------------------|--------|
 | `frozen`  | a step of a stage takes longer than it may: a disk hangs, or the hub      | yes    |
 | `paused`  | no messages are taken: the spool is full, its disk fails, there is no queue | yes    |
-| `refused` | the collector refuses the key, or what answers is no collector            | yes    |
+| `refused` | the collector refuses the key or the date, or what answers is no collector | yes    |
 | `overdue` | events wait, and nothing was accepted for `status.overdue`                | yes    |
 | `clock`   | this host's clock and the collector's are far apart                       | yes    |
 | `letters` | the dead letters are full, so that refused events wait                    | no     |
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .record import StagePart, StatusRecord
 
 CLOCK_SECONDS = 60.0  # a collector that checks the time allows five minutes; below one, nobody notices
-_REFUSALS = ("hold", "misconfigured", "doubted")
+_REFUSALS = ("hold", "mistimed", "misconfigured", "doubted")
 
 
 def find_troubles(record: StatusRecord, *, overdue_seconds: float, hung_seconds: float) -> Iterator[Trouble]:

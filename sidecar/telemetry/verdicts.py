@@ -30,6 +30,10 @@ class Verdict(enum.Enum):
         "check key.name, key.secret and key.signature, and this host's clock; or where others are accepted, "
         "whether a firewall refuses what is in this batch",
     )
+    MISTIMED = Meaning(
+        "the collector refuses the date of this host's requests: their clocks differ",
+        "set the clocks of both hosts (chrony or another NTP client)",
+    )
     RECODE = Meaning("the batch is sent again in another encoding")
     RETRY = Meaning("the batch is kept")
     DOUBTED = Meaning(
@@ -59,7 +63,13 @@ class Verdict(enum.Enum):
     @property
     def is_outage(self) -> bool:
         """Return whether it is about the collector, not about this batch."""
-        return self in (Verdict.RETRY, Verdict.DOUBTED, Verdict.HOLD, Verdict.MISCONFIGURED)
+        return self in (
+            Verdict.RETRY,
+            Verdict.DOUBTED,
+            Verdict.HOLD,
+            Verdict.MISTIMED,
+            Verdict.MISCONFIGURED,
+        )
 
     @property
     def fact(self) -> str:

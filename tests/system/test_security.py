@@ -118,6 +118,8 @@ def test_a_batch_whose_date_is_refused_is_kept_and_sent_again_under_a_new_one(ru
         assert queue.send(b'{"n":%d}' % sent)
         sent += 1
         wait_until(lambda expected=sent: len(collector.events()) == expected, "it is stored in the end")
+    assert "refuses the date of this host's requests" in sidecar.log()
+    assert "rejects this key" not in sidecar.log()
     assert sidecar.stop() == 0
     assert sidecar.ledger() == sidecar.ledger() | {"delivered": sent, "dead": 0, "spooled": 0, "unaccounted": 0}
 

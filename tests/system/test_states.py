@@ -199,7 +199,7 @@ DOCTOR = {
     "well": r"ok +\S+, slot 0: the sidecar \d+ runs",
     "collector down": r"failing +collector: nothing answers at ",
     "key refused": r"failing +\S+, slot 0: refused, for \d+ s: the collector rejects this key",
-    "key lost": r"failing +\S+: key\.secret_file cannot be read: No such file.*no batch can be signed for",
+    "key lost": r"failing +\S+: \[\S+\]: key\.secret_file cannot be read: .*no batch can be signed for",
     "spool full": r"failing +\S+, slot 0: paused, for .*",
     "disk full": r"failing +\S+, slot 0: paused, for .*No space left on device",
     "poison": r"warning +\S+: 1 dead letter.*see: eventpub dead-letters list",

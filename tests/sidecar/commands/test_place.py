@@ -101,6 +101,9 @@ def test_another_user_is_told_of_the_spool_of_a_sidecar_that_runs(
             assert (code, said in out + err) == ({"status": 1, "tap": 73, "where": 2}[words[0]], True), (
                 out + err
             )
+        code = in_child(lambda: main(["tap", f"{queue_name}-of-mine"]), uid=65_534)
+        assert (code, "no sidecar of queue" in (said := capfd.readouterr().err)) == (69, True), said
+        assert str(spool.directory) not in said, "another's spool says nothing of this queue"
 
 
 @as_root

@@ -270,6 +270,20 @@ def test_batch_and_error_code_are_those_that_the_json_of_eventpubs_collector_nam
     assert (refused.batch_id, refused.error) == ("", "bad_framing")
 
 
+def test_a_refused_date_of_eventpubs_collector_is_about_clocks_and_not_about_the_key():
+    body = json.dumps({"error": "date_out_of_window", "reason": "3600 s behind"}).encode()
+    assert judge_answer(answer(401, body)) is Verdict.MISTIMED
+    assert "key" not in Verdict.MISTIMED.advice
+    assert Verdict.MISTIMED.is_outage
+    assert judge_answer(answer(401, b"date_out_of_window")) is Verdict.HOLD
+
+
+def test_a_refusal_of_eventpubs_collector_is_told_in_its_words_and_any_other_as_it_came():
+    assert answer(401, b'{"error": "unauthorized", "reason": "no key"}').account == "unauthorized: no key"
+    assert answer(401, b'{"error": "unauthorized"}').account == '{"error": "unauthorized"}'
+    assert answer(502, b"<h1>bad gateway").account == "<h1>bad gateway"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"ok", b"[]", b'"batch_id"', b'{"batch_id": 7, "error": ["a"]}', b'{"batch_id": "a"', b"{\xff}"],

@@ -175,6 +175,17 @@ def test_a_full_slot_and_dead_letters_are_told(ask: Ask, queue: MessageQueue, tm
     assert f"eventpub dead-letters list --queue-name {queue.name} {tmp_path}/v2.ini" in done.out
 
 
+def test_events_that_wait_for_a_sidecar_are_told_and_an_empty_queue_needs_none_yet(
+    ask: Ask, queue: MessageQueue
+) -> None:
+    assert f"ok       {queue.name}: no sidecar runs now, and the queue is empty" in ask().out
+    queue.send(b"{}")
+    done = ask()
+    assert done.code == 2
+    assert f"failing  {queue.name}: no sidecar runs, and 1 event in the queue waits for one" in done.out
+    assert "eventpub sidecar --queue-name" in done.out
+
+
 def test_an_unusable_file_is_told_and_ends_the_matter(ask: Ask, eventpub: Command, tmp_path: Path) -> None:
     done = ask(compresion="gzip")
     assert done.code == 2
