@@ -64,17 +64,22 @@ def test_a_sidecar_that_may_open_no_more_files_says_so_and_waits_at_the_start_an
 
     queue = MessageQueue.open(queue_name)
     sent = 0
-    held = find_free_descriptor(pid)
-    for limit in range(held + 4, held - 8, -1):  # each makes something else fail
-        allow_descriptors(pid, limit)
+
+    def send_one() -> None:
+        nonlocal sent
         sent += all(queue.send(message) for message in numbered(1, sent))
+
+    held = find_free_descriptor(pid)
+    for limit in range(held + 4, max(held - 8, 0), -1):  # each makes something else fail
+        allow_descriptors(pid, limit)
+        send_one()
         time.sleep(TRY_SECONDS)
+    wait_until(lambda: send_one() or "a batch file cannot be used" in starved.log(), "the last limit strikes")
     allow_descriptors(pid, ENOUGH)
     wait_stored(collector, range(sent))
     assert starved.stop() == 0
     assert stored(collector) == list(range(sent))
     assert starved.ledger()["unaccounted"] == 0
-    assert "a batch file cannot be used" in starved.log()
     assert "Traceback" not in starved.log()
     queue.unlink()
     queue.close()
