@@ -57,7 +57,7 @@ class SqliteStore:
         keep_seconds: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._failed = False  # whether the last batch could not be stored
+        self._failed_bytes: int | None = None  # of the events of the last batch, if it could not be stored
         self._memory_seconds = dedupe_memory_seconds
         self._retention = Retention(keep_seconds)
         real_path = path.resolve()  # SQLite, too, puts the WAL beside what a link leads to
@@ -92,7 +92,8 @@ class SqliteStore:
     def add(self, batch: IncomingBatch) -> Receipt:
         """Store a batch, or find that it was stored before."""
         receipt = self._add(batch)
-        self._failed = receipt.outcome is Outcome.UNAVAILABLE
+        is_failed = receipt.outcome is Outcome.UNAVAILABLE
+        self._failed_bytes = measure_events(batch) if is_failed else None
         return receipt
 
     def _add(self, batch: IncomingBatch) -> Receipt:
@@ -126,8 +127,8 @@ class SqliteStore:
     def health(self) -> Health:
         """Say at once whether batches can be stored; write only to see whether what failed last works again."""
         try:
-            if self._failed:
-                self._try_to_write()
+            if self._failed_bytes is not None:
+                self._try_to_write(self._failed_bytes)
             elif self._identities() != self._opened:
                 raise sqlite3.OperationalError(REMOVED)
             # rows may have been removed since, and to count them would take a scan
@@ -136,15 +137,21 @@ class SqliteStore:
             return Health(writable=False, reason=str(error))
         return Health(writable=True, events_stored=seen[0] if seen else 0)
 
-    def _try_to_write(self) -> None:
+    def _try_to_write(self, size_bytes: int) -> None:
+        """Write as much as the batch that failed, and free it: a full disk has room for less."""
         (patience_ms,) = self._connection.execute("PRAGMA busy_timeout").fetchone()
         self._connection.execute("PRAGMA busy_timeout = 0")  # batches wait behind this
         try:
             with self._transaction():
-                self._connection.execute("UPDATE health SET checks = checks + 1")
+                self._connection.execute(
+                    "UPDATE health SET checks = checks + 1 WHERE typeof(checks) = 'integer'"
+                )
+                self._connection.execute("INSERT INTO health VALUES (zeroblob(?))", (size_bytes,))
+            with self._transaction():
+                self._connection.execute("DELETE FROM health WHERE typeof(checks) = 'blob'")
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
-        self._failed = False
+        self._failed_bytes = None
 
     def tend(self) -> None:
         """Remove some of the events that are older than `keep_seconds`."""
@@ -194,3 +201,8 @@ def _may_pass(error: sqlite3.Error, path: Path) -> bool:
     if not isinstance(error, sqlite3.OperationalError) or "readonly" in str(error):
         return False
     return not path.is_dir() and os.access(path.resolve().parent, os.W_OK | os.X_OK)
+
+
+def measure_events(batch: IncomingBatch) -> int:
+    """Return about how much the events of a batch take in the store."""
+    return sum(len(value) for row in batch.events for value in row if isinstance(value, str))

@@ -38,11 +38,16 @@ def judge_host(overview: Overview) -> list[Finding]:
         text = "nothing was found, but no mqueue file system shows which queues there are"
         remedy = f"eventpub status CONFIG.ini looks at what it names; or mount it, as root: {MOUNT_COMMAND}"
         return [Finding(Level.WARNING, text, remedy)]
-    found = [finding for service in overview.services for finding in _judge_service(service, overview.taken_at)]
+    served = {service.queue.name for service in overview.services if _has_sidecar(service)}
+    found = [
+        finding
+        for service in overview.services
+        for finding in _judge_service(service, overview.taken_at, served)
+    ]
     return sorted(found, key=lambda finding: -finding.level.value)
 
 
-def _judge_service(service: Service, now: float) -> Iterator[Finding]:
+def _judge_service(service: Service, now: float, served: set[str]) -> Iterator[Finding]:
     name = service.queue.name
     if service.error:
         yield Finding(Level.WARNING, f"{name}: {service.error}")
@@ -55,8 +60,11 @@ def _judge_service(service: Service, now: float) -> Iterator[Finding]:
     is_told = bool(service.error) or any(slot.asked.record for slot in service.slots)
     yield from judge_queue(service.queue, is_served=is_told)
     if not service.error and not _has_sidecar(service):
-        waiting = service.queue.depth + sum(slot.backlog.events for slot in service.slots if slot.backlog)
-        if service.is_wanted or waiting or not service.queue.is_missing:
+        left = sum(slot.backlog.events for slot in service.slots if slot.backlog)
+        waiting = service.queue.depth + left
+        if name in served:  # by a sidecar with another spool
+            yield from _judge_left(service, left)
+        elif service.is_wanted or waiting or not service.queue.is_missing:
             text = f"{name}: no sidecar runs; {count_noun(waiting, 'event')} wait{'s' * (waiting == 1)} for one"
             words = f"--queue-name {name} {service.config_file}" if service.config_file else "CONFIG.ini"
             remedy = (
@@ -68,6 +76,14 @@ def _judge_service(service: Service, now: float) -> Iterator[Finding]:
         place = f" --spool {service.spool.parent}" if service.spool else ""
         place = f" {service.config_file}" if service.config_file else place
         yield judge_letters(service.dead_letters, name, f"--queue-name {name}{place}")
+
+
+def _judge_left(service: Service, count: int) -> Iterator[Finding]:
+    """Judge what is in a spool that the sidecars of its queue do not use."""
+    if count and service.spool:
+        spool = service.spool.parent
+        text = f"{service.queue.name}: {count_noun(count, 'event')} in {spool}, a spool that no sidecar uses"
+        yield Finding(Level.WARNING, text, f"start a sidecar with spool.dir = {spool}, which delivers them")
 
 
 def judge_letters(count: int, where: str, words: str) -> Finding:

@@ -25,9 +25,11 @@ _INDENT = " " * _LABEL_WIDTH
 
 def show_overview(overview: Overview) -> None:
     """Print all queues, their slots, and who holds RLIMIT_MSGQUEUE."""
+    names = [service.queue.name for service in overview.services]
     for service in overview.services:
         say("")
-        say_styled(service.queue.name, "bold")
+        place = f" in {service.spool.parent}" if service.spool else ""
+        say_styled(service.queue.name, "bold", place if names.count(service.queue.name) > 1 else "")
         for label, text in _describe_service(service, overview.taken_at):
             say_labelled(label, text)
     if overview.budgets:

@@ -260,6 +260,19 @@ def test_health_after_a_failure_looks_whether_it_is_over(store, path):
     assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (50,)
 
 
+def test_a_disk_with_room_for_less_than_the_batch_that_failed_is_not_ready(store):
+    store.add(batch("b", "1"))
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")  # as a full disk: small batches fit
+    assert store.add(batch("c", "x" * 100_000)).outcome is Outcome.UNAVAILABLE
+    assert not store.health().writable
+    assert not store.health().writable
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 1_000}")
+    assert store.health().writable
+    assert store._connection.execute("SELECT typeof(checks) FROM health").fetchall() == [("integer",)]
+    assert store.add(batch("c", "x" * 100_000)).outcome is Outcome.STORED
+
+
 def test_the_wal_shrinks_again_once_nobody_reads(path):
     with contextlib.closing(open_store(path, synchronous="normal")) as store:
         store.add(batch("b", "1"))
