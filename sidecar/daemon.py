@@ -42,6 +42,7 @@ from .opening import describe_start, open_spool
 from .signals import Wake, Wakeups, Woken
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from eventpub.sidecar.spool.batch import Batch
@@ -142,9 +143,15 @@ class Daemon:
             SpoolError: the spool's folder was removed.
             Exception: what made a stage fail.
         """
+        hub = gevent.get_hub()
+        hub.SYSTEM_ERROR = (
+            *hub.SYSTEM_ERROR,
+            MemoryError,
+        )  # whoever waits for what it ends is never woken: end all
         gc.freeze()  # objects made at the start stay; without this each full collection visits them again
         stages = [gevent.spawn(stage) for stage in (self._receiver.run, self._sender.run)]
-        ticker, pulse = gevent.spawn(self._tick), gevent.spawn(self._pulse)
+        ticker = gevent.spawn(self._tick)
+        pulse = gevent.spawn(self._pulse, (*stages, ticker))
         self._watchdog.start()
         for greenlet in (*stages, ticker, pulse):
             greenlet.link_exception(lambda _: self._wakeups.put(Wake.CRASHED))
@@ -227,9 +234,15 @@ class Daemon:
                 except OSError as error:  # such as a folder that cannot be read for a moment
                     self._telemetry.disk_error(error)
 
-    def _pulse(self) -> None:
-        """Show that the hub turns, and whether the thread that receives does."""
+    def _pulse(self, stages: Iterable[gevent.Greenlet]) -> None:
+        """Show that the hub turns, and whether the thread that receives does; see to stages that broke.
+
+        One that breaks for lack of memory may find none to tell of it.
+        """
         while True:
+            if any(stage.exception is not None for stage in stages):
+                self._wakeups.put(Wake.CRASHED)
+                stages = ()
             self._telemetry.progress.loop.did("turned")
             self._receiver.look_at_progress()
             gevent.sleep(PULSE_SECONDS)

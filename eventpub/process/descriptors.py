@@ -60,4 +60,5 @@ def name_remedy(error: OSError, otherwise: str = "") -> str:
 def explain_error(error: Exception) -> str:
     """Return what an error says, and what to do where there are no more of them."""
     remedy = name_remedy(error) if isinstance(error, OSError) else ""
-    return f"{error}; {remedy}" if remedy else str(error)
+    words = str(error) or type(error).__name__
+    return f"{words}; {remedy}" if remedy else words

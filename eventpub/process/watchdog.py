@@ -92,7 +92,8 @@ class Watchdog:
         poll = _poll_original()
         poll.register(self._stop_fd, select.POLLIN)
         while not poll.poll(self._tick_seconds * 1000):
-            self.look()
+            with contextlib.suppress(MemoryError):
+                self.look()
 
     def _count(self) -> list[tuple[Stage, float]]:
         """Return for how long each stage has been seen at the same step."""
@@ -132,7 +133,8 @@ def end_frozen(words: str, remains: str) -> None:
         words: what is frozen, and for how long.
         remains: what another start finds.
     """
-    _start_thread(_tell, (words, remains))
+    with contextlib.suppress(RuntimeError, MemoryError):  # no thread can be started
+        _start_thread(_tell, (words, remains))
     for _ in range(20):
         _sleep_original(_LOG_SECONDS / 20)
         if _told:

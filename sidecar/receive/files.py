@@ -58,7 +58,7 @@ class BatchFiles:
         try:
             with self._stage.doing("making a batch file"):
                 batch = call_in(self._threads, self._create, body_limit_bytes, queue.max_message_size)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self.failed(error)
             return None
         self.trouble = ""
@@ -109,7 +109,7 @@ class BatchFiles:
             try:
                 with self._stage.doing("sealing a batch"):
                     return call_in(self._threads, self._spool.seal, batch)
-            except (OSError, SpoolError) as error:
+            except (OSError, MemoryError, SpoolError) as error:
                 self.failed(error)
                 if self._stopping.wait(RETRY_SECONDS):
                     self._spool.leave_open(batch)

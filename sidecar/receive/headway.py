@@ -29,16 +29,17 @@ class Headway:
         self._mark: tuple[int, int] | None = None
         self._stuck: Step | None = None
 
-    def look(self, queue: MessageQueue, filling: OpenBatch | None) -> None:
+    def look(self, queue: MessageQueue, filling: OpenBatch | None, *, is_paused: bool) -> None:
         """Compare with the last look; call it a few times a second.
 
         Args:
             queue: where messages come from.
-            filling: the batch they go into; None while none is received into.
+            filling: the batch they go into; None between two, and for ever if what makes the next one is lost.
+            is_paused: whether none are to be taken.
         """
         mark = None
-        if filling is not None and queue.fd >= 0 and queue.depth():
-            mark = filling.sequence, filling.state.offset
+        if not is_paused and queue.fd >= 0 and queue.depth():
+            mark = (filling.sequence, filling.state.offset) if filling is not None else (-1, -1)
         if mark is None or mark != self._mark:
             if self._stuck is not None:
                 self._stage.leave(self._stuck)

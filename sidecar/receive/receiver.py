@@ -133,7 +133,8 @@ class Receiver:
 
     def look_at_progress(self) -> None:
         """Note whether messages wait that are not taken; call it a few times a second."""
-        self._headway.look(self.queue, self.filling)
+        is_paused = self.pause is not None or self._stopping.is_set()
+        self._headway.look(self.queue, self.filling, is_paused=is_paused)
 
     def stop(self) -> None:
         """Tell `run` to finish; it returns once everything received is sealed."""

@@ -1,4 +1,4 @@
-"""A sidecar and a collector that may open no more files, or start no threads: they wait, and lose nothing."""
+"""A sidecar and a collector that get no more files, threads or memory: they wait, or end, and lose nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from support.rigs import Run, killed_at_the_end, numbered, put, stored, wait_sto
 from support.sidecar_process import SECRET, SidecarProcess
 from support.waiting import wait_until
 
+from eventpub.cli.exit_codes import EXIT_BROKEN, EXIT_FROZEN
 from eventpub.queue.message_queue import MessageQueue
 
 FEW = 16  # Python starts with them, and a sidecar does not
@@ -28,9 +29,8 @@ def allow_descriptors(pid: int, count: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, hard))
 
 
-def find_free_descriptor(pid: int) -> int:
-    held = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
-    return next(number for number in itertools.count() if number not in held)
+def list_descriptors(pid: int) -> set[int]:
+    return {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
 
 
 @pytest.fixture
@@ -39,12 +39,12 @@ def start_below(tmp_path: Path, collector: CollectorProcess, queue_name: str) ->
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
 
-    def make(words: str) -> SidecarProcess:
+    def make(words: str, **keys: str) -> SidecarProcess:
         return SidecarProcess(
             tmp_path, queue_name, collector.port, starter=["sh", "-c", words, "sh"],
             **{
                 "key.secret": "", "key.secret_file": str(secret), "collector.version": "2j",
-                "batch.max_age": "10 ms",
+                "batch.max_age": "10 ms", **keys,
             },
         )  # fmt: skip
 
@@ -69,8 +69,8 @@ def test_a_sidecar_that_may_open_no_more_files_says_so_and_waits_at_the_start_an
         nonlocal sent
         sent += all(queue.send(message) for message in numbered(1, sent))
 
-    held = find_free_descriptor(pid)
-    for limit in range(held + 4, max(held - 8, 0), -1):  # each makes something else fail
+    highest = max(list_descriptors(pid))
+    for limit in range(highest + 5, 4, -1):  # each makes something else fail
         allow_descriptors(pid, limit)
         send_one()
         time.sleep(TRY_SECONDS)
@@ -98,6 +98,21 @@ def test_a_sidecar_that_may_start_no_more_threads_goes_on(
     assert "Traceback" not in sidecar.log()
 
 
+def test_a_sidecar_that_gets_no_more_memory_goes_on_or_ends_and_the_next_one_delivers_all(
+    start_below: Run, collector: CollectorProcess, queue: MessageQueue
+) -> None:
+    sidecar = start_below('exec "$@"', watchdog_timeout="1 s")
+    wait_until(lambda: "started queue=" in sidecar.log(), "it starts")
+    _, hard = resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS)
+    resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (1, hard))
+    assert all(queue.send(message) for message in numbered(3))
+    wait_until(lambda: sidecar.process.poll() is not None or len(collector.events()) == 3, "it does not hang")
+    if sidecar.process.poll() is not None:
+        assert sidecar.process.poll() in (EXIT_BROKEN, EXIT_FROZEN)
+        sidecar.start()
+    wait_stored(collector, range(3))
+
+
 def test_a_sidecar_without_standard_input_and_output_has_no_file_of_its_own_in_their_place(
     start_below: Run,
 ) -> None:
@@ -112,7 +127,8 @@ def test_a_collector_that_may_accept_no_more_connections_says_so_and_answers_onc
     collector: CollectorProcess,
 ) -> None:
     assert collector.process is not None
-    allow_descriptors(collector.process.pid, find_free_descriptor(collector.process.pid))
+    held = list_descriptors(collector.process.pid)
+    allow_descriptors(collector.process.pid, next(number for number in itertools.count() if number not in held))
     waiting = [http.client.HTTPConnection("127.0.0.1", collector.port, timeout=20) for _ in range(3)]
     for connection in waiting:
         connection.request("GET", "/livez")
