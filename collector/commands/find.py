@@ -32,8 +32,8 @@ examples:
 Prints a line of JSON for each event: when it was received, by which key and in which batch, and the event as it
 is stored.
 
-exit codes: 0 found   1 none found   2 the store cannot be read   64 wrong arguments
-            78 wrong configuration
+exit codes: 0 found   1 none found   2 the store cannot be read
+            64 wrong arguments   78 wrong configuration
 """
 
 

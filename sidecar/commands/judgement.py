@@ -71,6 +71,8 @@ def _judge_service(service: Service, now: float, served: set[str]) -> Iterator[F
                 f"start it: systemctl start eventpub-sidecar@{name}, or eventpub sidecar {words}; "
                 f"if it ends at once, eventpub doctor {words} says why"
             )
+            if not service.config_file:
+                remedy += "; where spool.dir is set, eventpub status CONFIG.ini counts what waits there"
             yield Finding(Level.FAILING, text, remedy)
     if service.dead_letters:
         place = f" --spool {service.spool.parent}" if service.spool else ""

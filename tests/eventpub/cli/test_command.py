@@ -7,6 +7,7 @@ import re
 import pytest
 from support.eventpub_command import run, script
 
+from eventpub.cli.help_format import FoldedHelp
 from eventpub.queue.message_queue import MessageQueue
 
 
@@ -64,3 +65,20 @@ def test_python_m_eventpub_is_the_command():
 def test_output_that_nobody_reads_is_no_error(queue: MessageQueue):
     done = script(f"($eventpub queue show {queue.name}; echo $? >&2) | true")
     assert done.stderr == "0\n"
+
+
+def test_help_parts_no_exit_code_from_its_meaning() -> None:
+    text = (
+        "exit codes: 0 dropped   1 not dropped: --yes is missing   2 a replay is running\n"
+        "            64 wrong arguments,\nor none   73 no access\n"
+    )
+    formatter = FoldedHelp("eventpub", width=42)
+    formatter.add_text(text)
+    assert formatter.format_help().splitlines() == [
+        "exit codes: 0 dropped",
+        "            1 not dropped: --yes is",
+        "              missing",
+        "            2 a replay is running",
+        "            64 wrong arguments, or none",
+        "            73 no access",
+    ]
