@@ -18,6 +18,7 @@ from eventpub.errors import (
     QueuePermissionError,
     QueueUnsupportedError,
 )
+from eventpub.wire import QUEUE_PREFIX
 
 from . import access, kernel_limits
 from .posix import HAS_QUEUES
@@ -67,11 +68,15 @@ def map_refusal(name: str, number: int, doing: str, status: os.stat_result | Non
             whose = (
                 access.describe_owner(status) if status else "another user's (mount /dev/mqueue to see whose)"
             )
+            handing = ""
+            if doing == "receive from it":  # as only a sidecar does, which was not the first
+                path = f"/dev/mqueue{QUEUE_PREFIX}{name}"
+                handing = f"if its sidecar runs as {me}, hand it over, as root: chown {me} {path}; or "
             return QueuePermissionError(
                 name,
-                f"{me} may not {doing}: it is {whose}; set `queue.mode` to 0620 and `queue.group` to a group "
-                "of the applications' users, or run both as one user, and have the sidecar create it again, as "
-                f"root: eventpub queue drop {name}",
+                f"{me} may not {doing}: it is {whose}; {handing}set `queue.mode` to 0620 and `queue.group` to "
+                "a group of the applications' users, or run both as one user, and have the sidecar create it "
+                f"again, as root: eventpub queue drop {name}",
             )
         case errno.EMFILE | errno.ENFILE:
             return QueueLimitError(name, "no file descriptors are left; close some or raise `ulimit -n`")

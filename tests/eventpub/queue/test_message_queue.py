@@ -307,6 +307,9 @@ def test_another_user_is_told_whose_the_queue_is_and_which_settings_open_it(queu
         r".*queue\.mode.*queue\.group",
     ):
         in_child(lambda: MessageQueue.open(queue.name), uid=other_uid())
+    hands_over = rf"chown \d+ /dev/mqueue/events-{queue.name}; or set"
+    with pytest.raises(QueuePermissionError, match=hands_over):
+        in_child(lambda: MessageQueue.open(queue.name, write=False), uid=other_uid())
 
 
 @as_root
