@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -13,12 +14,17 @@ from system.soak.books import POISON, draw_up
 def test_a_short_soak_loses_repeats_and_alters_nothing() -> None:
     command = [sys.executable, "-m", "system.soak", "--minutes", "0.1"]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0
-    assert "lost                0" in done.stdout
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as soak:
+        try:
+            said, _ = soak.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            soak.send_signal(signal.SIGINT)  # not SIGKILL: its processes would go on
+            raise
+    print(said)
+    assert soak.returncode == 0
+    assert "lost                0" in said
 
 
 def test_the_books_of_a_soak_do_not_hold_if_an_event_is_lost_doubled_altered_or_invented() -> None:
