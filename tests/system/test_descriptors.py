@@ -16,7 +16,6 @@ from support.rigs import Run, killed_at_the_end, numbered, put, stored, wait_sto
 from support.sidecar_process import SECRET, SidecarProcess
 from support.waiting import wait_until
 
-from eventpub.cli.exit_codes import EXIT_BROKEN, EXIT_FROZEN
 from eventpub.queue.message_queue import MessageQueue
 
 FEW = 16  # Python starts with them, and a sidecar does not
@@ -115,7 +114,7 @@ def test_a_sidecar_that_gets_no_more_memory_goes_on_or_ends_and_the_next_one_del
         resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (hard, hard))
     wait_until(is_over, "it does not hang")
     if sidecar.process.poll() is not None:
-        assert sidecar.process.poll() in (EXIT_BROKEN, EXIT_FROZEN)
+        assert sidecar.process.poll() != 0  # a library may have aborted it, too
         sidecar.start()
     wait_stored(collector, range(3))
 
