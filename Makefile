@@ -58,7 +58,7 @@ lint: $(VENV)/installed-lint  ## check style, format and types
 	@$(VENV)/bin/mypy --strict tests/typing  # what a user's code gets
 	@$(VENV)/bin/mypy --strict deploy/demo deploy/docker docs/examples docs/site.py .ci/wheel_check.py
 
-bench: $(VENV)/installed $(BASEPLATE)/installed $(PEERS)/installed  ## measure, compared with baseplate and others
+bench: $(VENV)/installed-engines $(BASEPLATE)/installed $(PEERS)/installed  ## measure, compared with baseplate and others
 	@EVENTPUB_BASEPLATE_PYTHON=$(abspath $(BASEPLATE))/bin/python EVENTPUB_PEERS_PYTHON=$(abspath $(PEERS))/bin/python \
 	    $(VENV)/bin/python -m benchmarks $(BENCH)
 
