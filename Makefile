@@ -9,7 +9,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS = 3  # most tests wait; the queues of so many take half of RLIMIT_MSGQUEUE, which counts for all of a user's
+WORKERS = 2  # the queues of three came near RLIMIT_MSGQUEUE, which counts for all of a user's
 BASEPLATE = $(VENV)-baseplate
 PEERS = $(VENV)-peers
 STATSD = $(VENV)-statsd

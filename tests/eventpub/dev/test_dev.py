@@ -204,6 +204,7 @@ def test_a_queue_or_a_folder_of_another_one_is_refused_and_stays_as_it_is(
     assert queue_exists(queue)
 
 
+@pytest.mark.alone  # three queues of the default size, beside those that fixtures hold
 def test_several_that_start_at_once_all_find_ports(tmp_path: Path, queue_name: str) -> None:
     ports = port_arguments()
 

@@ -194,6 +194,7 @@ def test_an_event_too_large_for_this_queue_is_refused_with_both_numbers(
 
 
 @as_root
+@pytest.mark.alone  # its queue is a quarter of what a user may have
 def test_no_event_is_larger_than_102400_bytes_however_large_the_queue_is(queue_name: str):
     def put() -> tuple[int, int]:
         with EventQueue(queue_name, bytes, max_messages=1, max_message_size=200_000) as events:
