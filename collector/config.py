@@ -147,7 +147,7 @@ class Settings:
     # an application may be newer than its collector: what [schemas] does not know is kept, unless it is refused
     schema_strict: bool = ini.setting("schema.strict", ini.boolean(), default=False)
 
-    # --- the page; whoever reaches its port sees every event
+    # --- the page; everyone who reaches its port sees every event
     page_listen: tuple[str, int] | None = ini.setting("page.listen", _tcp_endpoint(), default=None)
     page_hosts: tuple[str, ...] = ini.setting("page.hosts", _host_names(), default=())
     # as many as a browser holds and filters without a pause, and the memory that these may take here

@@ -102,7 +102,7 @@ class EventQueueFullError(_EventFactsError):
 class EventSerializationError(_EventFactsError):
     """Raised by `put` for an event that cannot be written: `field` says where, `reason` what to do.
 
-    `value` says of which type the value there is. What it is stands nowhere: errors go into logs.
+    `value` names the type of the value. The value itself is never shown: errors go into logs.
     """
 
     def __init__(self, field: str, value: str, reason: str) -> None:

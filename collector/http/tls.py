@@ -57,7 +57,7 @@ class Handshake:
 
     Args:
         context: what `tls_context` returned.
-        client: the socket, of which nothing was read.
+        client: the socket; nothing was read from it yet.
         address: of the peer, for the log.
     """
 

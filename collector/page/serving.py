@@ -1,7 +1,7 @@
 """The page's own port: one static page, the stream it reads, and the interface for tests.
 
-It takes no events and needs no key: whoever reaches the port sees all events. So it is the loopback's unless
-the configuration says otherwise, and no web page but ours may use it (`guard`).
+It takes no events and needs no key: everyone who reaches the port sees all events. So it listens on the
+loopback unless the configuration says otherwise, and no web page but ours may use it (`guard`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def write_date(value: float | str | None) -> float | str | None:
 
 
 def read_date(text: str) -> float | None:
-    """Return a date as seconds since the epoch; None for what is no date."""
+    """Return a date as seconds since the epoch; None for anything else."""
     try:
         return dt.datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):

@@ -19,7 +19,7 @@ _NOTHING: Mapping[str, object] = {}
 
 @dataclass(slots=True)
 class _Quiet:
-    """A kind of which a line was written a moment ago."""
+    """A kind whose last line was written a moment ago."""
 
     until: float
     level: int
@@ -35,7 +35,7 @@ class _Quiet:
 
 
 class LogLimit:
-    """Writes lines about facts, of which some come again and again.
+    """Writes lines about facts, some of which come again and again.
 
     It remembers as many kinds as it was told in `LOG_SECONDS`: what others choose belongs into the facts.
 

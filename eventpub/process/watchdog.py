@@ -1,4 +1,4 @@
-"""Ends a process of which a stage is frozen, and tells the service manager that all is well while none is.
+"""Ends a process that has a frozen stage, and tells the service manager that all is well while none is.
 
 A thread of its own looks, since what hangs may be the hub itself: a disk that does not answer keeps whoever
 asks it in the kernel. It counts its own ticks and not the time: a process that was stopped and goes on, or a

@@ -22,7 +22,7 @@ def choose_serializer(
     """Return the serializer of a queue, which is told of `default` where that is given.
 
     Raises:
-        TypeError: what was given is no function.
+        TypeError: what was given is not a function.
     """
     if given is not None and not callable(given):
         raise TypeError(f"event_serializer is {given!r}: give a function such as serialize_v2_event")

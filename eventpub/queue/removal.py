@@ -100,7 +100,7 @@ class RemovedQueue:
 
 
 class RemovedQueues:
-    """The removed queues of which an application has not taken along everything, or not for certain."""
+    """The removed queues that an application has not emptied, or not for certain."""
 
     def __init__(self) -> None:
         self._queues: list[RemovedQueue] = []

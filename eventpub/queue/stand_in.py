@@ -127,7 +127,7 @@ def find_stand_in(queue_name: str, wanted: str | None = None) -> Callable[[Any],
     """Return what opens an `EventQueue` in the kernel's place; None to leave it to the kernel.
 
     Args:
-        queue_name: of which queue, for errors.
+        queue_name: the queue's name, for errors.
         wanted: `print`, `discard` or `memory`; None for what the environment variable EVENTPUB_QUEUE says.
 
     Raises:

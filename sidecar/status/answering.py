@@ -82,7 +82,7 @@ class Answering:
                 listener.close()
 
     def _replace(self) -> None:
-        """Make the slot's socket: at the start, and where somebody has removed it."""
+        """Make the slot's socket: at the start, and again when it was removed."""
         if self._slots is not None:
             self._slots.close()
             self._slots = None

@@ -1,7 +1,7 @@
 """The other end of a sidecar's socket: finds the sockets of a spool or of this host, and asks one.
 
 `ask_slot` always comes back with an `Asked` within its deadline, and tells a sidecar that runs from one that
-hangs, and that from a slot which nobody holds. `connect_slot` is for routes of which more is wanted, such as a
+hangs, and that from a slot which nobody holds. `connect_slot` is for routes that need more, such as a
 stream of lines.
 """
 

@@ -55,7 +55,7 @@ class Telemetry:
 
     Attributes:
         spooled: events on disk; the caller sets it before `flush` or `ledger`.
-        losses: events dead or dropped of which no loss report was delivered.
+        losses: events dead or dropped that no delivered loss report tells of.
         attempts: how those at the collector went.
         progress: what each stage did last.
     """
@@ -131,7 +131,7 @@ class Telemetry:
             )
 
     def copy_missed(self, path: Path, why: str) -> None:
-        """Count a damaged file of which no copy could be kept."""
+        """Count a damaged file that could not be copied."""
         self._counts["copies.missed"] += 1
         self._limit.log(logging.ERROR, "no copy of a damaged file was kept", {"file": path, "reason": why})
 

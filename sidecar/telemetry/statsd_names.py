@@ -25,7 +25,7 @@ STATSD_METRICS = (
     Metric("reported", "counter", "Loss reports written; each stands in `received`, too."),
     Metric("dead", "counter", "Events that became dead letters; each by its reason.", ("reason",)),
     Metric("dropped", "counter", "Events lost; each by its reason.", ("reason",)),
-    Metric("copies.missed", "counter", "Damaged files of which no copy was kept."),
+    Metric("copies.missed", "counter", "Damaged files without a copy."),
     Metric("letters.waiting", "counter", "Refused events without room for a letter, each time that is tried."),
     Metric("received.bytes", "counter", "The batch files that received events filled, in bytes."),
     Metric("sent.bytes", "counter", "The batch files that delivered events filled, in bytes."),

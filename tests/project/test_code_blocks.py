@@ -169,7 +169,7 @@ def has(proof: Proof, block: Block) -> bool:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_each_block_is_run_by_a_test_or_has_a_reason_why_none_runs_it(block: Block) -> None:
-    assert block.language, f"{block}: say what it is, `text` if it is no code"
+    assert block.language, f"{block}: say what it is, `text` if it is not code"
     assert [proof.test for proof in PROOFS if has(proof, block)], (
         f"{block}: add the test that runs it to PROOFS"
     )

@@ -5,7 +5,7 @@ import { readJson } from "./values.js";
 const HEAD = /^\{"id":(\d+),"outcome":"(stored|refused)"/;
 const EVENT = '"event":';
 
-/** One entry, parsed when somebody looks at it. */
+/** One entry, parsed when it is first looked at. */
 export class Entry {
   #parsed;
 
